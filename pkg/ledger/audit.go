@@ -1,0 +1,88 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Finding is one thing that an audit found.
+type Finding struct {
+	Check  string `json:"check"`  // the invariant or the kind of attention, a stable word
+	Entity string `json:"entity"` // the product, hold, order or event
+	Detail string `json:"detail"`
+}
+
+// Audit is the result of recomputing everything from the rows, in one consistent snapshot.
+type Audit struct {
+	Clean     bool      `json:"clean"`
+	Products  int64     `json:"products"`
+	Holds     int64     `json:"holds"`
+	Orders    int64     `json:"orders"`
+	Events    int64     `json:"payment_events"`
+	Broken    []Finding `json:"broken"`    // invariants that do not hold: a defect
+	Attention []Finding `json:"attention"` // business for a person: refunds due, events that match nothing
+	AsOf      time.Time `json:"as_of"`
+}
+
+// maxFindings bounds what one check reports; the first are enough to start from.
+const maxFindings = 100
+
+// Audit recomputes every counter and checks every invariant. It locks nothing.
+func (l *Ledger) Audit(ctx context.Context) (_ Audit, err error) {
+	// The one place that opens a transaction from here: a snapshot, for a person's command, never in a request.
+	tx, err := l.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	if err != nil {
+		return Audit{}, fmt.Errorf("opening the audit's snapshot: %w", err)
+	}
+	defer func() { err = errors.Join(err, tx.Rollback()) }()
+
+	a := Audit{Broken: []Finding{}, Attention: []Finding{}}
+	err = tx.QueryRowContext(ctx, `
+		SELECT (SELECT COUNT(*) FROM products), (SELECT COUNT(*) FROM holds), (SELECT COUNT(*) FROM orders),
+		       (SELECT COUNT(*) FROM payment_events), UTC_TIMESTAMP(6)`).
+		Scan(&a.Products, &a.Holds, &a.Orders, &a.Events, &a.AsOf)
+	if err != nil {
+		return Audit{}, fmt.Errorf("auditing: %w", err)
+	}
+	for _, c := range checks {
+		found, err := c.run(ctx, tx)
+		if err != nil {
+			return Audit{}, fmt.Errorf("auditing %s: %w", c.name, err)
+		}
+		if c.attention {
+			a.Attention = append(a.Attention, found...)
+		} else {
+			a.Broken = append(a.Broken, found...)
+		}
+	}
+	a.Clean = len(a.Broken) == 0
+	return a, nil
+}
+
+// check is one invariant: a query for what breaks it, as entity and detail.
+type check struct {
+	name      string
+	attention bool
+	query     string
+}
+
+func (c check) run(ctx context.Context, tx *sql.Tx) (found []Finding, err error) {
+	rows, err := tx.QueryContext(ctx, c.query+fmt.Sprintf(" LIMIT %d", maxFindings))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		f := Finding{Check: c.name}
+		var entity []byte
+		if err := rows.Scan(&entity, &f.Detail); err != nil {
+			return nil, err
+		}
+		f.Entity = entityName(entity)
+		found = append(found, f)
+	}
+	return found, rows.Err()
+}

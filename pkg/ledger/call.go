@@ -1,0 +1,84 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"flashsale/pkg/checkout"
+)
+
+const (
+	maxRetries   = 4
+	firstBackoff = 5 * time.Millisecond
+)
+
+// call runs one routine, and runs it again after a deadlock, a lost connection or a lost answer, always with the same
+// arguments: the ids in them make a repeat find what the first try left. It gives up after maxRetries or callBudget.
+//
+// The caller's cancellation does not reach the server: a call that is under way runs to its end there in any case, and
+// cutting the connection would only lose its answer. The caller's deadline does count.
+func (l *Ledger) call(ctx context.Context, routine string, args ...any) (answer, error) {
+	budget := callBudget
+	if deadline, ok := ctx.Deadline(); ok {
+		budget = min(budget, time.Until(deadline))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), budget)
+	defer cancel()
+
+	start := time.Now()
+	query := "CALL " + routine + "(" + strings.TrimSuffix(strings.Repeat("?,", len(args)), ",") + ")"
+	for retry := 0; ; retry++ {
+		a, err := l.try(ctx, query, args)
+		if err == nil {
+			l.record(routine, a.outcome, start)
+			return a, nil
+		}
+		what, name := judge(err)
+		if (what == repeat || what == repeatLost) && retry < maxRetries && l.pause(ctx, retry) {
+			l.rec.Record(checkout.LedgerRetries, 1, name)
+			continue
+		}
+		err = fmt.Errorf("calling %s (try %d): %w", routine, retry+1, err)
+		if what == fail {
+			l.record(routine, "error", start)
+			return answer{}, err
+		}
+		l.record(routine, "busy", start)
+		return answer{}, checkout.Busy(err)
+	}
+}
+
+// try takes a connection, in a bounded time, and makes the call once.
+func (l *Ledger) try(ctx context.Context, query string, args []any) (a answer, err error) {
+	acquire, cancel := context.WithTimeout(ctx, acquireTimeout)
+	defer cancel()
+	conn, err := l.db.Conn(acquire)
+	if err != nil {
+		return answer{}, fmt.Errorf("taking a connection: %w", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	return scanAnswer(conn.QueryRowContext(ctx, query, args...))
+}
+
+// pause waits before a retry, with jitter so that those who collided do not meet again; false when there is no time
+// left for it.
+func (l *Ledger) pause(ctx context.Context, retry int) bool {
+	longest := firstBackoff << retry
+	timer := time.NewTimer(longest/2 + rand.N(longest/2)) //nolint:gosec // G404: jitter, not a secret
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (l *Ledger) record(routine, outcome string, start time.Time) {
+	l.rec.Record(checkout.LedgerCalls, 1, routine, outcome)
+	l.rec.Record(checkout.LedgerDuration, time.Since(start).Seconds(), routine)
+}

@@ -1,0 +1,88 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"flashsale/pkg/checkout"
+)
+
+// The limits of one call, each below the next: a lock wait ends before the driver gives up on the answer, and the
+// answer before the caller's patience. Two lock waits in one call stay below readTimeout.
+const (
+	lockWait       = 2 * time.Second // innodb_lock_wait_timeout
+	dialTimeout    = 2 * time.Second
+	readTimeout    = 5 * time.Second // without it a call can hang past every context
+	acquireTimeout = 2 * time.Second // for a free connection of the pool
+	callBudget     = 8 * time.Second // a call with all its retries
+	maxConns       = 64              // more only make the queue in front of the hot row longer
+)
+
+// Ledger implements checkout.Ledger.
+type Ledger struct {
+	db  *sql.DB
+	rec checkout.Recorder
+}
+
+var _ checkout.Ledger = (*Ledger)(nil)
+
+// Open prepares a ledger on the database that dsn (go-sql-driver) names; it connects on the first call.
+func Open(dsn string, rec checkout.Recorder) (*Ledger, error) {
+	cfg, err := Config(dsn)
+	if err != nil {
+		return nil, err
+	}
+	connector, err := mysql.NewConnector(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the database connection: %w", err)
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(maxConns)
+	db.SetMaxIdleConns(maxConns)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	return New(db, rec), nil
+}
+
+// New makes a ledger of a pool that the caller has configured with Config.
+func New(db *sql.DB, rec checkout.Recorder) *Ledger { return &Ledger{db: db, rec: rec} }
+
+// Config reads a DSN and sets what the ledger relies on. No statement is prepared and no transaction is opened by
+// the driver: either would pin a connection of RDS Proxy.
+func Config(dsn string) (*mysql.Config, error) {
+	cfg, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("reading the DSN: %w", err)
+	}
+	if cfg.DBName == "" {
+		return nil, fmt.Errorf("reading the DSN: it names no database, expected user:password@tcp(host:port)/database")
+	}
+	cfg.InterpolateParams = true
+	cfg.ParseTime = true
+	cfg.Loc = time.UTC
+	cfg.RejectReadOnly = true
+	cfg.ClientFoundRows = true
+	cfg.MultiStatements = false
+	cfg.Timeout = dialTimeout
+	cfg.ReadTimeout = readTimeout
+	cfg.WriteTimeout = readTimeout
+	if cfg.Params == nil {
+		cfg.Params = map[string]string{}
+	}
+	cfg.Params["innodb_lock_wait_timeout"] = fmt.Sprint(int(lockWait.Seconds()))
+	return cfg, nil
+}
+
+// Close closes the pool.
+func (l *Ledger) Close() error { return l.db.Close() }
+
+// Ping reports whether the database answers.
+func (l *Ledger) Ping(ctx context.Context) error {
+	if err := l.db.PingContext(ctx); err != nil {
+		return fmt.Errorf("pinging the database: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,126 @@
+package ledger
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+var (
+	//go:embed migrations/*.sql
+	migrationFiles embed.FS
+	//go:embed routines/*.sql
+	routineFiles embed.FS
+)
+
+// sqlMode is stored with every routine at its creation, so that a server's default does not decide how strict it is.
+const sqlMode = "'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
+
+// The lock that lets one migration run at a time: how long it outlives a migration that was killed, and how often and
+// how long another asks for it.
+const (
+	lockLease    = 10 * time.Second
+	lockRetry    = 250 * time.Millisecond
+	lockPatience = time.Minute
+)
+
+// Migrate brings the database that dsn names up to date: the database itself, its two users (see Accounts), the tables
+// and the routines. dsn is an administrator's, who may create users. Running it again changes nothing; two at once
+// wait for each other.
+func Migrate(ctx context.Context, dsn string) (err error) {
+	accounts, err := AccountsOf(dsn)
+	if err != nil {
+		return err
+	}
+	if err := accounts.create(ctx); err != nil {
+		return err
+	}
+	cfg, err := Config(accounts.ownerDSN)
+	if err != nil {
+		return err
+	}
+	cfg.Params["sql_mode"] = sqlMode
+	connector, err := mysql.NewConnector(cfg)
+	if err != nil {
+		return fmt.Errorf("preparing the owner's connection: %w", err)
+	}
+	db := sql.OpenDB(connector)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := migrateTables(ctx, db); err != nil {
+		return err
+	}
+	return installRoutines(ctx, db)
+}
+
+func migrateTables(ctx context.Context, db *sql.DB) error {
+	files, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		return fmt.Errorf("reading the migrations: %w", err)
+	}
+	locker, err := lock.NewMySQLTableLocker(
+		lock.WithTableLeaseDuration(lockLease), lock.WithTableHeartbeatInterval(lockLease/5),
+		lock.WithTableLockTimeout(lockRetry, uint64(lockPatience/lockRetry)))
+	if err != nil {
+		return fmt.Errorf("preparing the migration lock: %w", err)
+	}
+	provider, err := goose.NewProvider(goose.DialectMySQL, db, files, goose.WithLocker(locker))
+	if err != nil {
+		return fmt.Errorf("preparing the migrations: %w", err)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("migrating the tables: %w", err)
+	}
+	return nil
+}
+
+// installRoutines creates the routines that are missing or were made from another text, and leaves the others alone:
+// MySQL cannot replace a procedure in one step, so every replacement is a moment in which a CALL of it fails (and is
+// repeated, see errors.go). A routine's comment holds the digest of its text.
+func installRoutines(ctx context.Context, db *sql.DB) error {
+	files, err := routineFiles.ReadDir("routines")
+	if err != nil {
+		return fmt.Errorf("reading the routines: %w", err)
+	}
+	for _, file := range files {
+		text, err := routineFiles.ReadFile(path.Join("routines", file.Name()))
+		if err != nil {
+			return fmt.Errorf("reading the routines: %w", err)
+		}
+		if err := installRoutine(ctx, db, strings.TrimSuffix(file.Name(), ".sql"), string(text)); err != nil {
+			return fmt.Errorf("installing the routine %s: %w", file.Name(), err)
+		}
+	}
+	return nil
+}
+
+func installRoutine(ctx context.Context, db *sql.DB, name, text string) error {
+	digest := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(text)))
+	var installed string
+	err := db.QueryRowContext(ctx, "SELECT routine_comment FROM information_schema.routines WHERE routine_schema = DATABASE() AND routine_name = ?", name).Scan(&installed)
+	if err == nil && installed == digest {
+		return nil
+	}
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	if _, err := db.ExecContext(ctx, "DROP PROCEDURE IF EXISTS "+name); err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, strings.Replace(text, "SQL SECURITY DEFINER", "SQL SECURITY DEFINER COMMENT '"+digest+"'", 1))
+	var server *mysql.MySQLError
+	if errors.As(err, &server) && server.Number == erRoutineExists { // another migration was faster, with the same text
+		return nil
+	}
+	return err
+}

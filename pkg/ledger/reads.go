@@ -1,0 +1,148 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"flashsale/pkg/checkout"
+)
+
+// refreshLimit bounds what one fill of the stock view takes back on its way.
+const refreshLimit = 500
+
+// Hold reads a hold with its status as of now.
+func (l *Ledger) Hold(ctx context.Context, id checkout.ID) (checkout.Hold, error) {
+	a, err := l.call(ctx, "snapshot", "read", id[:], nil, 0, 0, nil)
+	if err != nil {
+		return checkout.Hold{}, err
+	}
+	if a.hold == nil {
+		return checkout.Hold{}, checkout.ErrHoldNotFound
+	}
+	return *a.hold, nil
+}
+
+// Order reads an order.
+func (l *Ledger) Order(ctx context.Context, id checkout.ID) (checkout.Order, error) {
+	a, err := l.call(ctx, "snapshot", "read", id[:], nil, 0, 0, nil)
+	if err != nil {
+		return checkout.Order{}, err
+	}
+	if a.order == nil {
+		return checkout.Order{}, checkout.ErrOrderNotFound
+	}
+	return *a.order, nil
+}
+
+// Products lists products by id, beginning after the given one.
+func (l *Ledger) Products(ctx context.Context, after string, limit int) ([]checkout.Product, error) {
+	query := "SELECT UTC_TIMESTAMP(6), " + productColumns + " FROM products WHERE id > ? ORDER BY id LIMIT ?"
+	return collect(ctx, l, "listing products", func(rows *sql.Rows) (checkout.Product, error) {
+		var now time.Time
+		var p productRow
+		if err := rows.Scan(append([]any{&now}, p.dest()...)...); err != nil {
+			return checkout.Product{}, err
+		}
+		return *p.product(now), nil
+	}, query, after, limit)
+}
+
+// KeyUsed reports whether a hold was ever placed with an idempotency key.
+func (l *Ledger) KeyUsed(ctx context.Context, key checkout.IdempotencyKey) (bool, error) {
+	found, err := collect(ctx, l, "looking an idempotency key up", scanOne[int],
+		"SELECT 1 FROM holds WHERE idempotency_key = ?", key[:])
+	return len(found) > 0, err
+}
+
+// DueProducts lists products that have something to expire.
+func (l *Ledger) DueProducts(ctx context.Context, limit int) ([]string, error) {
+	return collect(ctx, l, "looking for due holds and orders", scanOne[string], `
+		SELECT p.id FROM products p
+		WHERE p.reserved_stock > 0
+		  AND (EXISTS (SELECT 1 FROM holds h WHERE h.product_id = p.id AND h.status = 'active' AND h.expires_at <= UTC_TIMESTAMP(6))
+		    OR EXISTS (SELECT 1 FROM orders o WHERE o.product_id = p.id AND o.status = 'pending_payment' AND o.pay_by <= UTC_TIMESTAMP(6)))
+		ORDER BY p.id LIMIT ?`, limit)
+}
+
+// UnmatchedEvents lists unmatched events younger than maxAge whose hold exists by now, so that those of somebody
+// else's orders cost a lookup each and no call.
+func (l *Ledger) UnmatchedEvents(ctx context.Context, maxAge time.Duration, limit int) ([]checkout.PaymentEvent, error) {
+	return collect(ctx, l, "looking for unmatched payment events", scanEvent, `
+		SELECT e.provider, e.event_id, e.type, e.kind, e.subject_id, e.payment_id, e.amount, e.currency, e.payload_digest, e.occurred_at
+		FROM payment_events e JOIN holds h ON h.id = e.subject_id
+		WHERE e.result = 'unmatched' AND e.received_at > UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND
+		ORDER BY e.received_at LIMIT ?`, maxAge.Microseconds(), limit)
+}
+
+// RefreshProduct takes back what is due of a product and reads it: what the stock view is filled with. Codes:
+// product_not_found.
+func (l *Ledger) RefreshProduct(ctx context.Context, id string) (checkout.Product, error) {
+	receipt, err := l.ExpireDue(ctx, id, checkout.DueBatch{Holds: refreshLimit, Orders: refreshLimit})
+	if err != nil {
+		return checkout.Product{}, err
+	}
+	checkout.RecordSweep(l.rec, receipt)
+	return *receipt.Product, nil
+}
+
+// GrantedKeys lists the idempotency keys of the holds ever placed for a product, at most limit.
+func (l *Ledger) GrantedKeys(ctx context.Context, productID string, limit int) ([]checkout.IdempotencyKey, error) {
+	return collect(ctx, l, "listing granted idempotency keys", func(rows *sql.Rows) (checkout.IdempotencyKey, error) {
+		var digest []byte
+		if err := rows.Scan(&digest); err != nil {
+			return checkout.IdempotencyKey{}, err
+		}
+		return checkout.IdempotencyKey(digest), nil
+	}, "SELECT idempotency_key FROM holds WHERE product_id = ? AND idempotency_key IS NOT NULL LIMIT ?", productID, limit)
+}
+
+func scanEvent(rows *sql.Rows) (e checkout.PaymentEvent, err error) {
+	var subject, digest []byte
+	var amount sql.NullInt64
+	var currency sql.NullString
+	var occurred sql.NullTime
+	if err := rows.Scan(&e.Provider, &e.EventID, &e.Type, &e.Kind, &subject, &e.PaymentID, &amount, &currency, &digest, &occurred); err != nil {
+		return e, err
+	}
+	id := checkout.ID(subject)
+	e.Subject, e.Amount, e.Digest = &id, checkout.Money{Amount: amount.Int64, Currency: currency.String}, [32]byte(digest)
+	if occurred.Valid {
+		e.OccurredAt = &occurred.Time
+	}
+	return e, nil
+}
+
+func scanOne[T any](rows *sql.Rows) (v T, err error) { return v, rows.Scan(&v) }
+
+// collect runs a plain SELECT and scans its rows. database/sql repeats it on a connection found dead; a database that
+// cannot be reached is busy, as in call.
+func collect[T any](ctx context.Context, l *Ledger, doing string, scan func(*sql.Rows) (T, error), query string, args ...any) (_ []T, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callBudget)
+	defer cancel()
+	defer func() {
+		if err == nil {
+			return
+		}
+		err = fmt.Errorf("%s: %w", doing, err)
+		if what, _ := judge(err); what != fail {
+			err = checkout.Busy(err)
+		}
+	}()
+	rows, err := l.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	var all []T
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return all, rows.Err()
+}
