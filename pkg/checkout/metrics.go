@@ -7,7 +7,6 @@ type MetricKind int
 const (
 	Counter   MetricKind = iota // only goes up
 	Histogram                   // a distribution, in seconds
-	Gauge                       // goes up and down
 )
 
 // Metric is one thing that is measured. The names are the same on /metrics and in CloudWatch.
@@ -39,7 +38,7 @@ var Metrics = []*Metric{
 	CacheLookups, SweepRuns, SweptHolds, SweptOrders, SweepLag,
 }
 
-// Recorder takes measurements: one for a counter's step, the value for the others. labels are the values of the
+// Recorder takes measurements: a counter's step, or a histogram's value. labels are the values of the
 // metric's Labels, in their order. It must not block.
 type Recorder interface {
 	Record(m *Metric, value float64, labels ...string)

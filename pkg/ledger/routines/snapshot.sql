@@ -4,7 +4,7 @@
 --
 -- Locks nothing. A hold past expires_at is expired here, whether or not a sweep has moved its row.
 CREATE PROCEDURE snapshot(
-  p_outcome    VARCHAR(20),
+  p_outcome    VARCHAR(30),
   p_id         BINARY(16),
   p_product_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin,
   p_holds      INT,    -- reclaimed on the way: see reclaim_due

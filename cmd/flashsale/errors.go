@@ -1,0 +1,39 @@
+package main
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/go-sql-driver/mysql"
+
+	"flashsale/pkg/checkout"
+)
+
+// oneLine says an error in one line, with what to do about the usual ones.
+func oneLine(err error) string {
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	var domain *checkout.Error
+	if errors.As(err, &domain) && len(domain.Fields) > 0 {
+		parts := make([]string, len(domain.Fields))
+		for i, f := range domain.Fields {
+			parts[i] = f.Field + ": " + f.Detail
+		}
+		text = strings.Join(parts, "; ")
+	}
+	var server *mysql.MySQLError
+	if errors.As(err, &server) {
+		switch server.Number {
+		case erAccessDenied, erNoSuchTable, erNoSuchRoutine, erRoutineAccessDenied:
+			text += " (has this database been migrated? try: flashsale migrate)"
+		}
+	}
+	return text
+}
+
+// What a database that was never migrated answers to the application's user.
+const (
+	erAccessDenied        = 1045
+	erNoSuchTable         = 1146
+	erNoSuchRoutine       = 1305
+	erRoutineAccessDenied = 1370
+)

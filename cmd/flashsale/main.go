@@ -1,0 +1,106 @@
+// Command flashsale runs and operates a flash sale checkout: see `flashsale --help`.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"flashsale/pkg/app"
+	"flashsale/pkg/checkout"
+)
+
+// The exit codes, which scripts may rely on.
+const (
+	exitOK      = 0
+	exitRefused = 1 // the answer is no: an audit that is not clean, a webhook that was refused, a change that is not allowed
+	exitUsage   = 2 // a command line or a variable that cannot be understood
+	exitFailed  = 3 // it could not be done: no database, no server
+)
+
+const description = `A checkout for limited-stock sales: products, two-minute holds, orders, idempotent payment webhooks, expiry.
+
+Commands use the servers that MYSQL_DSN and CACHE_ADDR name, else private ones below .local/ in this directory, which
+they start if need be. Exit codes: 0 done; 1 refused, or the audit is not clean; 2 the command line or a variable cannot
+be understood; 3 it could not be done (no database, no server).`
+
+type cli struct {
+	Run     runCmd     `cmd:"" help:"Serve a sale on this machine: private servers, migrations, the HTTP API, a sweep every second."`
+	Migrate migrateCmd `cmd:"" help:"Bring the database up to date: tables, routines and the two database users."`
+	Product productCmd `cmd:"" help:"Put products on sale, change them, list them."`
+	Audit   auditCmd   `cmd:"" help:"Recompute every counter from the rows; exit 1 on any drift or broken invariant."`
+	Webhook webhookCmd `cmd:"" help:"Send signed payment events, as a payment provider would."`
+	OpenAPI openapiCmd `cmd:"" name:"openapi" help:"Print the HTTP contract as OpenAPI 3.1 (YAML)."`
+	With    withCmd    `cmd:"" name:"with-servers" help:"Run a command with MYSQL_DSN and CACHE_ADDR set to the private servers (make test does)."`
+}
+
+// environment is what every command gets.
+type environment struct {
+	ctx    context.Context //nolint:containedctx // lives as long as the process
+	config app.Config
+	out    io.Writer
+}
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+func run(args []string, stdout, stderr io.Writer) int {
+	var c cli
+	exit := -1
+	parser, err := kong.New(&c, kong.Name("flashsale"), kong.Description(description), kong.Writers(stdout, stderr),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}), kong.Exit(func(code int) { exit = code }))
+	if err != nil {
+		return fail(stderr, exitFailed, err)
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	if exit >= 0 { // help was asked for, and printed
+		return exit
+	}
+	if err != nil {
+		return fail(stderr, exitUsage, fmt.Errorf("%w (see flashsale --help)", err))
+	}
+	config, err := app.ReadConfig()
+	if err != nil {
+		return fail(stderr, exitUsage, err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+	err = command.Run(environment{ctx: ctx, config: config, out: stdout})
+	var child *exitCode
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &child):
+		return child.code
+	case errors.Is(err, errUsage):
+		return fail(stderr, exitUsage, err)
+	case errors.Is(err, errRefused), checkout.CodeOf(err) != "" && checkout.CodeOf(err) != checkout.CodeBusy:
+		return fail(stderr, exitRefused, err)
+	}
+	return fail(stderr, exitFailed, err)
+}
+
+var (
+	errUsage   = errors.New("not understood")
+	errRefused = errors.New("refused")
+)
+
+// exitCode ends the program with the code of a command that it ran, silently.
+type exitCode struct{ code int }
+
+func (e *exitCode) Error() string { return fmt.Sprintf("exit status %d", e.code) }
+
+// fail prints an error in one line.
+func fail(stderr io.Writer, code int, err error) int {
+	fmt.Fprintln(stderr, "flashsale: "+oneLine(err)) //nolint:errcheck // nowhere left to say it
+	return code
+}

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/text/currency"
+
+	"flashsale/pkg/checkout"
+	"flashsale/pkg/ledger"
+)
+
+type productCmd struct {
+	Put  productPutCmd  `cmd:"" help:"Create a product, or change what is given of one that exists."`
+	List productListCmd `cmd:"" help:"List all products with their stock."`
+}
+
+type productPutCmd struct {
+	ID            string  `arg:"" help:"The merchant's own id: 1 to 64 of a-z 0-9 -"`
+	Name          *string `help:"Name (needed for a new product)." placeholder:"NAME"`
+	Price         *string `help:"Price of one unit, such as 49.99 (needed for a new product, with --currency)." placeholder:"49.99"`
+	Currency      *string `help:"Currency of the price, ISO 4217." placeholder:"USD"`
+	Stock         *int64  `help:"Units put on sale in all (needed for a new product). Below what is reserved and sold is refused." placeholder:"100"`
+	MaxQtyPerHold *int64  `help:"Units that one hold may take (10 for a new product)." placeholder:"5"`
+	SaleStartsAt  *string `help:"When holds may begin: RFC 3339, or none to take the limit away." placeholder:"TIME"`
+	SaleEndsAt    *string `help:"When holds end: RFC 3339, or none to take the limit away." placeholder:"TIME"`
+}
+
+func (c productPutCmd) Run(env environment) error {
+	change, err := c.change()
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	return withLedger(env, func(ctx context.Context, l *ledger.Ledger) error {
+		p, created, err := l.PutProduct(ctx, change)
+		if err != nil {
+			return err
+		}
+		verb := "Changed"
+		if created {
+			verb = "Created"
+		}
+		return write(env.out, "%s %s: %q, %s, %d of %d available, at most %d a hold%s.\n", verb, p.ID, p.Name, money(p.Price),
+			p.AvailableStock(), p.Stock, p.MaxQtyPerHold, window(p))
+	})
+}
+
+func (c productPutCmd) change() (checkout.ProductChange, error) {
+	change := checkout.ProductChange{ID: c.ID, Name: c.Name, Stock: c.Stock, MaxQtyPerHold: c.MaxQtyPerHold}
+	var err error
+	if !checkout.ValidProductID(c.ID) {
+		err = errors.Join(err, fmt.Errorf("the id is %q, expected 1 to 64 of a-z 0-9 -", c.ID))
+	}
+	if c.Name != nil && (strings.TrimSpace(*c.Name) == "" || len([]rune(*c.Name)) > checkout.MaxProductName) {
+		err = errors.Join(err, fmt.Errorf("--name: expected 1 to %d characters", checkout.MaxProductName))
+	}
+	if c.Stock != nil && (*c.Stock < 0 || *c.Stock > checkout.MaxStock) {
+		err = errors.Join(err, fmt.Errorf("--stock is %d, expected 0 to %d", *c.Stock, checkout.MaxStock))
+	}
+	if c.MaxQtyPerHold != nil && (*c.MaxQtyPerHold < 1 || *c.MaxQtyPerHold > checkout.MaxQty) {
+		err = errors.Join(err, fmt.Errorf("--max-qty-per-hold is %d, expected 1 to %d", *c.MaxQtyPerHold, checkout.MaxQty))
+	}
+	var bad error
+	if change.Price, bad = parsePrice(c.Price, c.Currency); bad != nil {
+		err = errors.Join(err, bad)
+	}
+	if change.SaleStartsAt, bad = parseMoment("--sale-starts-at", c.SaleStartsAt); bad != nil {
+		err = errors.Join(err, bad)
+	}
+	if change.SaleEndsAt, bad = parseMoment("--sale-ends-at", c.SaleEndsAt); bad != nil {
+		err = errors.Join(err, bad)
+	}
+	return change, err
+}
+
+// parsePrice reads 49.99 USD as 4999 minor units: how many decimals a currency has is CLDR's affair.
+func parsePrice(price, code *string) (*checkout.Money, error) {
+	if price == nil && code == nil {
+		return nil, nil //nolint:nilnil // no price was given
+	}
+	if price == nil || code == nil {
+		return nil, errors.New("--price and --currency go together")
+	}
+	unit, err := currency.ParseISO(strings.ToUpper(*code))
+	if err != nil {
+		return nil, fmt.Errorf("--currency is %q, expected ISO 4217 such as USD", *code)
+	}
+	decimals, _ := currency.Standard.Rounding(unit)
+	bad := fmt.Errorf("--price is %q, expected an amount in %s such as %s, at most %s", *price, unit,
+		money(checkout.Money{Amount: 4999, Currency: unit.String()}), money(checkout.Money{Amount: checkout.MaxPrice, Currency: unit.String()}))
+	whole, fraction, hasFraction := strings.Cut(*price, ".")
+	if whole == "" || len(whole) > 15 || len(fraction) > decimals || (hasFraction && fraction == "") {
+		return nil, bad
+	}
+	var minor int64
+	for _, digit := range whole + fraction + strings.Repeat("0", decimals-len(fraction)) {
+		if digit < '0' || digit > '9' {
+			return nil, bad
+		}
+		if minor = minor*10 + int64(digit-'0'); minor > checkout.MaxPrice {
+			return nil, bad
+		}
+	}
+	return &checkout.Money{Amount: minor, Currency: unit.String()}, nil
+}
+
+// money writes minor units as a person does.
+func money(m checkout.Money) string {
+	decimals := 2
+	if unit, err := currency.ParseISO(m.Currency); err == nil {
+		decimals, _ = currency.Standard.Rounding(unit)
+	}
+	digits := fmt.Sprintf("%0*d", decimals+1, m.Amount)
+	if decimals > 0 {
+		digits = digits[:len(digits)-decimals] + "." + digits[len(digits)-decimals:]
+	}
+	return digits + " " + m.Currency
+}
+
+func parseMoment(flag string, text *string) (*checkout.Moment, error) {
+	if text == nil {
+		return nil, nil //nolint:nilnil // the flag was not given
+	}
+	if *text == "none" {
+		return &checkout.Moment{}, nil
+	}
+	at, err := time.Parse(time.RFC3339, *text)
+	if err != nil || at.Year() < 1970 || at.Year() > 9998 {
+		return nil, fmt.Errorf("%s is %q, expected a time such as 2026-11-27T09:00:00Z, or none", flag, *text)
+	}
+	at = at.UTC()
+	return &checkout.Moment{At: &at}, nil
+}
+
+func window(p checkout.Product) string {
+	text := ""
+	if p.SaleStartsAt != nil {
+		text += ", from " + p.SaleStartsAt.Format(time.RFC3339)
+	}
+	if p.SaleEndsAt != nil {
+		text += ", until " + p.SaleEndsAt.Format(time.RFC3339)
+	}
+	return text
+}
+
+type productListCmd struct{}
+
+// listPage is how many products are read at a time.
+const listPage = 500
+
+func (productListCmd) Run(env environment) error {
+	return withLedger(env, func(ctx context.Context, l *ledger.Ledger) error {
+		table := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
+		if err := write(table, "ID\tNAME\tPRICE\tSTOCK\tAVAILABLE\tRESERVED\tSOLD\tMAX/HOLD\tSALE\n"); err != nil {
+			return err
+		}
+		after := ""
+		for {
+			page, err := l.Products(ctx, after, listPage)
+			if err != nil {
+				return err
+			}
+			for _, p := range page {
+				sale := strings.TrimPrefix(window(p), ", ")
+				if sale == "" {
+					sale = "always"
+				}
+				if err := write(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", p.ID, p.Name, money(p.Price), p.Stock,
+					p.AvailableStock(), p.ReservedStock, p.SoldStock, p.MaxQtyPerHold, sale); err != nil {
+					return err
+				}
+				after = p.ID
+			}
+			if len(page) < listPage {
+				return table.Flush()
+			}
+		}
+	})
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"flashsale/pkg/app"
+	"flashsale/pkg/checkout"
+	"flashsale/pkg/ledger"
+	"flashsale/pkg/localserver"
+)
+
+type runCmd struct{}
+
+func (runCmd) Run(env environment) (err error) {
+	if len(env.config.WebhookSecrets) == 0 {
+		secret, err := developmentSecret()
+		if err != nil {
+			return err
+		}
+		env.config.WebhookSecrets = []string{secret}
+	}
+	listener, release, err := listen(env.ctx, env.config.Addr)
+	if err != nil {
+		return err
+	}
+	defer release()
+	defer func() { _ = listener.Close() }() // closed already unless something below failed
+
+	s, err := openServers(env, databaseAndCache)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if err := ledger.Migrate(env.ctx, s.adminDSN); err != nil {
+		return err
+	}
+	log, metrics := logger(env.config.LogLevel), localserver.NewMetrics()
+	slog.SetDefault(log)
+	a, err := app.New(env.config, app.Deps{DSN: s.appDSN, CacheAddr: s.cacheAddr, Recorder: metrics, Logger: log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	if err := addDemo(env.ctx, a.Ledger); err != nil {
+		return err
+	}
+	if err := write(env.out, "%s", banner(env.config, listener.Addr().String(), s)); err != nil {
+		return err
+	}
+	err = localserver.Serve(env.ctx, a, metrics, listener, log)
+	if env.ctx.Err() != nil {
+		progress("stopping")
+	}
+	return err
+}
+
+// listen takes the address, first from a server of this directory that outlived its parent, if one is there.
+func listen(ctx context.Context, addr string) (net.Listener, func(), error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		if err := stopOrphan(ctx, addr); err != nil {
+			return nil, nil, err
+		}
+		listener, err = config.Listen(ctx, "tcp", addr)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("listening on ADDR: %w", err)
+	}
+	release, err := recordRun(addr)
+	if err != nil {
+		return nil, nil, errors.Join(err, listener.Close())
+	}
+	return listener, release, nil
+}
+
+// logger writes for a person on a terminal, else JSON for a machine.
+func logger(level slog.Level) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if info, err := os.Stderr.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+		return slog.New(slog.NewTextHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, options))
+}
+
+// addDemo puts a demo product into a catalogue that is empty.
+func addDemo(ctx context.Context, l *ledger.Ledger) error {
+	existing, err := l.Products(ctx, "", 1)
+	if err != nil || len(existing) > 0 {
+		return err
+	}
+	name, stock, maxQty := "Demo sneaker", int64(100), int64(5)
+	_, _, err = l.PutProduct(ctx, checkout.ProductChange{
+		ID: "demo", Name: &name, Price: &checkout.Money{Amount: 4999, Currency: "USD"}, Stock: &stock, MaxQtyPerHold: &maxQty,
+	})
+	return err
+}
+
+// banner says how to try it, in lines to copy and paste.
+func banner(c app.Config, addr string, s *servers) string {
+	where := "the servers of MYSQL_DSN and CACHE_ADDR"
+	if s.stack != nil {
+		where = "private servers below " + localDir + "/ (data stays)"
+	}
+	secret := "WEBHOOK_SECRETS"
+	if path, err := os.ReadFile(secretFile); err == nil && len(c.WebhookSecrets) > 0 && strings.TrimSpace(string(path)) == c.WebhookSecrets[0] {
+		secret = c.WebhookSecrets[0] + " (development, from " + secretFile + ")"
+	}
+	base := "http://" + addr
+	env := ""
+	if c.Addr != "127.0.0.1:8080" {
+		env = "ADDR=" + c.Addr + " "
+	}
+	return fmt.Sprintf(`
+Flash sale checkout on %[1]s, with %[2]s.
+A hold lasts %[3]s, an order waits %[4]s for its payment. Webhook secret: %[5]s
+
+Buy something (in another terminal, in this directory):
+
+  curl -s %[1]s/v1/products
+  HOLD=$(curl -s %[1]s/v1/holds -H 'Content-Type: application/json' -d '{"product_id":"demo","qty":1}' | grep -o 'hold_[0-9a-z]*'); echo $HOLD
+  ORDER=$(curl -s %[1]s/v1/orders -H 'Content-Type: application/json' -d "{\"hold_id\":\"$HOLD\"}" | grep -o 'ord_[0-9a-z]*'); echo $ORDER
+  %[6]s%[7]s webhook send --type payment.succeeded --order $ORDER
+  curl -s %[1]s/v1/orders/$ORDER
+  %[6]s%[7]s audit
+
+The API to read and try: %[1]s/docs   Health: %[1]s/healthz   Metrics: %[1]s/metrics
+Ctrl-C stops all of it.
+
+`, base, where, short(c.HoldTTL), short(c.PaymentWindow), secret, env, os.Args[0])
+}
+
+// short writes 2m0s as 2m.
+func short(d time.Duration) string {
+	return strings.TrimSuffix(strings.TrimSuffix(d.String(), "0s"), "0m")
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"flashsale/pkg/payments"
+)
+
+// secretFile holds this directory's development secret: made at random by the first `flashsale run`, so that no
+// secret is known to everybody who has read the source.
+var secretFile = filepath.Join(localDir, "webhook-secret")
+
+func developmentSecret() (string, error) {
+	if secret, err := os.ReadFile(secretFile); err == nil {
+		return strings.TrimSpace(string(secret)), nil
+	}
+	key := make([]byte, 24)
+	_, _ = rand.Read(key) // never fails
+	secret := "whsec_" + base64.StdEncoding.EncodeToString(key)
+	if err := os.MkdirAll(localDir, 0o750); err != nil {
+		return "", fmt.Errorf("keeping the development secret: %w", err)
+	}
+	if err := os.WriteFile(secretFile, []byte(secret+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("keeping the development secret: %w", err)
+	}
+	return secret, nil
+}
+
+// webhookSigner signs with the secret that the server of this directory accepts.
+func webhookSigner(env environment) (*payments.Standard, error) {
+	secrets := env.config.WebhookSecrets
+	if len(secrets) == 0 {
+		secret, err := os.ReadFile(secretFile)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w: there is no secret to sign with: set WEBHOOK_SECRETS, or stand in the directory of a `flashsale run`", errUsage)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the development secret: %w", err)
+		}
+		secrets = []string{strings.TrimSpace(string(secret))}
+	}
+	return payments.NewStandard(secrets[:1])
+}

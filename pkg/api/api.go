@@ -1,0 +1,120 @@
+package api
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"flashsale/pkg/checkout"
+)
+
+// Version is the contract's.
+const Version = "1.0.0"
+
+const prefix = "/v1"
+
+// What a body may have at most, in bytes.
+const (
+	maxBody        = 16 << 10
+	maxWebhookBody = 256 << 10
+)
+
+// Options are what the edge is made of.
+type Options struct {
+	Service *checkout.Service
+	// Standard and Stripe verify webhooks. A route whose verifier is nil answers 404.
+	Standard Verifier
+	Stripe   Verifier
+	Logger   *slog.Logger
+	// Extra adds routes outside of /v1, such as /healthz; may be nil.
+	Extra func(mux *http.ServeMux)
+}
+
+// New returns the handler of the whole API.
+func New(o Options) http.Handler {
+	mux := http.NewServeMux()
+	register(mux, o)
+	if o.Extra != nil {
+		o.Extra(mux)
+	}
+	return surround(route(mux), o.Logger)
+}
+
+// OpenAPI returns the contract as OpenAPI 3.1 in YAML.
+func OpenAPI() ([]byte, error) {
+	return register(http.NewServeMux(), Options{}).OpenAPI().YAML()
+}
+
+func register(mux *http.ServeMux, o Options) huma.API {
+	huma.NewErrorWithContext = newHumaError
+	huma.NewError = func(int, string, ...error) huma.StatusError { return &Problem{} } // huma takes the schema from it
+	config := huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{
+				Title: "Flash Sale Checkout API", Version: Version,
+				Description: "Limited-stock sales: products, two-minute holds, orders, payment webhooks. " +
+					"Times are UTC with milliseconds, money is in minor units. Any request may be repeated after a timeout.",
+				License: &huma.License{Name: "MIT", Identifier: "MIT"},
+			},
+			Servers:    []*huma.Server{{URL: prefix}},
+			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)},
+		},
+		Formats:       map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat},
+		DefaultFormat: "application/json",
+	}
+	api := humago.NewWithPrefix(mux, prefix, config)
+	products{o.Service}.register(api)
+	holds{o.Service}.register(api)
+	orders{o.Service}.register(api)
+	webhooks{o.Service, o.Standard, o.Stripe}.register(api)
+	return api
+}
+
+// sameBody documents that a POST answers with the same body under a second status.
+func sameBody(api huma.API, path string, status, second int) {
+	responses := api.OpenAPI().Paths[path].Post.Responses
+	responses[strconv.Itoa(second)].Content = responses[strconv.Itoa(status)].Content
+}
+
+// jsonFormat is huma's, but refuses what encoding/json would silently mend.
+var jsonFormat = huma.Format{
+	Marshal: huma.DefaultJSONFormat.Marshal,
+	Unmarshal: func(data []byte, v any) error {
+		if !utf8.Valid(data) {
+			return errInvalidUTF8
+		}
+		return json.Unmarshal(data, v)
+	},
+}
+
+// Money is an amount in minor units.
+type Money struct {
+	Amount   int64  `json:"amount" doc:"In minor units." example:"4999"`
+	Currency string `json:"currency" doc:"ISO 4217." example:"USD"`
+}
+
+// Time is an instant in UTC with milliseconds.
+type Time time.Time
+
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+// MarshalJSON writes RFC 3339.
+func (t Time) MarshalJSON() ([]byte, error) {
+	return []byte(`"` + time.Time(t).UTC().Format(timeLayout) + `"`), nil
+}
+
+// Schema describes it (huma.SchemaProvider).
+func (Time) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "date-time", Examples: []any{"2026-11-27T09:00:00.000Z"}}
+}
+
+func optionalTime(t *time.Time) *Time { return (*Time)(t) }
+
+var _ huma.SchemaProvider = Time{}

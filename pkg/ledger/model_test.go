@@ -1,0 +1,387 @@
+package ledger_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"flashsale/pkg/checkout"
+	"flashsale/pkg/ledger"
+	"flashsale/pkg/ledger/ledgertest"
+)
+
+// TestModel drives random sequences of everything that can happen against the ledger and against a model that knows
+// nothing but checkout.Transitions. After every step counters and states agree and the audit is clean. rapid prints
+// the seed and the shortest sequence of a failure.
+func TestModel(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	rapid.Check(t, func(t *rapid.T) {
+		m := newMachine(t, env)
+		defer m.close(t)
+		actions := map[string]func(*rapid.T){
+			"place":   m.place,
+			"release": m.release,
+			"order":   m.order,
+			"cancel":  m.cancel,
+			"event":   m.event,
+			"again":   m.redeliver,
+			"pass":    m.pass,
+			"sweep":   m.sweep,
+			"":        m.check,
+		}
+		t.Repeat(actions)
+	})
+}
+
+// machine is a ledger on one connection, whose clock the test sets, beside the model of one product.
+type machine struct {
+	ctx     context.Context
+	db      *sql.DB
+	ledger  *ledger.Ledger
+	product string
+	now     time.Time
+	stock   int64
+	ids     []checkout.ID // in order of creation, so that a seed draws the same
+	entries map[checkout.ID]*entry
+	keys    map[checkout.IdempotencyKey]checkout.ID
+	sent    []checkout.PaymentEvent
+	settled map[string]bool // events that have been applied or ignored
+}
+
+// entry is a hold and its order in the model.
+type entry struct {
+	qty     int64
+	expires time.Time
+	payBy   time.Time
+	hold    checkout.HoldStatus  // as stored: an overdue one is active until something takes its units back
+	order   checkout.OrderStatus // empty: none
+	reason  checkout.Reason
+	place   checkout.StockPlace // of its units
+}
+
+const unitPrice = 4999
+
+func newMachine(t *rapid.T, env *ledgertest.Env) *machine {
+	accounts, err := ledger.AccountsOf(env.AdminDSN)
+	must(t, err)
+	cfg, err := ledger.Config(accounts.AppDSN)
+	must(t, err)
+	connector, err := mysql.NewConnector(cfg)
+	must(t, err)
+	m := &machine{
+		ctx: context.Background(), db: sql.OpenDB(connector), now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC),
+		product: "m" + uuid.NewString()[:13], stock: rapid.Int64Range(1, 8).Draw(t, "stock"),
+		entries: map[checkout.ID]*entry{}, keys: map[checkout.IdempotencyKey]checkout.ID{}, settled: map[string]bool{},
+	}
+	m.db.SetMaxOpenConns(1) // the clock belongs to the connection
+	m.ledger = ledger.New(m.db, checkout.NoRecorder{})
+	for _, table := range []string{"payment_events", "orders", "holds", "products"} {
+		_, err := env.Admin.ExecContext(m.ctx, "DELETE FROM "+table)
+		must(t, err)
+	}
+	m.setClock(t)
+	name, maxQty := "Model", int64(4)
+	_, _, err = m.ledger.PutProduct(m.ctx, checkout.ProductChange{
+		ID: m.product, Name: &name, Price: &checkout.Money{Amount: unitPrice, Currency: "USD"}, Stock: &m.stock, MaxQtyPerHold: &maxQty,
+	})
+	must(t, err)
+	return m
+}
+
+func (m *machine) close(t *rapid.T) { must(t, m.db.Close()) }
+
+func (m *machine) setClock(t *rapid.T) {
+	_, err := m.db.ExecContext(m.ctx, fmt.Sprintf("SET timestamp = %d", m.now.Unix()))
+	must(t, err)
+}
+
+func must(t *rapid.T, err error) {
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+}
+
+func (m *machine) count() (reserved, sold int64) {
+	for _, e := range m.entries {
+		switch e.place {
+		case checkout.StockReserved:
+			reserved += e.qty
+		case checkout.StockSold:
+			sold += e.qty
+		}
+	}
+	return reserved, sold
+}
+
+func (m *machine) available() int64 {
+	reserved, sold := m.count()
+	return m.stock - reserved - sold
+}
+
+func (m *machine) due(e *entry) bool {
+	return (e.hold == checkout.HoldActive && !m.now.Before(e.expires)) || (e.order == checkout.OrderPendingPayment && !m.now.Before(e.payBy))
+}
+
+// reclaim is what the ledger does when stock runs short, and what a sweep does.
+func (m *machine) reclaim() {
+	for _, e := range m.entries {
+		if !m.due(e) {
+			continue
+		}
+		if e.order == "" {
+			e.hold, e.place = checkout.HoldExpired, checkout.StockAvailable
+		} else {
+			m.move(e, checkout.OnPayBy)
+		}
+	}
+}
+
+func (m *machine) state(e *entry) checkout.State {
+	switch {
+	case e.order != "":
+		return checkout.State(e.order)
+	case e.hold == checkout.HoldActive && m.due(e):
+		return checkout.NoOrderExpired
+	default:
+		return checkout.State(e.hold) + " hold"
+	}
+}
+
+// move does what the table says; false when it says nothing.
+func (m *machine) move(e *entry, on checkout.Trigger) bool {
+	row, ok := checkout.Find(m.state(e), on)
+	if !ok {
+		return false
+	}
+	if e.place == checkout.StockAvailable && row.Stock == checkout.StockSold {
+		if m.available() < e.qty {
+			m.reclaim()
+		}
+		if m.available() < e.qty {
+			if !row.IfSoldOut {
+				panic("the table sells units that nobody has")
+			}
+			row.To, row.Reason, row.Stock = checkout.OrderRefundDue, checkout.ReasonLatePayment, checkout.StockAvailable
+		}
+	}
+	if e.hold == checkout.HoldActive {
+		e.hold = checkout.HoldOrdered
+		if !m.now.Before(e.expires) {
+			e.hold = checkout.HoldExpired
+		}
+	}
+	if e.order == "" {
+		e.payBy = m.now.Add(window)
+	}
+	if row.To == checkout.OrderRefunded { // units and reason stay
+		e.order = row.To
+		return true
+	}
+	e.order, e.reason, e.place = row.To, row.Reason, row.Stock
+	return true
+}
+
+func (m *machine) draw(t *rapid.T) (checkout.ID, *entry) {
+	if len(m.ids) == 0 {
+		t.Skip("no hold yet")
+	}
+	id := rapid.SampledFrom(m.ids).Draw(t, "hold")
+	return id, m.entries[id]
+}
+
+func (m *machine) place(t *rapid.T) {
+	req := checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: m.product, Qty: rapid.Int64Range(1, 5).Draw(t, "qty"), TTL: ttl}
+	if n := rapid.IntRange(0, 6).Draw(t, "key"); n > 0 {
+		req.Key = &checkout.IdempotencyKey{byte(n)}
+	}
+	receipt, err := m.ledger.PlaceHold(m.ctx, req)
+	if req.Key != nil {
+		if first, used := m.keys[*req.Key]; used {
+			if m.entries[first].qty != req.Qty {
+				m.want(t, err, checkout.CodeIdempotencyReused)
+			} else if must(t, err); receipt.Hold.ID != first || !receipt.Repeated {
+				t.Fatalf("the key's hold is %s, got %+v", first.HoldID(), receipt)
+			}
+			return
+		}
+	}
+	if req.Qty > 4 {
+		m.want(t, err, checkout.CodeQtyOverLimit)
+		return
+	}
+	if m.available() < req.Qty {
+		m.reclaim()
+	}
+	if m.available() < req.Qty {
+		m.want(t, err, checkout.CodeSoldOut)
+		return
+	}
+	must(t, err)
+	m.ids = append(m.ids, req.ID)
+	m.entries[req.ID] = &entry{qty: req.Qty, expires: m.now.Add(ttl), hold: checkout.HoldActive, place: checkout.StockReserved}
+	if req.Key != nil {
+		m.keys[*req.Key] = req.ID
+	}
+}
+
+func (m *machine) want(t *rapid.T, err error, code checkout.Code) {
+	if checkout.CodeOf(err) != code {
+		t.Fatalf("got %v, want %q", err, code)
+	}
+}
+
+func (m *machine) release(t *rapid.T) {
+	id, e := m.draw(t)
+	_, err := m.ledger.ReleaseHold(m.ctx, id)
+	switch {
+	case e.hold == checkout.HoldOrdered:
+		m.want(t, err, checkout.CodeHoldOrdered)
+	case e.hold == checkout.HoldActive:
+		must(t, err)
+		e.hold, e.place = checkout.HoldReleased, checkout.StockAvailable
+		if !m.now.Before(e.expires) {
+			e.hold = checkout.HoldExpired
+		}
+	default:
+		must(t, err)
+	}
+}
+
+func (m *machine) order(t *rapid.T) {
+	id, e := m.draw(t)
+	state := m.state(e)
+	_, err := m.ledger.CreateOrder(m.ctx, id, window)
+	switch {
+	case state == checkout.NoOrderReleased:
+		m.want(t, err, checkout.CodeHoldReleased)
+	case state == checkout.NoOrderExpired:
+		m.want(t, err, checkout.CodeHoldExpired)
+	default:
+		must(t, err)
+		m.move(e, checkout.OnOrder)
+	}
+}
+
+func (m *machine) cancel(t *rapid.T) {
+	id, e := m.draw(t)
+	_, err := m.ledger.CancelOrder(m.ctx, id)
+	switch {
+	case e.order == "":
+		m.want(t, err, checkout.CodeOrderNotFound)
+	case m.move(e, checkout.OnCancel) || e.order == checkout.OrderCancelled:
+		must(t, err)
+	default:
+		m.want(t, err, checkout.CodeOrderNotCancellable)
+	}
+}
+
+func (m *machine) event(t *rapid.T) {
+	id := ledgertest.NewID() // of nothing
+	if len(m.ids) > 0 && rapid.IntRange(0, 9).Draw(t, "unknown") > 0 {
+		id, _ = m.draw(t)
+	}
+	s := &stage{id: id}
+	on := rapid.SampledFrom([]checkout.Trigger{checkout.OnSucceeded, checkout.OnSucceeded, checkout.OnMismatched, checkout.OnFailed, checkout.OnRefunded}).Draw(t, "event")
+	event := s.event(on)
+	if e := m.entries[id]; e != nil && on == checkout.OnSucceeded {
+		event.Amount.Amount = e.qty * unitPrice
+	} else if on == checkout.OnMismatched {
+		event.Amount.Amount = 1
+	}
+	m.sent = append(m.sent, event)
+	m.deliver(t, event)
+}
+
+func (m *machine) redeliver(t *rapid.T) {
+	if len(m.sent) == 0 {
+		t.Skip("no event yet")
+	}
+	m.deliver(t, rapid.SampledFrom(m.sent).Draw(t, "event"))
+}
+
+func (m *machine) deliver(t *rapid.T, event checkout.PaymentEvent) {
+	receipt, err := m.ledger.ApplyPayment(m.ctx, event, window)
+	must(t, err)
+	want := checkout.PaymentIgnored
+	e := m.entries[*event.Subject]
+	switch {
+	case m.settled[event.EventID]:
+		want = checkout.PaymentDuplicate
+	case e == nil:
+		want = checkout.PaymentUnmatched
+	case m.move(e, checkout.Trigger(event.Type)):
+		want = checkout.PaymentApplied
+	}
+	if receipt.Result != want {
+		t.Fatalf("%s: got %s, want %s", event.Type, receipt.Result, want)
+	}
+	m.settled[event.EventID] = want != checkout.PaymentUnmatched
+}
+
+// pass lets time go by, often to the very instant at which something is due.
+func (m *machine) pass(t *rapid.T) {
+	if len(m.ids) > 0 && rapid.Bool().Draw(t, "to the instant") {
+		_, e := m.draw(t)
+		for _, at := range []time.Time{e.expires, e.payBy} {
+			if at.After(m.now) {
+				m.now = at
+				break
+			}
+		}
+	} else {
+		m.now = m.now.Add(time.Duration(rapid.IntRange(1, 200).Draw(t, "seconds")) * time.Second)
+	}
+	m.setClock(t)
+}
+
+func (m *machine) sweep(t *rapid.T) {
+	_, err := m.ledger.ExpireDue(m.ctx, m.product, checkout.DueBatch{Holds: 100, Orders: 100})
+	must(t, err)
+	m.reclaim()
+}
+
+// check compares everything.
+func (m *machine) check(t *rapid.T) {
+	products, err := m.ledger.Products(m.ctx, "", 10)
+	must(t, err)
+	i := slices.IndexFunc(products, func(p checkout.Product) bool { return p.ID == m.product })
+	reserved, sold := m.count()
+	if p := products[i]; p.ReservedStock != reserved || p.SoldStock != sold || p.AvailableStock() < 0 || p.KeyedHolds != int64(len(m.keys)) {
+		t.Fatalf("reserved %d, sold %d, keyed %d; the model has %d, %d, %d", p.ReservedStock, p.SoldStock, p.KeyedHolds, reserved, sold, len(m.keys))
+	}
+	for id, e := range m.entries {
+		h, err := m.ledger.Hold(m.ctx, id)
+		must(t, err)
+		wantHold := e.hold
+		if e.hold == checkout.HoldActive && m.due(e) {
+			wantHold = checkout.HoldExpired
+		}
+		if h.Status != wantHold || h.HasOrder != (e.order != "") {
+			t.Fatalf("hold %s is %+v, the model has %s", id.HoldID(), h, wantHold)
+		}
+		if e.order == "" {
+			continue
+		}
+		o, err := m.ledger.Order(m.ctx, id)
+		must(t, err)
+		got := entry{order: o.Status, reason: o.Reason, payBy: o.PayBy}
+		want := entry{order: e.order, reason: e.reason, payBy: e.payBy}
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(entry{})); diff != "" {
+			t.Fatalf("order %s (-model +ledger):\n%s", id.OrderID(), diff)
+		}
+	}
+	audit, err := m.ledger.Audit(m.ctx)
+	must(t, err)
+	if !audit.Clean {
+		t.Fatalf("audit: %+v", audit.Broken)
+	}
+}

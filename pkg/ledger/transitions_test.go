@@ -1,0 +1,310 @@
+package ledger_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"flashsale/pkg/checkout"
+	"flashsale/pkg/ledger/ledgertest"
+)
+
+const (
+	ttl    = 2 * time.Minute
+	window = 15 * time.Minute
+)
+
+// stage is one product with one hold of two units in it, brought into a state.
+type stage struct {
+	*ledgertest.Env
+	product string
+	id      checkout.ID
+}
+
+func newStage(t *testing.T, env *ledgertest.Env, stock int64) *stage {
+	t.Helper()
+	s := &stage{Env: env, product: "p" + strings.ReplaceAll(uuid.NewString(), "-", ""), id: ledgertest.NewID()}
+	env.MustPut(t, s.product, stock)
+	s.place(t, s.id, 2)
+	return s
+}
+
+func (s *stage) place(t *testing.T, id checkout.ID, qty int64) {
+	t.Helper()
+	if _, err := s.PlaceHold(context.Background(), checkout.HoldRequest{ID: id, ProductID: s.product, Qty: qty, TTL: ttl}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// age makes a hold, or its order, due, as if its time had passed.
+func (s *stage) age(t *testing.T, id checkout.ID) {
+	t.Helper()
+	for _, statement := range []string{
+		"UPDATE holds SET created_at = created_at - INTERVAL 1 HOUR, expires_at = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND WHERE id = ?",
+		"UPDATE orders SET pay_by = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND WHERE id = ?",
+	} {
+		if _, err := s.Admin.ExecContext(context.Background(), statement, id[:]); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (s *stage) sweep(t *testing.T) checkout.SweepReceipt {
+	t.Helper()
+	receipt, err := s.ExpireDue(context.Background(), s.product, checkout.DueBatch{Holds: 500, Orders: 500})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return receipt
+}
+
+// event is a payment event for the stage's order: two units at 49.99.
+func (s *stage) event(on checkout.Trigger) checkout.PaymentEvent {
+	e := checkout.PaymentEvent{
+		Provider: "standard", EventID: uuid.NewString(), Type: string(on), Subject: &s.id, PaymentID: uuid.NewString(),
+		Amount: checkout.Money{Amount: 9998, Currency: "USD"},
+	}
+	switch on {
+	case checkout.OnSucceeded:
+		e.Kind = checkout.PaymentSucceeded
+	case checkout.OnMismatched:
+		e.Kind, e.Amount.Amount = checkout.PaymentSucceeded, 9997
+	case checkout.OnFailed:
+		e.Kind = checkout.PaymentFailed
+	case checkout.OnRefunded:
+		e.Kind = checkout.PaymentRefunded
+	}
+	return e
+}
+
+// fire pulls a trigger and returns the result of the payment event, if it is one.
+func (s *stage) fire(t *testing.T, on checkout.Trigger) checkout.PaymentResult {
+	t.Helper()
+	ctx := context.Background()
+	switch on {
+	case checkout.OnOrder:
+		_, err := s.CreateOrder(ctx, s.id, window)
+		mustBeDomain(t, err)
+	case checkout.OnCancel:
+		_, err := s.CancelOrder(ctx, s.id)
+		mustBeDomain(t, err)
+	case checkout.OnPayBy:
+		s.age(t, s.id)
+		s.sweep(t)
+	default:
+		receipt, err := s.ApplyPayment(ctx, s.event(on), window)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return receipt.Result
+	}
+	return ""
+}
+
+func mustBeDomain(t *testing.T, err error) {
+	t.Helper()
+	if err != nil && checkout.CodeOf(err) == "" {
+		t.Fatal(err)
+	}
+}
+
+// state reads where the stage stands: the order's status, or the hold's.
+func (s *stage) state(t *testing.T) (checkout.State, checkout.Reason) {
+	t.Helper()
+	o, err := s.Order(context.Background(), s.id)
+	if err == nil {
+		return checkout.State(o.Status), o.Reason
+	}
+	if checkout.CodeOf(err) != checkout.CodeOrderNotFound {
+		t.Fatal(err)
+	}
+	h, err := s.Hold(context.Background(), s.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return checkout.State(h.Status) + " hold", ""
+}
+
+func (s *stage) counters(t *testing.T) (reserved, sold int64) {
+	t.Helper()
+	p, err := s.RefreshProduct(context.Background(), s.product)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.ReservedStock, p.SoldStock
+}
+
+// setups bring a stage into each state, some of them in more than one way.
+var setups = []struct {
+	name  string
+	state checkout.State
+	do    []func(*testing.T, *stage)
+}{
+	{"active", checkout.NoOrderActive, nil},
+	{"overdue and not swept", checkout.NoOrderExpired, []func(*testing.T, *stage){func(t *testing.T, s *stage) { s.age(t, s.id) }}},
+	{"expired", checkout.NoOrderExpired, []func(*testing.T, *stage){func(t *testing.T, s *stage) { s.age(t, s.id); s.sweep(t) }}},
+	{"released", checkout.NoOrderReleased, []func(*testing.T, *stage){func(t *testing.T, s *stage) {
+		if _, err := s.ReleaseHold(context.Background(), s.id); err != nil {
+			t.Fatal(err)
+		}
+	}}},
+	{"pending", checkout.State(checkout.OrderPendingPayment), pull(checkout.OnOrder)},
+	{"paid", checkout.State(checkout.OrderPaid), pull(checkout.OnOrder, checkout.OnSucceeded)},
+	{"paid before the order", checkout.State(checkout.OrderPaid), pull(checkout.OnSucceeded)},
+	{"cancelled by the customer", checkout.State(checkout.OrderCancelled), pull(checkout.OnOrder, checkout.OnCancel)},
+	{"cancelled by the provider", checkout.State(checkout.OrderCancelled), pull(checkout.OnOrder, checkout.OnFailed)},
+	{"cancelled by time", checkout.State(checkout.OrderCancelled), pull(checkout.OnOrder, checkout.OnPayBy)},
+	{"refund due", checkout.State(checkout.OrderRefundDue), pull(checkout.OnOrder, checkout.OnMismatched)},
+	{"refunded after paid", checkout.State(checkout.OrderRefunded), pull(checkout.OnOrder, checkout.OnSucceeded, checkout.OnRefunded)},
+	{"refunded after refund due", checkout.State(checkout.OrderRefunded), pull(checkout.OnMismatched, checkout.OnRefunded)},
+}
+
+func pull(triggers ...checkout.Trigger) []func(*testing.T, *stage) {
+	var steps []func(*testing.T, *stage)
+	for _, on := range triggers {
+		steps = append(steps, func(t *testing.T, s *stage) { s.fire(t, on) })
+	}
+	return steps
+}
+
+func arrange(t *testing.T, env *ledgertest.Env, i int, stock int64) *stage {
+	t.Helper()
+	s := newStage(t, env, stock)
+	for _, step := range setups[i].do {
+		step(t, s)
+	}
+	if got, _ := s.state(t); got != setups[i].state {
+		t.Fatalf("the set-up ends in %q, want %q", got, setups[i].state)
+	}
+	return s
+}
+
+// TestTransitions drives every state with every trigger and compares with the table: what it names, and that
+// nothing else changes anything.
+func TestTransitions(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	covered := map[checkout.State]bool{}
+	for i, setup := range setups {
+		covered[setup.state] = true
+		for _, on := range checkout.Triggers {
+			t.Run(setup.name+"/"+string(on), func(t *testing.T) {
+				s := arrange(t, env, i, 10)
+				_, reasonBefore := s.state(t)
+				var reservedBefore, soldBefore int64
+				if setup.name != "overdue and not swept" { // reading its counters would sweep it
+					reservedBefore, soldBefore = s.counters(t)
+				}
+				result := s.fire(t, on)
+				state, reason := s.state(t)
+				reserved, sold := s.counters(t)
+
+				row, moves := checkout.Find(setup.state, on)
+				if !moves {
+					wantState := setup.state
+					if setup.state == checkout.NoOrderActive && on == checkout.OnPayBy {
+						wantState = checkout.NoOrderExpired // time passes for a hold, too
+						reservedBefore = 0
+					}
+					if state != wantState || reason != reasonBefore || reserved != reservedBefore || sold != soldBefore {
+						t.Errorf("no row moves this, but: %s %s, reserved %d → %d, sold %d → %d", state, reason, reservedBefore, reserved, soldBefore, sold)
+					}
+					if result != "" && result != checkout.PaymentIgnored {
+						t.Errorf("result %q, want ignored", result)
+					}
+					return
+				}
+				want := map[checkout.StockPlace][2]int64{checkout.StockReserved: {2, 0}, checkout.StockSold: {0, 2}, checkout.StockAvailable: {0, 0}}[row.Stock]
+				if row.To == checkout.OrderRefunded { // as they were before
+					want = [2]int64{reservedBefore, soldBefore}
+				}
+				if state != checkout.State(row.To) || reserved != want[0] || sold != want[1] {
+					t.Errorf("got %s, reserved %d, sold %d; the table says %s, %d, %d", state, reserved, sold, row.To, want[0], want[1])
+				}
+				if reason != row.Reason && row.To != checkout.OrderRefunded {
+					t.Errorf("reason %q, the table says %q", reason, row.Reason)
+				}
+				if result != "" && result != checkout.PaymentApplied {
+					t.Errorf("result %q, want applied", result)
+				}
+			})
+		}
+	}
+	for _, state := range checkout.States {
+		if !covered[state] {
+			t.Errorf("no set-up for %q", state)
+		}
+	}
+	env.MustAudit(t)
+}
+
+// TestLatePayment is the table's IfSoldOut column: whoever paid too late gets units only if there are any, and what is
+// overdue counts as there.
+func TestLatePayment(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	for i, setup := range setups {
+		row, moves := checkout.Find(setup.state, checkout.OnSucceeded)
+		if !moves || !row.IfSoldOut || setup.name == "overdue and not swept" {
+			continue
+		}
+		t.Run(setup.name+"/sold out", func(t *testing.T) {
+			s := arrange(t, env, i, 3)
+			s.place(t, ledgertest.NewID(), 2) // one is left, two are needed
+			s.fire(t, checkout.OnSucceeded)
+			state, reason := s.state(t)
+			reserved, sold := s.counters(t)
+			if state != checkout.State(checkout.OrderRefundDue) || reason != checkout.ReasonLatePayment || reserved != 2 || sold != 0 {
+				t.Errorf("%s %s, reserved %d, sold %d", state, reason, reserved, sold)
+			}
+		})
+		t.Run(setup.name+"/sold out by an overdue hold", func(t *testing.T) {
+			s := arrange(t, env, i, 2)
+			other := ledgertest.NewID()
+			s.place(t, other, 2)
+			s.age(t, other)
+			s.fire(t, checkout.OnSucceeded)
+			state, _ := s.state(t)
+			reserved, sold := s.counters(t)
+			if state != checkout.State(checkout.OrderPaid) || reserved != 0 || sold != 2 {
+				t.Errorf("%s, reserved %d, sold %d", state, reserved, sold)
+			}
+		})
+	}
+	env.MustAudit(t)
+}
+
+func TestUnmatchedEventIsAppliedLater(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	ctx := context.Background()
+	s := &stage{Env: env, product: "later", id: ledgertest.NewID()}
+	env.MustPut(t, s.product, 5)
+	early := s.event(checkout.OnSucceeded)
+	for range 2 {
+		receipt, err := env.ApplyPayment(ctx, early, window)
+		if err != nil || receipt.Result != checkout.PaymentUnmatched || receipt.Order != nil {
+			t.Fatalf("%+v %v", receipt, err)
+		}
+	}
+	if events, err := env.UnmatchedEvents(ctx, time.Hour, 10); err != nil || len(events) != 0 {
+		t.Fatalf("nothing to retry while there is no hold: %v %v", events, err)
+	}
+	s.place(t, s.id, 2)
+	events, err := env.UnmatchedEvents(ctx, time.Hour, 10)
+	if err != nil || len(events) != 1 {
+		t.Fatalf("%v %v", events, err)
+	}
+	receipt, err := env.ApplyPayment(ctx, events[0], window)
+	if err != nil || receipt.Result != checkout.PaymentApplied || receipt.Order.Status != checkout.OrderPaid {
+		t.Fatalf("%+v %v", receipt, err)
+	}
+	receipt, err = env.ApplyPayment(ctx, early, window)
+	if err != nil || receipt.Result != checkout.PaymentDuplicate || receipt.Order.Status != checkout.OrderPaid {
+		t.Fatalf("%+v %v", receipt, err)
+	}
+	env.MustAudit(t)
+}

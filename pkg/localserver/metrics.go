@@ -1,0 +1,69 @@
+package localserver
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"flashsale/pkg/checkout"
+)
+
+// metricPrefix is in front of every name on /metrics.
+const metricPrefix = "flashsale_"
+
+// buckets run from half a millisecond, a ledger call on the same machine, to half a minute, a stalled sweep. Seconds.
+var buckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2, 5, 10, 30}
+
+// Metrics is a checkout.Recorder for Prometheus.
+type Metrics struct {
+	registry   *prometheus.Registry
+	counters   map[*checkout.Metric]*prometheus.CounterVec
+	histograms map[*checkout.Metric]*prometheus.HistogramVec
+}
+
+// NewMetrics registers all of checkout.Metrics and those of the Go runtime.
+func NewMetrics() *Metrics {
+	m := &Metrics{
+		registry:   prometheus.NewRegistry(),
+		counters:   map[*checkout.Metric]*prometheus.CounterVec{},
+		histograms: map[*checkout.Metric]*prometheus.HistogramVec{},
+	}
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, metric := range checkout.Metrics {
+		name := metricPrefix + metric.Name
+		switch metric.Kind {
+		case checkout.Counter:
+			c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: metric.Help}, metric.Labels)
+			m.counters[metric] = c
+			m.registry.MustRegister(c)
+			if len(metric.Labels) == 0 {
+				c.WithLabelValues() // there from the start, at 0
+			}
+		case checkout.Histogram:
+			h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: metric.Help, Buckets: buckets}, metric.Labels)
+			m.histograms[metric] = h
+			m.registry.MustRegister(h)
+			if len(metric.Labels) == 0 {
+				h.WithLabelValues()
+			}
+		}
+	}
+	return m
+}
+
+// Record takes a measurement.
+func (m *Metrics) Record(metric *checkout.Metric, value float64, labels ...string) {
+	switch metric.Kind {
+	case checkout.Counter:
+		m.counters[metric].WithLabelValues(labels...).Add(value)
+	case checkout.Histogram:
+		m.histograms[metric].WithLabelValues(labels...).Observe(value)
+	}
+}
+
+// Handler serves them.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}

@@ -1,0 +1,249 @@
+package payments
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"flashsale/pkg/checkout"
+)
+
+const (
+	// maxText is the longest text that is taken over from an event, in bytes.
+	maxText = 255
+	// lastSecond is 9999-12-31T23:59:59Z, the end of RFC 3339's years and of the database's.
+	lastSecond = 253402300799
+)
+
+// object is a JSON object whose members have not been read. It is used in place of a struct because encoding/json
+// lets "TYPE" set the field "type", and lets the last of two equal names win: two readers of one body could see
+// two different payments.
+type object struct {
+	path    string // where it is in the body, with a dot at the end; empty for the body itself
+	members map[string]json.RawMessage
+}
+
+// get returns a member. null and "" count as missing: that is how many senders write "there is none".
+func (o object) get(name string) (json.RawMessage, bool) {
+	raw, ok := o.members[name]
+	if !ok || string(raw) == "null" || string(raw) == `""` {
+		return nil, false
+	}
+	return raw, true
+}
+
+// rfc3339 and unix read when an event happened. That is kept for people and decides nothing, so an unreadable
+// time is left out: refusing a payment for it would do more harm.
+func (o object) rfc3339(name string) *time.Time {
+	var at time.Time
+	if raw, ok := o.get(name); !ok || json.Unmarshal(raw, &at) != nil {
+		return nil
+	}
+	return storable(at)
+}
+
+func (o object) unix(name string) *time.Time {
+	raw, _ := o.get(name)
+	seconds, err := strconv.ParseInt(string(raw), 10, 64)
+	if err != nil {
+		return nil
+	}
+	return storable(time.Unix(seconds, 0))
+}
+
+// storable returns a time as the database can hold it, or nil: in strict mode it would fail the whole statement.
+func storable(at time.Time) *time.Time {
+	if at.Unix() < 0 || at.Unix() > lastSecond {
+		return nil
+	}
+	at = at.UTC().Truncate(time.Microsecond)
+	return &at
+}
+
+// parseBody checks that body is one JSON object in UTF-8 and takes it apart. encoding/json stops at a depth of
+// 10,000, so nesting costs no more than size.
+func parseBody(body []byte) (object, error) {
+	switch {
+	case !utf8.Valid(body): // encoding/json would replace the bad bytes
+		return object{}, checkout.Malformed("The body is not valid UTF-8.")
+	case !json.Valid(body):
+		return object{}, checkout.Malformed("The body is not one JSON value.")
+	}
+	members, unique := split(body)
+	switch {
+	case members == nil:
+		return object{}, checkout.Malformed("The body is not a JSON object.")
+	case !unique:
+		return object{}, checkout.Malformed(saysTwice)
+	}
+	return object{members: members}, nil
+}
+
+const saysTwice = "The body has a member twice in one object."
+
+// split takes valid JSON apart into the members of an object; nil when it is something else. unique is false when
+// a name is there twice.
+func split(raw []byte) (members map[string]json.RawMessage, unique bool) {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	if start, err := dec.Token(); err != nil || start != json.Delim('{') {
+		return nil, true
+	}
+	members, unique = map[string]json.RawMessage{}, true
+	for dec.More() {
+		token, err := dec.Token()
+		name, isName := token.(string)
+		var value json.RawMessage
+		if err != nil || !isName || dec.Decode(&value) != nil {
+			return nil, true
+		}
+		if _, there := members[name]; there {
+			unique = false
+		}
+		members[name] = value
+	}
+	return members, unique
+}
+
+// reader reads members and notes what is wrong with them, so that a sender learns everything at once. A member
+// that is missing reads as zero and is no problem unless it is required.
+type reader struct {
+	problems []checkout.FieldError
+	twice    bool // an object had a member twice
+}
+
+func (r *reader) expect(o object, name, expected string) {
+	r.problems = append(r.problems, checkout.FieldError{Field: o.path + name, Detail: "expected " + expected})
+}
+
+func (r *reader) ok() bool { return len(r.problems) == 0 && !r.twice }
+
+// adopt takes over the problems of another reader.
+func (r *reader) adopt(other *reader) {
+	r.problems = append(r.problems, other.problems...)
+	r.twice = r.twice || other.twice
+}
+
+// result returns the event, or what is wrong with it.
+func (r *reader) result(event checkout.PaymentEvent) (checkout.PaymentEvent, error) {
+	switch {
+	case r.twice:
+		return checkout.PaymentEvent{}, checkout.Malformed(saysTwice)
+	case len(r.problems) > 0:
+		err := checkout.Invalid(r.problems[0].Field, r.problems[0].Detail)
+		err.Fields = append(err.Fields, r.problems[1:]...)
+		return checkout.PaymentEvent{}, err
+	}
+	return event, nil
+}
+
+func (r *reader) require(o object, names ...string) {
+	for _, name := range names {
+		if _, ok := o.get(name); !ok {
+			r.expect(o, name, "a value")
+		}
+	}
+}
+
+func (r *reader) object(o object, name string) object {
+	inner := object{path: o.path + name + "."}
+	raw, ok := o.get(name)
+	if !ok {
+		return inner
+	}
+	members, unique := split(raw)
+	if members == nil {
+		r.expect(o, name, "an object")
+	}
+	r.twice = r.twice || !unique
+	inner.members = members
+	return inner
+}
+
+func (r *reader) text(o object, name string) string {
+	raw, ok := o.get(name)
+	if !ok {
+		return ""
+	}
+	var text string
+	if json.Unmarshal(raw, &text) != nil || !printable(text) {
+		r.expect(o, name, "a string of 1 to 255 printable ASCII characters")
+		return ""
+	}
+	return text
+}
+
+// printable reports whether text is 1 to 255 bytes of printable ASCII.
+func printable(text string) bool {
+	return text != "" && len(text) <= maxText &&
+		!strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c > '~' })
+}
+
+func (r *reader) boolean(o object, name string) bool {
+	raw, ok := o.get(name)
+	if ok && string(raw) != "true" && string(raw) != "false" {
+		r.expect(o, name, "true or false")
+	}
+	return string(raw) == "true"
+}
+
+// money reads an amount and the currency beside it; zero unless both are there, as one says nothing without the
+// other.
+func (r *reader) money(o object, amount string) checkout.Money {
+	var m checkout.Money
+	rawAmount, hasAmount := o.get(amount)
+	if hasAmount {
+		var err error
+		// As written, not as a float: 4999.0, 5e3 and "4999" are refused, and 2^63-1 keeps its last digit.
+		if m.Amount, err = strconv.ParseInt(string(rawAmount), 10, 64); err != nil || m.Amount < 0 {
+			r.expect(o, amount, "an integer from 0 to 2^63-1, in minor units")
+			hasAmount = false
+		}
+	}
+	m.Currency = strings.ToUpper(r.text(o, "currency"))
+	if m.Currency != "" && !isCurrency(m.Currency) {
+		r.expect(o, "currency", "three letters, such as USD")
+		m.Currency = ""
+	}
+	if !hasAmount || m.Currency == "" {
+		return checkout.Money{}
+	}
+	return m
+}
+
+func isCurrency(code string) bool {
+	return len(code) == 3 && !strings.ContainsFunc(code, func(c rune) bool { return c < 'A' || c > 'Z' })
+}
+
+// subject reads what the payment is for. An order has the identity of its hold, so either names both; named says
+// that one was given, well-formed or not.
+func (r *reader) subject(o object) (id *checkout.ID, named bool) {
+	order, hasOrder := r.id(o, "order_id", checkout.ParseOrderID, "an order's id: ord_ and 26 characters")
+	hold, hasHold := r.id(o, "hold_id", checkout.ParseHoldID, "a hold's id: hold_ and 26 characters")
+	switch {
+	case order == nil:
+		id = hold
+	case hold == nil || *hold == *order:
+		id = order
+	default:
+		r.expect(o, "hold_id", "the hold of order_id, or one of the two only")
+	}
+	return id, hasOrder || hasHold
+}
+
+func (r *reader) id(o object, name string, parse func(string) (checkout.ID, bool), expected string) (*checkout.ID, bool) {
+	raw, ok := o.get(name)
+	if !ok {
+		return nil, false
+	}
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		if id, ok := parse(text); ok {
+			return &id, true
+		}
+	}
+	r.expect(o, name, expected)
+	return nil, true
+}

@@ -1,0 +1,175 @@
+package payments
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stripe/stripe-go/v85/webhook"
+
+	"flashsale/pkg/checkout"
+)
+
+const stripeSignature = "Stripe-Signature"
+
+// minStripeSecret is how many characters a secret has after its prefix, at least. Stripe's have 32 or more; an
+// empty one would let everybody sign.
+const minStripeSecret = 16
+
+// Stripe reads and signs the events of one Stripe account.
+type Stripe struct{ secrets []string }
+
+// NewStripe takes the signing secrets of the endpoint that are valid now, "whsec_…" as Stripe shows them. Unlike
+// those of Standard Webhooks they are keys as they stand, not base64. The first one signs, all of them verify.
+//
+// They must be secrets of an account endpoint. A live Connect endpoint also gets the test payments of connected
+// accounts (https://docs.stripe.com/connect/webhooks), with which nobody should be able to pay.
+func NewStripe(secrets []string) (*Stripe, error) {
+	parsed, err := parseSecrets(secrets, func(rest string) (string, error) {
+		if len(rest) < minStripeSecret || strings.Contains(rest, " ") || !printable(rest) {
+			return "", fmt.Errorf("expected at least %d letters and digits after whsec_", minStripeSecret)
+		}
+		return secretPrefix + rest, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Stripe{secrets: parsed}, nil
+}
+
+// Event verifies a delivery and reads it. header has canonical keys, as net/http makes them; body is what the
+// signature covers, before any parsing or re-encoding. Codes: signature_invalid, timestamp_out_of_tolerance,
+// malformed_request, invalid_request.
+//
+// The order is named by the metadata of the event's own object. Stripe copies a payment intent's metadata to its
+// charge, but not a checkout session's to anything: a session needs it in payment_intent_data.metadata as well,
+// or its refund will name no order.
+func (s *Stripe) Event(header http.Header, body []byte) (checkout.PaymentEvent, error) {
+	if err := s.verify(header.Get(stripeSignature), body); err != nil {
+		return checkout.PaymentEvent{}, err
+	}
+	return readStripe(body)
+}
+
+// Sign returns the header of a delivery of body, signed with the first secret.
+func (s *Stripe) Sign(at time.Time, body []byte) http.Header {
+	signed := webhook.GenerateTestSignedPayload(&webhook.UnsignedPayload{Payload: body, Secret: s.secrets[0], Timestamp: at})
+	return http.Header{stripeSignature: {signed.Header}}
+}
+
+// verify leaves the timestamp to inTolerance, because the library accepts any time in the future.
+func (s *Stripe) verify(signature string, body []byte) error {
+	signedAt, ok := stripeTimestamp(signature)
+	if !ok {
+		return checkout.SignatureInvalid(webhook.ErrInvalidHeader)
+	}
+	var err error
+	for _, secret := range s.secrets {
+		if err = webhook.ValidatePayloadIgnoringTolerance(body, signature, secret); err == nil {
+			return inTolerance(signedAt)
+		}
+	}
+	return checkout.SignatureInvalid(err)
+}
+
+// stripeTimestamp reads the t of "t=1492774577,v1=…". Exactly one: with several, the one that is checked here and
+// the one that the library found signed could be two different ones.
+func stripeTimestamp(signature string) (at time.Time, ok bool) {
+	for pair := range strings.SplitSeq(signature, ",") {
+		value, found := strings.CutPrefix(pair, "t=")
+		if !found {
+			continue
+		}
+		seconds, err := strconv.ParseInt(value, 10, 64)
+		if err != nil || ok {
+			return time.Time{}, false
+		}
+		at, ok = time.Unix(seconds, 0), true
+	}
+	return at, ok
+}
+
+// readStripe reads a body whose signature has been verified. It takes the few members it needs out of the JSON:
+// stripe.Event would refuse every API version but one.
+func readStripe(body []byte) (checkout.PaymentEvent, error) {
+	top, err := parseBody(body)
+	if err != nil {
+		return checkout.PaymentEvent{}, err
+	}
+	envelope, details := &reader{}, &reader{}
+	event := checkout.PaymentEvent{
+		Provider:   ProviderStripe,
+		EventID:    envelope.text(top, "id"),
+		Type:       envelope.text(top, "type"),
+		Digest:     sha256.Sum256(body),
+		OccurredAt: top.unix("created"),
+	}
+	envelope.require(top, "id", "type")
+
+	data := details.object(details.object(top, "data"), "object")
+	event.Kind = envelope.stripeKind(event.Type, data)
+	subject, named := details.subject(details.object(data, "metadata"))
+	if !named && details.ok() {
+		// Other business of the same Stripe account, such as a subscription. It is none of ours whatever happened
+		// to it, and a refusal would have Stripe repeat it for three days.
+		event.Kind = checkout.PaymentOther
+	}
+	event.Subject = subject
+	event.PaymentID = details.stripePaymentID(event.Type, data)
+	amount := stripeAmount(event.Type)
+	if event.Kind == checkout.PaymentSucceeded { // without both nobody can tell whether the right amount was paid
+		details.require(data, amount, "currency")
+	}
+	event.Amount = details.money(data, amount)
+	if event.Kind != checkout.PaymentOther {
+		envelope.adopt(details)
+	}
+	return envelope.result(event)
+}
+
+// stripeKind says what a type of event means to an order. A declined attempt (payment_intent.payment_failed) is
+// other: the shopper may try again with another card.
+func (r *reader) stripeKind(eventType string, data object) checkout.PaymentKind {
+	switch eventType {
+	case "payment_intent.succeeded", "checkout.session.async_payment_succeeded":
+		return checkout.PaymentSucceeded
+	case "payment_intent.canceled", "checkout.session.expired", "checkout.session.async_payment_failed":
+		return checkout.PaymentFailed
+	case "checkout.session.completed": // unpaid: a slow method such as a bank debit, whose success comes as an event of its own
+		if r.text(data, "payment_status") == "paid" {
+			return checkout.PaymentSucceeded
+		}
+	case "charge.refunded": // sent for each partial refund too; refunded says that nothing is left
+		if r.boolean(data, "refunded") {
+			return checkout.PaymentRefunded
+		}
+	}
+	return checkout.PaymentOther
+}
+
+// stripePaymentID returns the id of the payment intent, which is the same in all events of one payment. In
+// objects that refer to it, it is an id or, if the account asks for that, the whole object.
+func (r *reader) stripePaymentID(eventType string, data object) string {
+	if strings.HasPrefix(eventType, "payment_intent.") {
+		return r.text(data, "id")
+	}
+	if raw, _ := data.get("payment_intent"); len(raw) > 0 && raw[0] == '{' {
+		return r.text(r.object(data, "payment_intent"), "id")
+	}
+	return r.text(data, "payment_intent")
+}
+
+// stripeAmount names the member that says what was paid or, in a charge, given back, in minor units. Objects of
+// other kinds have none of them.
+func stripeAmount(eventType string) string {
+	switch {
+	case strings.HasPrefix(eventType, "payment_intent."):
+		return "amount_received"
+	case strings.HasPrefix(eventType, "checkout.session."):
+		return "amount_total"
+	}
+	return "amount_refunded"
+}
