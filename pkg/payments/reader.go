@@ -217,6 +217,13 @@ func isCurrency(code string) bool {
 	return len(code) == 3 && !strings.ContainsFunc(code, func(c rune) bool { return c < 'A' || c > 'Z' })
 }
 
+// namesOurs reports whether a member looks like an id of ours, well-formed or not.
+func (o object) namesOurs(name string) bool {
+	raw, ok := o.get(name)
+	var text string
+	return ok && json.Unmarshal(raw, &text) == nil && (strings.HasPrefix(text, "ord_") || strings.HasPrefix(text, "hold_"))
+}
+
 // subject reads what the payment is for. An order has the identity of its hold, so either names both; named says
 // that one was given, well-formed or not.
 func (r *reader) subject(o object) (id *checkout.ID, named bool) {

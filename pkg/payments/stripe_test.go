@@ -94,6 +94,7 @@ func TestStripeEvents(t *testing.T) {
 		{"not ours, null metadata", "charge.refunded", edit(charge, `{"order_id":"ORD","hold_id":"HOLD"}`, `null`), notOurs},
 		{"not ours, odd amount", "payment_intent.succeeded", `{"id":"pi_1","amount_received":"1","metadata":{}}`, checkout.PaymentEvent{Kind: checkout.PaymentOther, PaymentID: "pi_1"}},
 		{"not ours, no object", "payment_intent.succeeded", `null`, checkout.PaymentEvent{Kind: checkout.PaymentOther}},
+		{"paid, its metadata another shop's", "payment_intent.succeeded", edit(intent, `ORD`, `6735`), notOurs},
 		{"other, its metadata another shop's", "payment_intent.created", edit(intent, `ORD`, `6735`), checkout.PaymentEvent{Kind: checkout.PaymentOther, PaymentID: "pi_1", Amount: usd}},
 		{"unpaid, its metadata another shop's", "checkout.session.completed", `{"payment_status":"unpaid","metadata":{"order_id":"6735"}}`, checkout.PaymentEvent{Kind: checkout.PaymentOther}},
 		{"other, its object no object", "v2.core.account.updated", `["x"]`, checkout.PaymentEvent{Kind: checkout.PaymentOther}},
@@ -136,7 +137,7 @@ func TestStripeInvalidFieldsAreNamed(t *testing.T) {
 		{stripeEvent("charge.refunded", `{"refunded":true,"payment_intent":5,"metadata":{"order_id":"ORD"}}`), []string{"data.object.payment_intent"}},
 		{stripeEvent("charge.refunded", `{"refunded":true,"payment_intent":{"id":[]},"metadata":{"order_id":"ORD"}}`), []string{"data.object.payment_intent.id"}},
 		{stripeEvent("charge.refunded", `{"refunded":true,"amount_refunded":1.5,"currency":"dollar","metadata":{"order_id":"ORD"}}`), []string{"data.object.amount_refunded", "data.object.currency"}},
-		{stripeEvent("payment_intent.canceled", `{"id":{},"metadata":{"order_id":"6735"}}`), []string{meta + ".order_id", "data.object.id"}},
+		{stripeEvent("payment_intent.canceled", `{"id":{},"metadata":{"order_id":"ord_6735"}}`), []string{meta + ".order_id", "data.object.id"}},
 		{stripeEvent("payment_intent.canceled", `{"metadata":{"hold_id":"ORD"}}`), []string{meta + ".hold_id"}},
 		{stripeEvent("payment_intent.canceled", `{"metadata":{"order_id":"ORD","hold_id":"HOLD2"}}`), []string{meta + ".hold_id"}},
 	} {
