@@ -57,7 +57,7 @@ func (h holds) register(api huma.API) {
 // HoldRequest asks for a hold.
 type HoldRequest struct {
 	ProductID string `json:"product_id" pattern:"^[a-z0-9-]{1,64}$" patternDescription:"1 to 64 of a-z 0-9 -" example:"demo"`
-	Qty       int64  `json:"qty" minimum:"1" maximum:"1000000" example:"1"`
+	Qty       int64  `json:"qty" minimum:"1" maximum:"999999" example:"1"`
 }
 
 type placeHoldInput struct {

@@ -129,6 +129,9 @@ func newHumaError(ctx huma.Context, status int, message string, errs ...error) h
 func domainError(status int, message string, errs []error) error {
 	switch status {
 	case http.StatusBadRequest:
+		if len(errs) == 0 {
+			return checkout.Malformed("A JSON body is required.")
+		}
 		return checkout.Malformed("The body is not valid JSON.")
 	case http.StatusRequestTimeout:
 		return checkout.Malformed("The body did not arrive in time.")

@@ -9,7 +9,7 @@ import (
 const (
 	MaxStock         = 1_000_000_000     // units
 	MaxPrice         = 1_000_000_000_000 // minor units
-	MaxQty           = 1_000_000         // units in one hold
+	MaxQty           = 999_999           // units in one hold
 	DefaultMaxQty    = 10                // max_qty_per_hold of a product that names none
 	MaxProductName   = 200               // characters
 	MaxProductIDSize = 64                // characters

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -30,7 +31,7 @@ func (l *Ledger) call(ctx context.Context, routine string, args ...any) (answer,
 	defer cancel()
 
 	start := time.Now()
-	query := "CALL " + routine + "(" + strings.TrimSuffix(strings.Repeat("?,", len(args)), ",") + ")"
+	query, args := statement(routine, args)
 	for retry := 0; ; retry++ {
 		a, err := l.try(ctx, query, args)
 		if err == nil {
@@ -50,6 +51,22 @@ func (l *Ledger) call(ctx context.Context, routine string, args ...any) (answer,
 		l.record(routine, "busy", start)
 		return answer{}, checkout.Busy(err)
 	}
+}
+
+// statement writes the CALL. Binary arguments travel as hexadecimal, so that the statement is text everywhere that an
+// operator may meet it: the process list, the slow log, InnoDB's lists of transactions and deadlocks.
+func statement(routine string, args []any) (string, []any) {
+	places, values := make([]string, len(args)), make([]any, len(args))
+	for i, arg := range args {
+		places[i], values[i] = "?", arg
+		if b, ok := arg.([]byte); ok {
+			places[i], values[i] = "UNHEX(?)", nil
+			if b != nil {
+				values[i] = hex.EncodeToString(b)
+			}
+		}
+	}
+	return "CALL " + routine + "(" + strings.Join(places, ",") + ")", values
 }
 
 // try takes a connection, in a bounded time, and makes the call once.

@@ -26,8 +26,6 @@ const (
 	erNoSuchRoutine      = 1305 // a migration is between DROP and CREATE PROCEDURE
 	erQueryInterrupted   = 1317
 	erConnectionKilled   = 1927 // MariaDB
-	erCheckMySQL         = 3819
-	erCheckMariaDB       = 4025
 )
 
 // verdict says what to do about a failed call.
@@ -69,10 +67,4 @@ func judge(err error) (verdict, string) {
 		return repeatLost, "lost"
 	}
 	return fail, "unknown"
-}
-
-// isCheckViolation reports whether the schema refused a change: a counter would have become wrong.
-func isCheckViolation(err error) bool {
-	var server *mysql.MySQLError
-	return errors.As(err, &server) && (server.Number == erCheckMySQL || server.Number == erCheckMariaDB)
 }

@@ -44,7 +44,7 @@ func TestModel(t *testing.T) {
 
 // machine is a ledger on one connection, whose clock the test sets, beside the model of one product.
 type machine struct {
-	ctx     context.Context
+	ctx     context.Context //nolint:containedctx // rapid calls its methods without one
 	db      *sql.DB
 	ledger  *ledger.Ledger
 	product string
@@ -242,10 +242,10 @@ func (m *machine) want(t *rapid.T, err error, code checkout.Code) {
 func (m *machine) release(t *rapid.T) {
 	id, e := m.draw(t)
 	_, err := m.ledger.ReleaseHold(m.ctx, id)
-	switch {
-	case e.hold == checkout.HoldOrdered:
+	switch e.hold {
+	case checkout.HoldOrdered:
 		m.want(t, err, checkout.CodeHoldOrdered)
-	case e.hold == checkout.HoldActive:
+	case checkout.HoldActive:
 		must(t, err)
 		e.hold, e.place = checkout.HoldReleased, checkout.StockAvailable
 		if !m.now.Before(e.expires) {
@@ -260,10 +260,10 @@ func (m *machine) order(t *rapid.T) {
 	id, e := m.draw(t)
 	state := m.state(e)
 	_, err := m.ledger.CreateOrder(m.ctx, id, window)
-	switch {
-	case state == checkout.NoOrderReleased:
+	switch state {
+	case checkout.NoOrderReleased:
 		m.want(t, err, checkout.CodeHoldReleased)
-	case state == checkout.NoOrderExpired:
+	case checkout.NoOrderExpired:
 		m.want(t, err, checkout.CodeHoldExpired)
 	default:
 		must(t, err)

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -53,7 +54,7 @@ func (l *Ledger) Products(ctx context.Context, after string, limit int) ([]check
 // KeyUsed reports whether a hold was ever placed with an idempotency key.
 func (l *Ledger) KeyUsed(ctx context.Context, key checkout.IdempotencyKey) (bool, error) {
 	found, err := collect(ctx, l, "looking an idempotency key up", scanOne[int],
-		"SELECT 1 FROM holds WHERE idempotency_key = ?", key[:])
+		"SELECT 1 FROM holds WHERE idempotency_key = UNHEX(?)", hex.EncodeToString(key[:]))
 	return len(found) > 0, err
 }
 

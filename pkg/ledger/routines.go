@@ -102,8 +102,8 @@ func (l *Ledger) ApplyPayment(ctx context.Context, e checkout.PaymentEvent, paym
 	if e.Amount.Currency != "" {
 		amount, currency = e.Amount.Amount, e.Amount.Currency
 	}
-	a, err := l.call(ctx, "apply_payment", e.Provider, []byte(e.EventID), []byte(e.Type), string(e.Kind), subject,
-		[]byte(e.PaymentID), amount, currency, e.Digest[:], e.OccurredAt, paymentWindow.Microseconds())
+	a, err := l.call(ctx, "apply_payment", e.Provider, e.EventID, e.Type, string(e.Kind), subject,
+		e.PaymentID, amount, currency, e.Digest[:], e.OccurredAt, paymentWindow.Microseconds())
 	if err != nil {
 		return checkout.PaymentReceipt{}, err
 	}

@@ -1,0 +1,269 @@
+package ledger_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"flashsale/pkg/checkout"
+	"flashsale/pkg/ledger"
+	"flashsale/pkg/ledger/ledgertest"
+)
+
+func begin(t *testing.T, env *ledgertest.Env) *sql.Tx {
+	t.Helper()
+	tx, err := env.Admin.BeginTx(context.Background(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tx.Rollback() })
+	return tx
+}
+
+func exec(t *testing.T, tx interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}, query string, args ...any,
+) {
+	t.Helper()
+	if _, err := tx.ExecContext(context.Background(), query, args...); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+}
+
+// waitForLockWait waits until a call of the schema's application user waits for a lock.
+func waitForLockWait(t *testing.T, env *ledgertest.Env) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		var waiting int
+		err := env.Admin.QueryRowContext(context.Background(), `
+			SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
+			WHERE t.trx_state = 'LOCK WAIT' AND p.db = DATABASE()`).Scan(&waiting)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if waiting > 0 {
+			return
+		}
+		time.Sleep(150 * time.Millisecond) // between two looks: innodb_trx is a copy, made anew 100 ms after it was last read
+	}
+	t.Fatal("no call came to wait for a lock")
+}
+
+func TestDeadlockIsRetriedAndCounted(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	env.MustPut(t, "hot", 5)
+	// The other transaction: it has the product, will want the hold, and has changed so much more that InnoDB
+	// makes the routine the victim.
+	other := begin(t, env)
+	exec(t, other, "SELECT id FROM products WHERE id = 'hot' FOR UPDATE")
+	for i := range 100 {
+		exec(t, other, `INSERT INTO products (id, name, price_amount, currency, stock, max_qty_per_hold, created_at, updated_at)
+			VALUES (?, 'weight', 1, 'USD', 1, 1, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))`, fmt.Sprintf("weight-%d", i))
+	}
+	id := ledgertest.NewID()
+	placed := make(chan error, 1)
+	go func() {
+		_, err := env.PlaceHold(context.Background(), checkout.HoldRequest{ID: id, ProductID: "hot", Qty: 1, TTL: ttl})
+		placed <- err
+	}()
+	waitForLockWait(t, env) // it has inserted the hold and waits for the product
+	exec(t, other, "SELECT id FROM holds WHERE id = ? FOR UPDATE", id[:])
+	if err := other.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-placed; err != nil {
+		t.Fatal(err)
+	}
+	if n := env.Counts.Of("ledger_retries_total/1213"); n < 1 {
+		t.Errorf("%v retries after a deadlock were counted", n)
+	}
+	if p, err := env.RefreshProduct(context.Background(), "hot"); err != nil || p.ReservedStock != 1 {
+		t.Errorf("%+v %v", p, err)
+	}
+	env.MustAudit(t)
+}
+
+func TestLockHeldTooLongIsBusy(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	env.MustPut(t, "hot", 5)
+	other := begin(t, env)
+	exec(t, other, "SELECT id FROM products WHERE id = 'hot' FOR UPDATE")
+	start := time.Now()
+	_, err := env.PlaceHold(context.Background(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: "hot", Qty: 1, TTL: ttl})
+	if checkout.CodeOf(err) != checkout.CodeBusy {
+		t.Errorf("got %v, want busy", err)
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("took %s", took)
+	}
+	if err := other.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if audit := env.MustAudit(t); audit.Holds != 0 { // half of it must not be left behind
+		t.Errorf("%d holds", audit.Holds)
+	}
+	// The connection that waited is in order again.
+	if _, err := env.PlaceHold(context.Background(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: "hot", Qty: 5, TTL: ttl}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLostAnswer cuts the connection between the server's COMMIT and its answer: the retry, with the same id, must
+// find the hold that the first try placed.
+func TestLostAnswer(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	env.MustPut(t, "hot", 5)
+	accounts, err := ledger.AccountsOf(env.AdminDSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := mysql.ParseDSN(accounts.AppDSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := newProxy(t, cfg.Addr)
+	cfg.Addr = proxy.addr
+	counts := &ledgertest.Counts{}
+	l, err := ledger.Open(cfg.FormatDSN(), counts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+
+	proxy.cutAnswerTo("CALL place_hold")
+	id := ledgertest.NewID()
+	receipt, err := l.PlaceHold(context.Background(), checkout.HoldRequest{ID: id, ProductID: "hot", Qty: 2, TTL: ttl})
+	if err != nil || receipt.Hold.ID != id || receipt.Repeated {
+		t.Fatalf("%+v %v", receipt, err)
+	}
+	if counts.Of("ledger_retries_total/lost") != 1 {
+		t.Error("the answer was not lost: this test tests nothing")
+	}
+	if receipt.Product.ReservedStock != 2 {
+		t.Errorf("reserved %d", receipt.Product.ReservedStock)
+	}
+	env.MustAudit(t)
+}
+
+func TestApplicationUserCannotChangeStock(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	env.MustPut(t, "hot", 5)
+	accounts, err := ledger.AccountsOf(env.AdminDSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, err := sql.Open("mysql", accounts.AppDSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = app.Close() })
+	for _, statement := range []string{
+		"UPDATE products SET sold_stock = 1", "INSERT INTO holds (id) VALUES ('x')", "DELETE FROM orders",
+		"DROP TABLE payment_events", "DROP PROCEDURE place_hold", "CREATE TABLE t (i INT)", "CREATE USER eve",
+	} {
+		_, err := app.ExecContext(context.Background(), statement)
+		var refused *mysql.MySQLError
+		if !errors.As(err, &refused) || (refused.Number != 1142 && refused.Number != 1370 && refused.Number != 1227 && refused.Number != 1044) {
+			t.Errorf("%s: %v, want it refused", statement, err)
+		}
+	}
+}
+
+func TestMigrateAgain(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	env.MustPut(t, "kept", 5)
+	created := func() (at string) {
+		err := env.Admin.QueryRowContext(context.Background(),
+			"SELECT GROUP_CONCAT(created ORDER BY routine_name) FROM information_schema.routines WHERE routine_schema = DATABASE()").Scan(&at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	exec(t, env.Admin, "DROP PROCEDURE place_hold")
+	before := created()
+	errs := make(chan error)
+	for range 3 {
+		go func() { errs <- ledger.Migrate(context.Background(), env.AdminDSN) }()
+	}
+	for range 3 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := env.PlaceHold(context.Background(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: "kept", Qty: 5, TTL: ttl}); err != nil {
+		t.Error(err)
+	}
+	after := created()
+	exec(t, env.Admin, "SET @unused = 1")
+	if err := ledger.Migrate(context.Background(), env.AdminDSN); err != nil || created() != after || before == after {
+		t.Errorf("routines were made anew without need, or not made: %v", err)
+	}
+	env.MustAudit(t)
+}
+
+// TestAuditFindsDrift damages a ledger in every way that the audit claims to find.
+func TestAuditFindsDrift(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		states []checkout.Trigger // what happens to the stage first
+		damage []string           // ? is the stage's id
+	}{
+		"reserved_stock_drift":       {nil, []string{"UPDATE products SET reserved_stock = 1 WHERE ? <> ''"}},
+		"sold_stock_drift":           {nil, []string{"UPDATE products SET sold_stock = 1 WHERE ? <> ''"}},
+		"oversold":                   {nil, []string{"ALTER TABLE products DROP CONSTRAINT products_never_oversold", "UPDATE products SET stock = 1 WHERE ? <> ''"}},
+		"keyed_holds_drift":          {nil, []string{"UPDATE products SET keyed_holds = 1 WHERE ? <> ''"}},
+		"hold_without_product":       {nil, []string{"DELETE FROM products WHERE ? <> ''"}},
+		"ordered_hold_without_order": {[]checkout.Trigger{checkout.OnOrder}, []string{"DELETE FROM orders WHERE id = ?"}},
+		"order_of_active_hold":       {[]checkout.Trigger{checkout.OnOrder}, []string{"UPDATE holds SET status = 'active', ended_at = NULL WHERE id = ?"}},
+		"order_differs_from_hold":    {[]checkout.Trigger{checkout.OnOrder}, []string{"UPDATE orders SET amount = 1 WHERE id = ?"}},
+		"order_stock_differs_from_status": {[]checkout.Trigger{checkout.OnOrder}, []string{
+			"ALTER TABLE orders DROP CONSTRAINT orders_stock_follows_status", "UPDATE orders SET stock = 'none' WHERE id = ?",
+		}},
+		"paid_order_without_payment": {[]checkout.Trigger{checkout.OnSucceeded}, []string{"DELETE FROM payment_events WHERE subject_id = ?"}},
+		"order_paid_twice": {[]checkout.Trigger{checkout.OnSucceeded}, []string{
+			"INSERT INTO payment_events SELECT provider, 'twice', type, kind, subject_id, payment_id, amount, currency, payload_digest, result, deliveries, occurred_at, received_at, settled_at FROM payment_events WHERE subject_id = ?",
+		}},
+		"payment_without_effect": {[]checkout.Trigger{checkout.OnSucceeded}, []string{"UPDATE orders SET status = 'pending_payment', stock = 'reserved' WHERE id = ?"}},
+		"refund_due":             {[]checkout.Trigger{checkout.OnMismatched}, nil},
+		"second_payment":         {[]checkout.Trigger{checkout.OnSucceeded, checkout.OnSucceeded}, nil},
+		"overdue":                {nil, []string{"UPDATE holds SET created_at = created_at - INTERVAL 1 HOUR, expires_at = expires_at - INTERVAL 10 MINUTE WHERE id = ?"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env := ledgertest.New(t)
+			s := newStage(t, env, 5)
+			for _, on := range c.states {
+				s.fire(t, on)
+			}
+			env.MustAudit(t)
+			for _, statement := range c.damage {
+				if statement[:5] == "ALTER" {
+					exec(t, env.Admin, statement)
+				} else {
+					exec(t, env.Admin, statement, s.id[:])
+				}
+			}
+			audit, err := env.Audit(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range append(audit.Broken, audit.Attention...) {
+				if f.Check == name {
+					return
+				}
+			}
+			t.Errorf("not found: %+v", audit)
+		})
+	}
+}

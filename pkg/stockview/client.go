@@ -1,0 +1,132 @@
+package stockview
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+	"github.com/valkey-io/valkey-go"
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	// callTimeout bounds one call of the cache, connecting included. It fails open: the database is asked instead.
+	callTimeout = 50 * time.Millisecond
+	// After so many failures in a row nobody asks the cache for openFor; then one caller tries.
+	tripAfter = 5
+	openFor   = time.Second
+
+	poolSize   = 64
+	bufferSize = 16 << 10 // the library's default is 512 KiB, twice a connection
+)
+
+// errSkipped is why a call was not made: the breaker is open.
+var errSkipped = errors.New("the cache is being left alone")
+
+// client is a connection pool that is made on first use, since making one connects, behind a breaker.
+type client struct {
+	options valkey.ClientOption
+	breaker *gobreaker.CircuitBreaker[any]
+
+	connecting singleflight.Group
+	mu         sync.Mutex
+	pool       valkey.Client // nil until connected
+	closed     bool
+}
+
+func newClient(addr string, log *slog.Logger) *client {
+	return &client{
+		// Each call takes a connection of its own and has a deadline, so the library never starts its background
+		// reader, which does not survive a Lambda function's freeze. Nothing is retried: a write could be done twice.
+		options: valkey.ClientOption{
+			InitAddress: []string{addr}, ForceSingleClient: true, DisableCache: true, DisableRetry: true, DisableAutoPipelining: true,
+			BlockingPoolSize: poolSize, ReadBufferEachConn: bufferSize, WriteBufferEachConn: bufferSize,
+			Dialer: net.Dialer{Timeout: callTimeout}, ConnWriteTimeout: callTimeout, ClientSetInfo: valkey.DisableClientSetInfo,
+		},
+		breaker: gobreaker.NewCircuitBreaker[any](gobreaker.Settings{
+			Name: "cache", MaxRequests: 1, Timeout: openFor,
+			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= tripAfter },
+			OnStateChange: func(_ string, from, to gobreaker.State) {
+				switch {
+				case to == gobreaker.StateOpen && from == gobreaker.StateClosed:
+					log.Warn("the cache does not answer; going on without it")
+				case to == gobreaker.StateClosed:
+					log.Info("the cache answers again")
+				}
+			},
+		}),
+	}
+}
+
+// do makes one call within callTimeout. The caller's cancellation does not count: who has gone away must not make
+// the cache look broken, nor keep what is known from being stored.
+func (c *client) do(ctx context.Context, call func(context.Context, valkey.Client) error) error {
+	_, err := c.breaker.Execute(func() (any, error) { return nil, c.attempt(ctx, call) })
+	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
+		return errSkipped
+	}
+	return err
+}
+
+// attempt makes one call without the breaker.
+func (c *client) attempt(ctx context.Context, call func(context.Context, valkey.Client) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	pool, err := c.connect(ctx)
+	if err != nil {
+		return err
+	}
+	return call(ctx, pool)
+}
+
+// connect returns the pool, made by the first caller for all who wait.
+func (c *client) connect(ctx context.Context) (valkey.Client, error) {
+	c.mu.Lock()
+	pool := c.pool
+	c.mu.Unlock()
+	if pool != nil {
+		return pool, nil
+	}
+	made := c.connecting.DoChan("", func() (any, error) {
+		pool, err := valkey.NewClient(c.options)
+		if err != nil {
+			return nil, fmt.Errorf("connecting to the cache: %w", err)
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.closed || c.pool != nil { // closed meanwhile, or made just before this flight began
+			pool.Close()
+			pool = c.pool
+		} else {
+			c.pool = pool
+		}
+		if pool == nil {
+			return nil, errSkipped
+		}
+		return pool, nil
+	})
+	select {
+	case r := <-made:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		return r.Val.(valkey.Client), nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("connecting to the cache: %w", ctx.Err())
+	}
+}
+
+func (c *client) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	if c.pool != nil {
+		c.pool.Close()
+		c.pool = nil
+	}
+}
