@@ -66,6 +66,7 @@ func Config(dsn string) (*mysql.Config, error) {
 	cfg.RejectReadOnly = true
 	cfg.ClientFoundRows = true
 	cfg.MultiStatements = false
+	cfg.Logger = &mysql.NopLogger{} // it would print what the calls return as errors anyway
 	cfg.Timeout = dialTimeout
 	cfg.ReadTimeout = readTimeout
 	cfg.WriteTimeout = readTimeout

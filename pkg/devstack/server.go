@@ -1,0 +1,140 @@
+package devstack
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	startLimit = 2 * time.Minute  // a database that recovers from a crash takes its time
+	reuseLimit = 10 * time.Second // how long a running server may take to answer before it counts as broken
+	portTries  = 5
+	portLow    = 20000 // to 29999: below Linux's ephemeral ports, so that no outgoing connection of
+	portCount  = 10000 // another program sits on a port while its server is being restarted
+)
+
+// errPortTaken says that somebody else bound the port first.
+var errPortTaken = errors.New("the port is in use")
+
+// running is a server process and where it listens.
+type running struct {
+	process
+	Port int `json:"port"`
+}
+
+func (r running) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(r.Port)) }
+
+// server is one private server: what to run and how to ask whether it is ready.
+type server struct {
+	name  string // for people: "MariaDB"
+	path  string
+	argv  func(port int) []string
+	dir   string // its working directory: nobody else's
+	log   string
+	grace time.Duration                              // what a clean stop may take
+	ready func(ctx context.Context, r running) error // nil: it is this process that answers, and all is set up
+	tied  bool                                       // dies with us
+}
+
+// start starts the server on exactly this port and waits until it answers. launched is told of the process as
+// soon as it exists. When start fails the process is gone.
+func (s *server) start(ctx context.Context, port int, launched func(running) error) (running, error) {
+	p, err := command{path: s.path, argv: s.argv(port), dir: s.dir, log: s.log}.launch(s.tied)
+	if err != nil {
+		return running{}, err
+	}
+	r := running{process: p, Port: port}
+	if err := launched(r); err != nil {
+		return running{}, errors.Join(err, r.end(s.grace))
+	}
+	if err := s.await(ctx, r, startLimit); err != nil {
+		// Read after the end: the reason is among the last lines.
+		stopped := r.end(s.grace)
+		tail := s.logTail()
+		if strings.Contains(tail, "Address already in use") {
+			return running{}, fmt.Errorf("start %s on port %d: %w", s.name, port, errPortTaken)
+		}
+		return running{}, errors.Join(fmt.Errorf("start %s: %w; its log ends with:\n%s", s.name, err, tail), stopped)
+	}
+	return r, nil
+}
+
+// startAnywhere starts the server on the preferred port, or on another when it is 0 or taken. Between choosing a
+// free port and binding it somebody else may bind it: then the next one is tried.
+func (s *server) startAnywhere(ctx context.Context, preferred int, launched func(running) error) (running, error) {
+	for port, try := preferred, 0; ; port, try = 0, try+1 {
+		if port == 0 {
+			var err error
+			if port, err = freePort(ctx); err != nil {
+				return running{}, err
+			}
+		}
+		r, err := s.start(ctx, port, launched)
+		if err == nil || !errors.Is(err, errPortTaken) || try == portTries {
+			return r, err
+		}
+	}
+}
+
+// await waits until the server is ready, has ended, or the limit has passed.
+func (s *server) await(ctx context.Context, r running, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var last error
+	err := until(ctx, pollEvery, func() (bool, error) {
+		try, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		if last = s.ready(try, r); last == nil {
+			return true, nil
+		}
+		if r.gone() {
+			return false, errors.New("it ended by itself")
+		}
+		return false, nil
+	})
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("no answer from %s: %w (last: %w)", r.addr(), err, last)
+	}
+	return err
+}
+
+func (s *server) logTail() string {
+	const lines = 12
+	b, err := os.ReadFile(s.log)
+	if err != nil {
+		return err.Error()
+	}
+	return lastLines(b, lines)
+}
+
+// lastLines cuts the end off a program's output, for an error message.
+func lastLines(b []byte, n int) string {
+	all := strings.Split(strings.TrimSpace(string(b)), "\n")
+	return "  " + strings.Join(all[max(0, len(all)-n):], "\n  ")
+}
+
+func freePort(ctx context.Context) (int, error) {
+	var last error
+	for range 50 {
+		n, err := rand.Int(rand.Reader, big.NewInt(portCount))
+		if err != nil {
+			return 0, fmt.Errorf("choose a port: %w", err)
+		}
+		port := portLow + int(n.Int64())
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			last = err
+			continue
+		}
+		return port, l.Close()
+	}
+	return 0, fmt.Errorf("find a free port: %w", last)
+}

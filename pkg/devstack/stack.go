@@ -1,0 +1,189 @@
+package devstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Options say where the servers live.
+type Options struct {
+	Dir string                           // made if it is not there; one pair of servers for each
+	Log func(format string, args ...any) // progress for a person; may be nil
+}
+
+// Stack is this process's use of a directory's servers.
+type Stack struct {
+	dir      string
+	use      *fileLock // kept open: it stays the same file even if somebody deletes the directory
+	database *database
+	cache    *server
+	log      func(string, ...any)
+	state    state
+	closing  sync.Once
+	closed   error
+}
+
+// Start makes sure that the directory's servers run and answer, installing, initialising and starting what is
+// missing. ctx bounds all of that, not the life of the servers. Whoever gets a Stack must Close it.
+func Start(ctx context.Context, o Options) (*Stack, error) {
+	programs, err := install(ctx, o.Log)
+	if err != nil {
+		return nil, fmt.Errorf("devstack: %w", err)
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("devstack: %w", err)
+	}
+	s := &Stack{dir: dir, log: func(format string, args ...any) { report(o.Log, format, args...) }}
+	if err := s.start(ctx, programs); err != nil {
+		return nil, fmt.Errorf("devstack: %w", err)
+	}
+	return s, nil
+}
+
+// DSN is a go-sql-driver DSN of an administrator of the database "flashsale", without any parameters.
+func (s *Stack) DSN() string { return s.database.dsn(s.state.MySQL) }
+
+// CacheAddr is the cache's host:port.
+func (s *Stack) CacheAddr() string { return s.state.Cache.addr() }
+
+// Close gives up this process's use; the last user's Close stops both servers and waits for their end.
+// A second Close does nothing and returns what the first returned.
+func (s *Stack) Close() error {
+	s.closing.Do(func() {
+		if err := s.leave(); err != nil {
+			s.closed = fmt.Errorf("devstack: %w", err)
+		}
+	})
+	return s.closed
+}
+
+// start lets one process at a time look for the servers and start them.
+func (s *Stack) start(ctx context.Context, p programs) error {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return fmt.Errorf("make the servers' directory: %w", err)
+	}
+	starting, err := openLock(filepath.Join(s.dir, "start.lock"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = starting.close() }() // which unlocks
+	if err := starting.lock(ctx, syscall.LOCK_EX); err != nil {
+		return err
+	}
+	if s.cache, err = newCache(s.dir, p); err != nil {
+		return err
+	}
+	if s.database, err = newDatabase(s.dir, p); err != nil {
+		return err
+	}
+	if s.use, err = openLock(s.usePath()); err != nil {
+		return err
+	}
+	// Waits while a last user stops the servers. Once we have our share nobody does.
+	if err := s.use.lock(ctx, syscall.LOCK_SH); err != nil {
+		return errors.Join(err, s.use.close())
+	}
+	if err := s.up(ctx); err != nil {
+		return errors.Join(err, s.leave())
+	}
+	return nil
+}
+
+func (s *Stack) usePath() string { return filepath.Join(s.dir, "use.lock") }
+
+// up makes both servers run.
+func (s *Stack) up(ctx context.Context) (err error) {
+	// Without a state that can be read the servers are looked for in /proc.
+	if s.state, err = readState(s.dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+		s.log("%v: going on without it", err)
+	}
+	if err := s.ensure(ctx, s.cache, &s.state.Cache, func(context.Context) error { return nil }); err != nil {
+		return err
+	}
+	return s.ensure(ctx, &s.database.server, &s.state.MySQL, func(ctx context.Context) error {
+		return s.database.prepare(ctx, s.log)
+	})
+}
+
+// ensure takes over the running server or starts one, on the port of the last time if it can: so the addresses that
+// other processes and people have noted stay right.
+func (s *Stack) ensure(ctx context.Context, srv *server, known *running, prepare func(context.Context) error) error {
+	if !known.worksIn(srv.dir) {
+		known.process = process{} // a pid that means nothing any more, or somebody else
+	} else {
+		err := srv.await(ctx, *known, reuseLimit)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("wait for the running %s: %w", srv.name, err) // our time is over, which is not its fault
+		}
+		s.log("the running %s is stopped, since it does not answer: %v", srv.name, err)
+	}
+	if err := s.end(srv, *known); err != nil {
+		return err
+	}
+	if err := prepare(ctx); err != nil {
+		return err
+	}
+	begun := time.Now()
+	r, err := srv.startAnywhere(ctx, known.Port, func(r running) error {
+		*known = r
+		return s.state.write(s.dir)
+	})
+	if err != nil {
+		return err
+	}
+	s.log("%s runs on %s after %v, log in %s", srv.name, r.addr(), time.Since(begun).Round(time.Millisecond), srv.log)
+	return nil
+}
+
+// leave ends our use and, if it was the last, stops both servers while the lock keeps others from starting them.
+// The share is given up before the lock is tried: so of several processes that leave together, the one that
+// tries last finds the lock free, or held by another that is stopping the servers. (To turn the share into an
+// exclusive lock in one call does not promise that on every file system.)
+func (s *Stack) leave() error {
+	err := s.use.unlock()
+	if err == nil {
+		var last bool
+		if last, err = s.use.try(syscall.LOCK_EX); last {
+			err = s.stop()
+		}
+	}
+	return errors.Join(err, s.use.close())
+}
+
+// stop stops both servers.
+func (s *Stack) stop() error {
+	if s.use.isAt(s.usePath()) {
+		// Before the signals: if we are killed now, the next Start must not take a dying server for a good one.
+		idle := state{MySQL: running{Port: s.state.MySQL.Port}, Cache: running{Port: s.state.Cache.Port}}
+		if err := idle.write(s.dir); err != nil {
+			s.log("%v", err) // no reason to let them run
+		}
+	}
+	return errors.Join(s.end(s.cache, s.state.Cache), s.end(&s.database.server, s.state.MySQL))
+}
+
+// end stops the server that we know to be ours, and any other that works in its directory: another process may have
+// replaced ours, or may have been killed before it could record it. Two servers must never share a directory.
+func (s *Stack) end(srv *server, known running) error {
+	all := []process{known.process}
+	// Somebody may have deleted the directory while we used it, and others made a new one, with servers of its own.
+	if s.use.isAt(s.usePath()) {
+		all = append(all, serversIn(srv.dir)...)
+	}
+	for _, p := range all {
+		if err := p.end(srv.grace); err != nil {
+			return fmt.Errorf("stop %s: %w", srv.name, err)
+		}
+	}
+	return nil
+}
