@@ -26,7 +26,14 @@ import (
 	"flashsale/pkg/payments"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if builtDir != "" {
+			_ = os.RemoveAll(builtDir)
+		}
+		os.Exit(code)
+	}))
+}
 
 // shop is a running checkout and a client of it.
 type shop struct {

@@ -47,7 +47,7 @@ func recordRun(addr string) (release func(), err error) {
 	}
 	record, err := json.Marshal(runRecord{os.Getpid(), os.Getppid(), addr})
 	if err == nil {
-		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // G115: a descriptor is a small number
+		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	}
 	if err == nil {
 		err = file.Truncate(0)
@@ -96,7 +96,7 @@ func stopOrphan(ctx context.Context, addr string) error {
 
 // locked reports whether a running server holds the lock of its record.
 func locked(file *os.File) bool {
-	fd := int(file.Fd()) //nolint:gosec // G115: a descriptor is a small number
+	fd := int(file.Fd())
 	if syscall.Flock(fd, syscall.LOCK_SH|syscall.LOCK_NB) != nil {
 		return true
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"flashsale/pkg/payments"
@@ -15,7 +14,7 @@ import (
 
 // secretFile holds this directory's development secret: made at random by the first `flashsale run`, so that no
 // secret is known to everybody who has read the source.
-var secretFile = filepath.Join(localDir, "webhook-secret")
+const secretFile = localDir + "/webhook-secret"
 
 func developmentSecret() (string, error) {
 	if secret, err := os.ReadFile(secretFile); err == nil {

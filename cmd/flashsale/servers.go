@@ -67,7 +67,7 @@ func (s *servers) Close() error {
 
 // progress tells a person what takes so long.
 func progress(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "flashsale: "+format+"\n", args...) //nolint:errcheck // nowhere left to say it
+	fmt.Fprintf(os.Stderr, "flashsale: "+format+"\n", args...)
 }
 
 // withLedger runs do on a ledger that is connected as the application's user. The private database is migrated first;

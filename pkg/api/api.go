@@ -54,7 +54,7 @@ func OpenAPI() ([]byte, error) {
 func register(mux *http.ServeMux, o Options) huma.API {
 	// huma is configured by its package variables; all of this program's handlers want the same.
 	huma.NewErrorWithContext = newHumaError
-	huma.ValidateStrictCasing = true // {"Qty": 1} is an unknown field
+	huma.ValidateStrictCasing = true                                                   // {"Qty": 1} is an unknown field
 	huma.NewError = func(int, string, ...error) huma.StatusError { return &Problem{} } // huma takes the schema from it
 	config := huma.Config{
 		OpenAPI: &huma.OpenAPI{

@@ -108,7 +108,7 @@ func comeAndGo(ctx context.Context, dir string, times int) error {
 // child is another process of the same directory.
 func child(tb testing.TB, role, dir string) *exec.Cmd {
 	tb.Helper()
-	cmd := exec.CommandContext(tb.Context(), os.Args[0]) //nolint:gosec // G204: this very test binary
+	cmd := exec.CommandContext(tb.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), childRole+"="+role, childDir+"="+dir)
 	return cmd
 }
@@ -239,7 +239,7 @@ type entry struct {
 
 func mustState(tb testing.TB, dir string) known {
 	tb.Helper()
-	b, err := os.ReadFile(filepath.Join(dir, "state.json")) //nolint:gosec // G304: the test's own directory
+	b, err := os.ReadFile(filepath.Join(dir, "state.json"))
 	must(tb, err)
 	var st known
 	must(tb, json.Unmarshal(b, &st))

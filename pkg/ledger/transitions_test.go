@@ -28,13 +28,14 @@ func newStage(t *testing.T, env *ledgertest.Env, stock int64) *stage {
 	t.Helper()
 	s := &stage{Env: env, product: "p" + strings.ReplaceAll(uuid.NewString(), "-", ""), id: ledgertest.NewID()}
 	env.MustPut(t, s.product, stock)
-	s.place(t, s.id, 2)
+	s.place(t, s.id)
 	return s
 }
 
-func (s *stage) place(t *testing.T, id checkout.ID, qty int64) {
+// place holds two units.
+func (s *stage) place(t *testing.T, id checkout.ID) {
 	t.Helper()
-	if _, err := s.PlaceHold(context.Background(), checkout.HoldRequest{ID: id, ProductID: s.product, Qty: qty, TTL: ttl}); err != nil {
+	if _, err := s.PlaceHold(context.Background(), checkout.HoldRequest{ID: id, ProductID: s.product, Qty: 2, TTL: ttl}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -253,7 +254,7 @@ func TestLatePayment(t *testing.T) {
 		}
 		t.Run(setup.name+"/sold out", func(t *testing.T) {
 			s := arrange(t, env, i, 3)
-			s.place(t, ledgertest.NewID(), 2) // one is left, two are needed
+			s.place(t, ledgertest.NewID()) // one is left, two are needed
 			s.fire(t, checkout.OnSucceeded)
 			state, reason := s.state(t)
 			reserved, sold := s.counters(t)
@@ -264,7 +265,7 @@ func TestLatePayment(t *testing.T) {
 		t.Run(setup.name+"/sold out by an overdue hold", func(t *testing.T) {
 			s := arrange(t, env, i, 2)
 			other := ledgertest.NewID()
-			s.place(t, other, 2)
+			s.place(t, other)
 			s.age(t, other)
 			s.fire(t, checkout.OnSucceeded)
 			state, _ := s.state(t)
@@ -293,7 +294,7 @@ func TestUnmatchedEventIsAppliedLater(t *testing.T) {
 	if events, err := env.UnmatchedEvents(ctx, time.Hour, 10); err != nil || len(events) != 0 {
 		t.Fatalf("nothing to retry while there is no hold: %v %v", events, err)
 	}
-	s.place(t, s.id, 2)
+	s.place(t, s.id)
 	events, err := env.UnmatchedEvents(ctx, time.Hour, 10)
 	if err != nil || len(events) != 1 {
 		t.Fatalf("%v %v", events, err)

@@ -98,10 +98,8 @@ func (v *View) Look(ctx context.Context, productID string, key *checkout.Idempot
 		}
 		s.product = &p
 	}
-	if key == nil || err != nil {
-		return *s.product, false, nil
-	}
-	return *s.product, v.unused(ctx, *s.product, s), nil
+	unused := key != nil && (result == "hit" || result == "miss") && v.unused(ctx, *s.product, s)
+	return *s.product, unused, nil
 }
 
 // Put implements checkout.StockView.

@@ -1,0 +1,125 @@
+package stockview_test
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/valkey-io/valkey-go"
+
+	"flashsale/pkg/checkout"
+	"flashsale/pkg/devstack"
+	"flashsale/pkg/stockview"
+)
+
+func rawClient(t *testing.T) valkey.Client {
+	t.Helper()
+	c, err := valkey.NewClient(valkey.ClientOption{InitAddress: []string{cache.Addr()}, ForceSingleClient: true, DisableCache: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// wait waits until a key has ended.
+func wait(t *testing.T, c valkey.Client, key string) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		n, err := c.Do(context.Background(), c.B().Exists().Key(key).Build()).AsInt64()
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("%s is still there (%v)", key, err)
+		}
+		if n == 0 {
+			return
+		}
+	}
+}
+
+// A cache that is gone, then hangs, then is back: the ledger answers, soon without waiting for the cache, and the view
+// finds back by itself.
+func TestCacheFails(t *testing.T) {
+	private, err := devstack.StartCache(context.Background(), t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = private.Stop() })
+	s := newSource()
+	v := stockview.New(stockview.Options{Addr: private.Addr(), Source: s, Recorder: checkout.NoRecorder{}, Logger: slog.New(slog.DiscardHandler)})
+	t.Cleanup(v.Close)
+	for _, fault := range []struct {
+		name       string
+		do, undo   func() error
+		mayTakeAll time.Duration // 100 looks, one after the other
+	}{
+		{"killed", private.Kill, func() error { return private.Restart(context.Background()) }, 3 * time.Second},
+		{"paused", private.Pause, private.Resume, 4 * time.Second},
+	} {
+		look(t, v, s, nil)
+		if err := fault.do(); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		for range 100 {
+			if p, unused := look(t, v, s, newKey()); p.ID != s.product.ID || unused {
+				t.Errorf("%s: %+v %v", fault.name, p, unused)
+			}
+		}
+		if took := time.Since(start); took > fault.mayTakeAll {
+			t.Errorf("%s: 100 looks took %s", fault.name, took)
+		}
+		if v.Ping(context.Background()) == nil {
+			t.Errorf("%s: the cache answers", fault.name)
+		}
+		if err := fault.undo(); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(10 * time.Second); ; {
+			before := s.reads.Load()
+			look(t, v, s, nil)
+			look(t, v, s, nil)
+			if s.reads.Load() == before {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: it does not find back", fault.name)
+			}
+		}
+	}
+}
+
+// Something listens, but never says anything.
+func TestCacheThatOnlyListens(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	s := newSource()
+	v := stockview.New(stockview.Options{Addr: listener.Addr().String(), Source: s, Recorder: checkout.NoRecorder{}, Logger: slog.New(slog.DiscardHandler)})
+	t.Cleanup(v.Close)
+	start := time.Now()
+	look(t, v, s, nil)
+	if took := time.Since(start); took > 500*time.Millisecond {
+		t.Errorf("the first look took %s", took)
+	}
+}
+
+func BenchmarkLook(b *testing.B) {
+	for name, key := range map[string]*checkout.IdempotencyKey{"plain": nil, "keyed": newKey()} {
+		b.Run(name, func(b *testing.B) {
+			s := newSource()
+			s.slow = 0
+			v := stockview.New(stockview.Options{Addr: cache.Addr(), Source: s, Recorder: checkout.NoRecorder{}, Logger: slog.New(slog.DiscardHandler)})
+			defer v.Close()
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, _, err := v.Look(context.Background(), s.product.ID, key); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

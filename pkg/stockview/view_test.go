@@ -1,0 +1,283 @@
+package stockview_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/goleak"
+
+	"flashsale/pkg/checkout"
+	"flashsale/pkg/devstack"
+	"flashsale/pkg/stockview"
+)
+
+var cache *devstack.Cache // of this package alone
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "stockview")
+	if err == nil {
+		cache, err = devstack.StartCache(context.Background(), dir, nil)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	_ = cache.Stop()
+	_ = os.RemoveAll(dir)
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// source stands for the ledger: it is not what is tested here, and it counts how often it is asked.
+type source struct {
+	mu      sync.Mutex
+	product checkout.Product
+	keys    []checkout.IdempotencyKey
+	slow    time.Duration
+	reads   atomic.Int64
+	lists   atomic.Int64
+}
+
+func (s *source) RefreshProduct(context.Context, string) (checkout.Product, error) {
+	s.reads.Add(1)
+	time.Sleep(s.slow) // as long as a database takes
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.product
+	p.AsOf = time.Now().UTC()
+	return p, nil
+}
+
+func (s *source) GrantedKeys(_ context.Context, _ string, limit int) ([]checkout.IdempotencyKey, error) {
+	s.lists.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]checkout.IdempotencyKey{}, s.keys[:min(limit, len(s.keys))]...), nil
+}
+
+// grant is a hold placed with a key: the product as the ledger's answer has it.
+func (s *source) grant(key checkout.IdempotencyKey) checkout.Product {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys = append(s.keys, key)
+	s.product.KeyedHolds++
+	s.product.Version++
+	s.product.ReservedStock++
+	return s.product
+}
+
+func newSource() *source {
+	return &source{product: checkout.Product{ID: "p-" + uuid.NewString(), Stock: 1000, Version: 1, MaxQtyPerHold: 5}, slow: 5 * time.Millisecond}
+}
+
+func newView(t *testing.T, s *source) *stockview.View {
+	t.Helper()
+	v := stockview.New(stockview.Options{Addr: cache.Addr(), Source: s, Recorder: checkout.NoRecorder{}, Logger: slog.New(slog.DiscardHandler)})
+	t.Cleanup(v.Close)
+	return v
+}
+
+func look(t *testing.T, v *stockview.View, s *source, key *checkout.IdempotencyKey) (checkout.Product, bool) {
+	t.Helper()
+	p, unused, err := v.Look(context.Background(), s.product.ID, key)
+	if err != nil {
+		t.Error(err)
+	}
+	return p, unused
+}
+
+func newKey() *checkout.IdempotencyKey {
+	key, _ := checkout.ParseIdempotencyKey(uuid.NewString())
+	return &key
+}
+
+// Writers that come in any order leave the newest state, and nobody who reads meanwhile sees time go back.
+func TestNewestVersionWins(t *testing.T) {
+	s := newSource()
+	v := newView(t, s)
+	v.Put(context.Background(), s.product, nil)
+	const last = 400
+	versions := rand.Perm(last)
+	var writers, readers sync.WaitGroup
+	done := make(chan struct{})
+	for range 4 {
+		readers.Go(func() {
+			for seen := int64(0); ; {
+				p, _ := look(t, v, s, nil)
+				if p.Version < seen {
+					t.Errorf("version %d after %d", p.Version, seen)
+				}
+				seen = p.Version
+				select {
+				case <-done:
+					return
+				default:
+				}
+			}
+		})
+	}
+	for w := range 8 {
+		writers.Go(func() {
+			for i := w; i < last; i += 8 {
+				p := s.product
+				p.Version = int64(versions[i]) + 2
+				v.Put(context.Background(), p, nil)
+			}
+		})
+	}
+	writers.Wait()
+	close(done)
+	readers.Wait()
+	if p, _ := look(t, v, s, nil); p.Version != last+1 || s.reads.Load() != 0 {
+		t.Errorf("version %d, %d reads of the ledger", p.Version, s.reads.Load())
+	}
+}
+
+// A miss is filled once, for all who wait in two processes.
+func TestMissStorm(t *testing.T) {
+	s := newSource()
+	s.slow = 30 * time.Millisecond
+	views := []*stockview.View{newView(t, s), newView(t, s)}
+	for _, v := range views { // connected, as in a running process
+		if err := v.Ping(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var wg sync.WaitGroup
+	gate := make(chan struct{})
+	for i := range 500 {
+		wg.Go(func() {
+			<-gate
+			if p, _ := look(t, views[i%2], s, nil); p.ID != s.product.ID {
+				t.Errorf("%+v", p)
+			}
+		})
+	}
+	close(gate)
+	wg.Wait()
+	if n := s.reads.Load(); n > 2 {
+		t.Errorf("%d reads of the ledger", n)
+	}
+}
+
+// A product that does not change costs one read an entry's life, and no entry lives for two seconds.
+func TestOneReadALife(t *testing.T) {
+	s := newSource()
+	v := newView(t, s)
+	start := time.Now()
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for time.Since(start) < 5*time.Second {
+				p, _ := look(t, v, s, nil)
+				if age := time.Since(p.AsOf); age > 2*time.Second {
+					t.Errorf("%s old", age)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := s.reads.Load(); n < 2 || n > 5 {
+		t.Errorf("%d reads in five seconds", n)
+	}
+}
+
+func TestNotStartedEndsAtTheStart(t *testing.T) {
+	s := newSource()
+	v := newView(t, s)
+	now := time.Now().UTC()
+	starts := now.Add(300 * time.Millisecond)
+	s.product.SaleStartsAt, s.product.AsOf = &starts, now
+	v.Put(context.Background(), s.product, nil)
+	for {
+		p, _ := look(t, v, s, nil)
+		read := time.Now()
+		if p.AsOf.Before(starts) && read.Sub(starts) > 50*time.Millisecond {
+			t.Fatalf("not started, %s after the start", read.Sub(starts))
+		}
+		if !p.AsOf.Before(starts) {
+			return
+		}
+	}
+}
+
+// The set of used keys proves only what is true, whatever becomes of it.
+func TestUnusedKeyIsProven(t *testing.T) {
+	s := newSource()
+	v := newView(t, s)
+	ctx := context.Background()
+	used := make([]*checkout.IdempotencyKey, 20)
+	for i := range used {
+		used[i] = newKey()
+		v.Put(ctx, s.grant(*used[i]), used[i])
+	}
+	check := func(when string, wantProof bool) {
+		t.Helper()
+		if _, unused := look(t, v, s, newKey()); unused != wantProof {
+			t.Errorf("%s: a fresh key is proven unused: %v, want %v", when, unused, wantProof)
+		}
+		for _, key := range used {
+			if _, unused := look(t, v, s, key); unused {
+				t.Fatalf("%s: a used key is proven unused", when)
+			}
+		}
+	}
+	check("complete", true)
+
+	raw := rawClient(t)
+	set := "flashsale:{" + s.product.ID + "}:keys"
+	if err := raw.Do(ctx, raw.B().Flushall().Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	check("flushed", false)
+	check("restored", true)
+	if n := s.lists.Load(); n != 1 {
+		t.Errorf("%d times all keys were read", n)
+	}
+	lost := newKey() // granted, but the write to the cache was lost
+	late := s.grant(*lost)
+	used = append(used, lost)
+	v.Put(ctx, late, nil)
+	check("one short", false)
+	wait(t, raw, "flashsale:{"+s.product.ID+"}:restore")
+	check("one short", false)
+	check("restored again", true)
+
+	if err := raw.Do(ctx, raw.B().Sadd().Key(set).Member("garbage").Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, raw, "flashsale:{"+s.product.ID+"}:restore")
+	check("one too many", false)
+	check("made anew", true)
+}
+
+// With keys being granted all the time no used key is ever taken for unused.
+func TestUnusedKeyUnderLoad(t *testing.T) {
+	s := newSource()
+	v := newView(t, s)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 100 {
+				key := newKey()
+				v.Put(context.Background(), s.grant(*key), key)
+				if _, unused := look(t, v, s, key); unused {
+					t.Error("a used key is proven unused")
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
