@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -82,7 +83,7 @@ func (d desk) run(t *testing.T, args ...string) (code int, stdout, stderr string
 func (d desk) serve(t *testing.T, addr string) (parent *exec.Cmd, pid int) {
 	t.Helper()
 	parent = exec.Command("sh", "-c", must(built())(t)+` run & echo "pid $!"; wait`)
-	parent.Dir, parent.Env = d.dir, append(d.env, "ADDR="+addr)
+	parent.Dir, parent.Env = d.dir, slices.Concat(d.env, []string{"ADDR=" + addr})
 	stdout := must(parent.StdoutPipe())(t)
 	log := must(os.OpenFile(filepath.Join(d.dir, "run.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600))(t)
 	parent.Stderr = log
