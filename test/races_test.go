@@ -92,7 +92,7 @@ func TestOneKeyMakesOneHold(t *testing.T) {
 
 // The same key on a product that has just enough, or not enough, for one of its callers.
 func TestOneKeyOnTheLastUnit(t *testing.T) {
-	for _, stock := range []int64{0, 1} {
+	for _, stock := range []int64{0, 1, 1, 1, 1, 1} {
 		s := open(t, stock, options{})
 		answers := together(50, func(int) answer { return s.hold(t, 1, "one-key-on-the-last-unit") })
 		want := map[string]int{"Created": 1, "OK": 49}

@@ -89,6 +89,11 @@ BEGIN
     END IF;
   END WHILE;
 
+  IF v_outcome IS NOT NULL AND p_key IS NOT NULL AND v_first IS NULL THEN
+    -- What refused this call may be the very hold that the key placed since it was looked up.
+    SELECT id INTO v_first FROM holds WHERE idempotency_key = p_key;
+    SET v_outcome = IF(v_first IS NULL, v_outcome, NULL);
+  END IF;
   IF v_first IS NOT NULL AND v_first <> p_id THEN
     SET v_outcome = IF(EXISTS (SELECT 1 FROM holds WHERE id = v_first AND product_id = p_product_id AND qty = p_qty),
                        'replayed', 'idempotency_key_reused');
