@@ -267,3 +267,52 @@ func TestAuditFindsDrift(t *testing.T) {
 		})
 	}
 }
+
+// TestFailureLeavesNothingHalfDone makes the last step of each routine fail, the product's counters, by a CHECK: what
+// the steps before it wrote is gone, and no lock is left behind.
+func TestFailureLeavesNothingHalfDone(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	ctx := context.Background()
+	for name, call := range map[string]func(*stage) error{
+		"release_hold": func(s *stage) error { _, err := s.ReleaseHold(ctx, s.id); return err },
+		"cancel_order": func(s *stage) error { _, err := s.CancelOrder(ctx, s.id); return err },
+		"apply_payment": func(s *stage) error {
+			_, err := s.ApplyPayment(ctx, s.event(checkout.OnSucceeded), window)
+			return err
+		},
+		"expire_due": func(s *stage) error {
+			s.age(t, s.id)
+			_, err := s.ExpireDue(ctx, s.product, checkout.DueBatch{Holds: 10, Orders: 10})
+			return err
+		},
+	} {
+		s := newStage(t, env, 5)
+		if name == "cancel_order" {
+			s.fire(t, checkout.OnOrder)
+		}
+		exec(t, env.Admin, "UPDATE products SET reserved_stock = 0 WHERE id = ?", s.product)
+		if err := call(s); err == nil || checkout.CodeOf(err) != "" {
+			t.Errorf("%s: %v, want an internal error", name, err)
+		}
+		hold, order := "active", 0
+		if name == "cancel_order" {
+			hold, order = "ordered", 1
+		}
+		look := begin(t, env)
+		var gotHold string
+		var gotOrder int
+		if err := look.QueryRowContext(ctx, "SELECT status FROM holds WHERE id = ? FOR UPDATE NOWAIT", s.id[:]).Scan(&gotHold); err != nil {
+			t.Errorf("%s: a lock is left behind: %v", name, err)
+		}
+		if err := look.QueryRowContext(ctx, "SELECT COUNT(*) FROM orders WHERE id = ? AND status = 'pending_payment'", s.id[:]).Scan(&gotOrder); err != nil {
+			t.Error(err)
+		}
+		if gotHold != hold || gotOrder != order {
+			t.Errorf("%s: the hold is %s, %d orders wait; want %s, %d", name, gotHold, gotOrder, hold, order)
+		}
+		if err := look.Rollback(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package ledger_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"flashsale/pkg/checkout"
+	"flashsale/pkg/ledger/ledgertest"
+)
+
+// together runs n calls at the same instant.
+func together(n int, call func()) {
+	gate := make(chan struct{})
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			<-gate
+			call()
+		})
+	}
+	close(gate)
+	wg.Wait()
+}
+
+// Callers with one key, on a product that has enough for one of them: a repeat that looked the key up before the first
+// call committed, and the product after, must not be told that it is sold out.
+func TestOneKeyOnTheLastUnit(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	for round := range 100 {
+		product := fmt.Sprintf("last-unit-%d", round)
+		env.MustPut(t, product, 1)
+		key := checkout.IdempotencyKey{byte(round), 1}
+		var holds sync.Map
+		together(16, func() {
+			receipt, err := env.PlaceHold(context.Background(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: product, Qty: 1, TTL: ttl, Key: &key})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			holds.Store(receipt.Hold.ID, true)
+		})
+		n := 0
+		holds.Range(func(any, any) bool { n++; return true })
+		if n != 1 {
+			t.Fatalf("round %d: %d holds", round, n)
+		}
+	}
+	env.MustAudit(t)
+}
+
+// Sweepers at the same instant: what they released together is what was due, each unit once.
+func TestSweepersReleaseNothingTwice(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	const due = 60
+	for round := range 10 {
+		s := &stage{Env: env, product: fmt.Sprintf("swept-%d", round)}
+		env.MustPut(t, s.product, 2*due)
+		for i := range due {
+			id := ledgertest.NewID()
+			s.place(t, id)
+			if i%3 == 0 {
+				if _, err := env.CreateOrder(context.Background(), id, window); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.age(t, id)
+		}
+		var released atomic.Int64
+		together(4, func() {
+			receipt, err := env.ExpireDue(context.Background(), s.product, checkout.DueBatch{Holds: due, Orders: due})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			released.Add(int64(receipt.Holds + receipt.Orders))
+		})
+		s.sweep(t) // what every one of them passed over because another had it
+		if reserved, sold := s.counters(t); released.Load() > due || reserved != 0 || sold != 0 {
+			t.Fatalf("round %d: %d released of %d due, %d still reserved", round, released.Load(), due, reserved)
+		}
+	}
+	env.MustAudit(t)
+}
