@@ -322,7 +322,7 @@ func TestProducts(t *testing.T) {
 func TestWebhooks(t *testing.T) {
 	s := open(t, 20, options{})
 	now := time.Now()
-	body := func(id checkout.ID) []byte { return s.event("payment.succeeded", id, 1) }
+	body := func(id checkout.ID) []byte { return s.eventAt(now, "payment.succeeded", id, 1) } // the same bytes each time
 	post := func(h http.Header, b []byte) answer {
 		return s.do(t, http.MethodPost, "/v1/payments/webhook", string(b), h)
 	}

@@ -209,10 +209,14 @@ func (s *shop) mustOrder(t testing.TB, qty int) checkout.ID {
 	return id
 }
 
-// event is the body of a payment event for qty units.
+// event is the body of a payment event for qty units, now.
 func (s *shop) event(kind string, id checkout.ID, qty int) []byte {
+	return s.eventAt(time.Now(), kind, id, qty)
+}
+
+func (s *shop) eventAt(at time.Time, kind string, id checkout.ID, qty int) []byte {
 	amount := int64(qty) * 4999
-	return payments.StandardBody(kind, time.Now(), payments.StandardData{PaymentID: "pay_1", OrderID: id.OrderID(), Amount: &amount, Currency: "USD"})
+	return payments.StandardBody(kind, at, payments.StandardData{PaymentID: "pay_1", OrderID: id.OrderID(), Amount: &amount, Currency: "USD"})
 }
 
 func (s *shop) deliver(t testing.TB, eventID string, body []byte) answer {

@@ -53,8 +53,16 @@ func (l *Ledger) Products(ctx context.Context, after string, limit int) ([]check
 
 // KeyUsed reports whether a hold was ever placed with an idempotency key.
 func (l *Ledger) KeyUsed(ctx context.Context, key checkout.IdempotencyKey) (bool, error) {
+	start, outcome := time.Now(), "unused"
 	found, err := collect(ctx, l, "looking an idempotency key up", scanOne[int],
 		"SELECT 1 FROM holds WHERE idempotency_key = UNHEX(?)", hex.EncodeToString(key[:]))
+	switch {
+	case err != nil:
+		outcome = "error"
+	case len(found) > 0:
+		outcome = "used"
+	}
+	l.record("key_used", outcome, start) // counted as a call: it is what the gate is there to save
 	return len(found) > 0, err
 }
 

