@@ -82,6 +82,9 @@ func TestMetrics(t *testing.T) {
 	for _, name := range []string{"flashsale_cache_lookups_total", "flashsale_sweep_runs_total"} {
 		eventually(t, name+" counts", func() bool { return metric(t, s, name, "") > 0 })
 	}
+	eventually(t, "the audit has run", func() bool {
+		return strings.Contains(s.do(t, http.MethodGet, "/metrics", "", nil).body, "flashsale_audit_broken 0\n")
+	})
 	page := s.do(t, http.MethodGet, "/metrics", "", nil).body
 	for _, m := range checkout.Metrics {
 		if len(m.Labels) == 0 && !strings.Contains(page, "flashsale_"+m.Name) {

@@ -92,14 +92,11 @@ func open(t *testing.T, stock int64, o options) *shop {
 		HoldTTL: o.holdTTL, PaymentWindow: o.window,
 		WebhookSecrets: []string{secret("new"), secret("old")}, StripeWebhookSecrets: []string{"whsec_stripe_secret"},
 	}
-	var err error
-	s.app, err = app.New(config, app.Deps{
-		DSN: must(ledger.AccountsOf(s.AdminDSN))(t).AppDSN, CacheAddr: o.cacheAddr, Recorder: s.metrics,
+	s.app = app.New(config, app.Deps{
+		Ledger:    must(ledger.Open(must(ledger.AccountsOf(s.AdminDSN))(t).AppDSN, s.metrics))(t),
+		CacheAddr: o.cacheAddr, Recorder: s.metrics,
 		Logger: slog.New(slog.NewJSONHandler(o.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	s.signer = must(payments.NewStandard([]string{secret("new")}))(t)
 	s.old = must(payments.NewStandard([]string{secret("old")}))(t)
 	s.retired = must(payments.NewStandard([]string{secret("retired")}))(t)

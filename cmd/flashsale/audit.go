@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"flashsale/pkg/admin"
 	"flashsale/pkg/ledger"
 )
 
@@ -13,8 +14,8 @@ type auditCmd struct {
 }
 
 func (c auditCmd) Run(env environment) error {
-	return withLedger(env, func(ctx context.Context, l *ledger.Ledger) error {
-		audit, err := l.Audit(ctx)
+	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
+		audit, err := op.Audit(ctx)
 		if err != nil {
 			return err
 		}

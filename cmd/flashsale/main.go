@@ -27,23 +27,28 @@ const (
 const description = `A checkout for limited-stock sales: products, two-minute holds, orders, idempotent payment webhooks, expiry.
 
 Commands use the servers that MYSQL_DSN and CACHE_ADDR name, else private ones below .local/ in this directory, which
-they start if need be. Exit codes: 0 done; 1 refused, or the audit is not clean; 2 the command line or a variable cannot
+they start if need be; with --stack NAME those that work on a checkout work on a deployed one. Exit codes: 0 done; 1 refused, or the audit is not clean; 2 the command line or a variable cannot
 be understood; 3 it could not be done (no database, no server).`
 
 type cli struct {
-	Run     runCmd     `cmd:"" help:"Serve a sale on this machine: private servers, migrations, the HTTP API, a sweep every second."`
-	Migrate migrateCmd `cmd:"" help:"Bring the database up to date: tables, routines and the two database users."`
-	Product productCmd `cmd:"" help:"Put products on sale, change them, list them."`
-	Audit   auditCmd   `cmd:"" help:"Recompute every counter from the rows; exit 1 on any drift or broken invariant."`
-	Webhook webhookCmd `cmd:"" help:"Send signed payment events, as a payment provider would."`
-	OpenAPI openapiCmd `cmd:"" name:"openapi" help:"Print the HTTP contract as OpenAPI 3.1 (YAML)."`
-	With    withCmd    `cmd:"" name:"with-servers" help:"Run a command with MYSQL_DSN and CACHE_ADDR set to the private servers (make test does)."`
+	Stack string `help:"Work on this deployed CloudFormation stack, through its admin function, instead of on servers here. AWS credentials and region are the usual ones." placeholder:"NAME"`
+
+	Run       runCmd       `cmd:"" help:"Serve a sale on this machine: private servers, migrations, the HTTP API, a sweep every second."`
+	Migrate   migrateCmd   `cmd:"" help:"Bring the database up to date: tables, routines and the two database users."`
+	Product   productCmd   `cmd:"" help:"Put products on sale, change them, list them."`
+	Audit     auditCmd     `cmd:"" help:"Recompute every counter from the rows; exit 1 on any drift or broken invariant."`
+	Refunds   refundsCmd   `cmd:"" help:"List orders whose money has to go back, and which payment it is."`
+	Unmatched unmatchedCmd `cmd:"" help:"List payment events that name no hold or order."`
+	Webhook   webhookCmd   `cmd:"" help:"Send signed payment events, as a payment provider would."`
+	OpenAPI   openapiCmd   `cmd:"" name:"openapi" help:"Print the HTTP contract as OpenAPI 3.1 (YAML)."`
+	With      withCmd      `cmd:"" name:"with-servers" help:"Run a command with MYSQL_DSN and CACHE_ADDR set to the private servers (make test does)."`
 }
 
 // environment is what every command gets.
 type environment struct {
 	ctx    context.Context //nolint:containedctx // lives as long as the process
-	config app.Config
+	config app.LocalConfig
+	stack  string // --stack; empty: servers of this machine
 	out    io.Writer
 }
 
@@ -67,14 +72,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(stderr, exitUsage, fmt.Errorf("%w (see flashsale --help)", err))
 	}
-	config, err := app.ReadConfig()
+	config, err := app.ReadLocalConfig()
 	if err != nil {
 		return fail(stderr, exitUsage, err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
-	err = command.Run(environment{ctx: ctx, config: config, out: stdout})
+	err = command.Run(environment{ctx: ctx, config: config, stack: c.Stack, out: stdout})
 	var child *exitCode
 	switch {
 	case err == nil:

@@ -5,6 +5,9 @@ import "flashsale/pkg/api"
 type openapiCmd struct{}
 
 func (openapiCmd) Run(env environment) error {
+	if err := localOnly(env); err != nil {
+		return err
+	}
 	spec, err := api.OpenAPI()
 	if err != nil {
 		return err

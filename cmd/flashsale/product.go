@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/text/currency"
 
+	"flashsale/pkg/admin"
 	"flashsale/pkg/checkout"
-	"flashsale/pkg/ledger"
 )
 
 type productCmd struct {
@@ -35,8 +35,8 @@ func (c productPutCmd) Run(env environment) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
-	return withLedger(env, func(ctx context.Context, l *ledger.Ledger) error {
-		p, created, err := l.PutProduct(ctx, change)
+	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
+		p, created, err := op.PutProduct(ctx, change)
 		if err != nil {
 			return err
 		}
@@ -52,18 +52,6 @@ func (c productPutCmd) Run(env environment) error {
 func (c productPutCmd) change() (checkout.ProductChange, error) {
 	change := checkout.ProductChange{ID: c.ID, Name: c.Name, Stock: c.Stock, MaxQtyPerHold: c.MaxQtyPerHold}
 	var err error
-	if !checkout.ValidProductID(c.ID) {
-		err = errors.Join(err, fmt.Errorf("the id is %q, expected 1 to 64 of a-z 0-9 -", c.ID))
-	}
-	if c.Name != nil && (strings.TrimSpace(*c.Name) == "" || len([]rune(*c.Name)) > checkout.MaxProductName) {
-		err = errors.Join(err, fmt.Errorf("--name: expected 1 to %d characters", checkout.MaxProductName))
-	}
-	if c.Stock != nil && (*c.Stock < 0 || *c.Stock > checkout.MaxStock) {
-		err = errors.Join(err, fmt.Errorf("--stock is %d, expected 0 to %d", *c.Stock, checkout.MaxStock))
-	}
-	if c.MaxQtyPerHold != nil && (*c.MaxQtyPerHold < 1 || *c.MaxQtyPerHold > checkout.MaxQty) {
-		err = errors.Join(err, fmt.Errorf("--max-qty-per-hold is %d, expected 1 to %d", *c.MaxQtyPerHold, checkout.MaxQty))
-	}
 	var bad error
 	if change.Price, bad = parsePrice(c.Price, c.Currency); bad != nil {
 		err = errors.Join(err, bad)
@@ -74,7 +62,21 @@ func (c productPutCmd) change() (checkout.ProductChange, error) {
 	if change.SaleEndsAt, bad = parseMoment("--sale-ends-at", c.SaleEndsAt); bad != nil {
 		err = errors.Join(err, bad)
 	}
+	var refused *checkout.Error
+	if errors.As(change.Check(), &refused) {
+		for _, f := range refused.Fields {
+			err = errors.Join(err, fmt.Errorf("%s: %s", flagOf(f.Field), f.Detail))
+		}
+	}
 	return change, err
+}
+
+// flagOf names a field of a product as the command line does.
+func flagOf(field string) string {
+	if field == "id" {
+		return "ID"
+	}
+	return "--" + strings.ReplaceAll(field, "_", "-")
 }
 
 // parsePrice reads 49.99 USD as 4999 minor units: how many decimals a currency has is CLDR's affair.
@@ -125,15 +127,11 @@ func parseMoment(flag string, text *string) (*checkout.Moment, error) {
 	if text == nil {
 		return nil, nil //nolint:nilnil // the flag was not given
 	}
-	if *text == "none" {
-		return &checkout.Moment{}, nil
+	m := &checkout.Moment{}
+	if err := m.UnmarshalText([]byte(*text)); err != nil {
+		return nil, fmt.Errorf("%s is %q, %w", flag, *text, err)
 	}
-	at, err := time.Parse(time.RFC3339, *text)
-	if err != nil || at.Year() < 1970 || at.Year() > 9998 {
-		return nil, fmt.Errorf("%s is %q, expected a time such as 2026-11-27T09:00:00Z, or none", flag, *text)
-	}
-	at = at.UTC()
-	return &checkout.Moment{At: &at}, nil
+	return m, nil
 }
 
 func window(p checkout.Product) string {
@@ -153,14 +151,14 @@ type productListCmd struct{}
 const listPage = 500
 
 func (productListCmd) Run(env environment) error {
-	return withLedger(env, func(ctx context.Context, l *ledger.Ledger) error {
+	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
 		table := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
 		if err := write(table, "ID\tNAME\tPRICE\tSTOCK\tAVAILABLE\tRESERVED\tSOLD\tMAX/HOLD\tSALE\n"); err != nil {
 			return err
 		}
 		after := ""
 		for {
-			page, err := l.Products(ctx, after, listPage)
+			page, err := op.Products(ctx, after, listPage)
 			if err != nil {
 				return err
 			}

@@ -20,6 +20,9 @@ import (
 type runCmd struct{}
 
 func (runCmd) Run(env environment) (err error) {
+	if err := localOnly(env); err != nil {
+		return err
+	}
 	if len(env.config.WebhookSecrets) == 0 {
 		secret, err := developmentSecret()
 		if err != nil {
@@ -44,10 +47,11 @@ func (runCmd) Run(env environment) (err error) {
 	}
 	log, metrics := logger(env.config.LogLevel), localserver.NewMetrics()
 	slog.SetDefault(log)
-	a, err := app.New(env.config, app.Deps{DSN: s.appDSN, CacheAddr: s.cacheAddr, Recorder: metrics, Logger: log})
+	l, err := ledger.Open(s.appDSN, metrics)
 	if err != nil {
 		return err
 	}
+	a := app.New(env.config.Config, app.Deps{Ledger: l, CacheAddr: s.cacheAddr, Recorder: metrics, Logger: log})
 	defer func() { err = errors.Join(err, a.Close()) }()
 	if err := addDemo(env.ctx, a.Ledger); err != nil {
 		return err
@@ -105,7 +109,7 @@ func addDemo(ctx context.Context, l *ledger.Ledger) error {
 }
 
 // banner says how to try it, in lines to copy and paste.
-func banner(c app.Config, addr string, s *servers) string {
+func banner(c app.LocalConfig, addr string, s *servers) string {
 	where := "the servers of MYSQL_DSN and CACHE_ADDR"
 	if s.stack != nil {
 		where = "private servers below " + localDir + "/ (data stays)"

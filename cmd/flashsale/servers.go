@@ -1,14 +1,12 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 
-	"flashsale/pkg/checkout"
 	"flashsale/pkg/devstack"
 	"flashsale/pkg/ledger"
 )
@@ -68,41 +66,6 @@ func (s *servers) Close() error {
 // progress tells a person what takes so long.
 func progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "flashsale: "+format+"\n", args...)
-}
-
-// withLedger runs do on a ledger that is connected as the application's user. The private database is migrated first;
-// one that was given is its operator's.
-func withLedger(env environment, do func(ctx context.Context, l *ledger.Ledger) error) (err error) {
-	s, err := openServers(env, databaseOnly)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	if s.private {
-		if err := ledger.Migrate(env.ctx, s.adminDSN); err != nil {
-			return err
-		}
-	}
-	l, err := ledger.Open(s.appDSN, checkout.NoRecorder{})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, l.Close()) }()
-	return do(env.ctx, l)
-}
-
-type migrateCmd struct{}
-
-func (migrateCmd) Run(env environment) (err error) {
-	s, err := openServers(env, databaseOnly)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	if err := ledger.Migrate(env.ctx, s.adminDSN); err != nil {
-		return err
-	}
-	return write(env.out, "The database is up to date.\n")
 }
 
 // write prints to standard output; a closed pipe is an error like any other.

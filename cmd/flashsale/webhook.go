@@ -29,7 +29,7 @@ type webhookSendCmd struct {
 	PaymentID string        `help:"The provider's id of the payment (pay_ and the event's id)." placeholder:"ID"`
 	ID        string        `help:"The event's id; send it again to deliver the same event again (a new one)." placeholder:"ID"`
 	Age       time.Duration `help:"How long ago it was signed; negative is in the future." placeholder:"DURATION"`
-	URL       string        `help:"The server (http:// and ADDR)." placeholder:"URL"`
+	URL       string        `help:"The server (http:// and ADDR, or the API of --stack)." placeholder:"URL"`
 }
 
 const webhookTimeout = 15 * time.Second
@@ -37,11 +37,11 @@ const webhookTimeout = 15 * time.Second
 func (c webhookSendCmd) Run(env environment) error {
 	ctx, cancel := context.WithTimeout(env.ctx, webhookTimeout)
 	defer cancel()
-	base, endpoint := c.endpoint(env)
-	signer, err := webhookSigner(env)
+	signer, err := c.signer(ctx, env)
 	if err != nil {
 		return err
 	}
+	base, endpoint := c.endpoint(env)
 	if c.ID == "" {
 		c.ID = "evt_" + uuid.NewString()
 	}
@@ -74,6 +74,25 @@ func (c webhookSendCmd) Run(env environment) error {
 		return fmt.Errorf("%w: the server answered %d", errRefused, status)
 	}
 	return nil
+}
+
+// signer signs as the receiver expects; that of a --stack also says where it is.
+func (c *webhookSendCmd) signer(ctx context.Context, env environment) (*payments.Standard, error) {
+	if env.stack == "" {
+		return webhookSigner(env)
+	}
+	s, err := findStack(ctx, env.stack)
+	if err != nil {
+		return nil, err
+	}
+	url, secrets, err := s.webhook(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if c.URL == "" {
+		c.URL = url
+	}
+	return payments.NewStandard(secrets[:1])
 }
 
 // endpoint returns where the API begins, and where the event goes. --url may name either.

@@ -15,6 +15,9 @@ type withCmd struct {
 
 // Run keeps the private servers up while the command runs, so that a row of test processes shares them.
 func (c withCmd) Run(env environment) (err error) {
+	if err := localOnly(env); err != nil {
+		return err
+	}
 	s, err := openServers(env, databaseAndCache)
 	if err != nil {
 		return err

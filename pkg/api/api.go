@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -25,10 +26,23 @@ const (
 	maxWebhookBody = 256 << 10
 )
 
+// Resource is a part of the API that can be served by itself; each is a Lambda function of its own.
+type Resource string
+
+// The resources, as they are tagged in the OpenAPI document.
+const (
+	Products Resource = "Products"
+	Holds    Resource = "Holds"
+	Orders   Resource = "Orders"
+	Webhooks Resource = "Webhooks"
+)
+
 // Options are what the edge is made of.
 type Options struct {
 	Service *checkout.Service
-	// Standard and Stripe verify webhooks. A route whose verifier is nil answers 404.
+	// Resources are what is served; none means all.
+	Resources []Resource
+	// Standard and Stripe verify webhooks.
 	Standard Verifier
 	Stripe   Verifier
 	Logger   *slog.Logger
@@ -36,7 +50,7 @@ type Options struct {
 	Extra func(mux *http.ServeMux)
 }
 
-// New returns the handler of the whole API.
+// New returns the handler of the API.
 func New(o Options) http.Handler {
 	mux := http.NewServeMux()
 	register(mux, o)
@@ -72,10 +86,19 @@ func register(mux *http.ServeMux, o Options) huma.API {
 		DefaultFormat: "application/json",
 	}
 	api := humago.NewWithPrefix(mux, prefix, config)
-	products{o.Service}.register(api)
-	holds{o.Service}.register(api)
-	orders{o.Service}.register(api)
-	webhooks{o.Service, o.Standard, o.Stripe}.register(api)
+	for _, part := range []struct {
+		resource   Resource
+		operations interface{ register(api huma.API) }
+	}{
+		{Products, products{o.Service}},
+		{Holds, holds{o.Service}},
+		{Orders, orders{o.Service}},
+		{Webhooks, webhooks{o.Service, o.Standard, o.Stripe}},
+	} {
+		if len(o.Resources) == 0 || slices.Contains(o.Resources, part.resource) {
+			part.operations.register(api)
+		}
+	}
 	return api
 }
 

@@ -35,7 +35,7 @@ type holds struct{ service *checkout.Service }
 
 func (h holds) register(api huma.API) {
 	huma.Register(api, refuses(huma.Operation{
-		OperationID: "place-hold", Method: http.MethodPost, Path: "/holds", Tags: []string{"Holds"}, MaxBodyBytes: maxBody + 1,
+		OperationID: "place-hold", Method: http.MethodPost, Path: "/holds", Tags: []string{string(Holds)}, MaxBodyBytes: maxBody + 1,
 		Summary:       "Reserve some units for two minutes",
 		Description:   "With an `Idempotency-Key` the request may be repeated: the same key and body get the same hold, with 200 and `Idempotent-Replayed: true`.",
 		DefaultStatus: http.StatusCreated,
@@ -44,11 +44,11 @@ func (h holds) register(api huma.API) {
 		codeBodyTooLarge, codeUnsupportedMedia, checkout.CodeInvalidRequest, checkout.CodeQtyOverLimit, checkout.CodeIdempotencyReused), h.place)
 	sameBody(api, "/holds", http.StatusCreated, http.StatusOK)
 	huma.Register(api, refuses(huma.Operation{
-		OperationID: "get-hold", Method: http.MethodGet, Path: "/holds/{id}", Tags: []string{"Holds"},
+		OperationID: "get-hold", Method: http.MethodGet, Path: "/holds/{id}", Tags: []string{string(Holds)},
 		Summary: "Read a hold", Description: "Its status as of now, by the database's clock.",
 	}, checkout.CodeHoldNotFound), h.get)
 	huma.Register(api, refuses(huma.Operation{
-		OperationID: "release-hold", Method: http.MethodDelete, Path: "/holds/{id}", Tags: []string{"Holds"},
+		OperationID: "release-hold", Method: http.MethodDelete, Path: "/holds/{id}", Tags: []string{string(Holds)},
 		Summary: "Give a hold up", Description: "Its units are back at once. Giving up what has been released or has expired changes nothing.",
 		DefaultStatus: http.StatusNoContent,
 	}, checkout.CodeHoldNotFound, checkout.CodeHoldOrdered), h.release)

@@ -47,8 +47,7 @@ func surround(next http.Handler, log *slog.Logger) http.Handler {
 		if !requestID.MatchString(info.id) {
 			info.id = uuid.NewString()
 		}
-		w.Header().Set("X-Request-Id", info.id)
-		w.Header().Set("Cache-Control", "no-store") // an operation that may be cached says so
+		label(w, info.id)
 		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), infoKey{}, info), requestTimeout)
 		defer cancel()
 		r = r.WithContext(ctx)
@@ -65,6 +64,12 @@ func surround(next http.Handler, log *slog.Logger) http.Handler {
 		}()
 		next.ServeHTTP(recorder, r)
 	})
+}
+
+// label sets what every answer has.
+func label(w http.ResponseWriter, requestID string) {
+	w.Header().Set("X-Request-Id", requestID)
+	w.Header().Set("Cache-Control", "no-store") // an operation that may be cached says so
 }
 
 func logRequest(log *slog.Logger, r *http.Request, info *requestInfo, status int, took time.Duration) {
@@ -120,7 +125,7 @@ func route(mux *http.ServeMux) http.Handler {
 		}
 		probe := &headerProbe{header: http.Header{}}
 		handler.ServeHTTP(probe, r)
-		err := &checkout.Error{Code: codeNotFound, Detail: "There is no such route."}
+		err := &checkout.Error{Code: checkout.CodeNotFound, Detail: "There is no such route."}
 		if probe.status == http.StatusMethodNotAllowed {
 			allowed := probe.header.Get("Allow")
 			w.Header().Set("Allow", allowed)

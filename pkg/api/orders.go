@@ -35,7 +35,7 @@ type orders struct{ service *checkout.Service }
 
 func (o orders) register(api huma.API) {
 	huma.Register(api, refuses(huma.Operation{
-		OperationID: "create-order", Method: http.MethodPost, Path: "/orders", Tags: []string{"Orders"}, MaxBodyBytes: maxBody + 1,
+		OperationID: "create-order", Method: http.MethodPost, Path: "/orders", Tags: []string{string(Orders)}, MaxBodyBytes: maxBody + 1,
 		Summary: "Turn a hold into an order", Description: "A hold makes at most one order; asking again gets the same one, with 200.",
 		DefaultStatus: http.StatusCreated,
 		Responses:     map[string]*huma.Response{"200": {Description: "The order that the hold has already"}},
@@ -43,11 +43,11 @@ func (o orders) register(api huma.API) {
 		codeBodyTooLarge, codeUnsupportedMedia, checkout.CodeInvalidRequest), o.create)
 	sameBody(api, "/orders", http.StatusCreated, http.StatusOK)
 	huma.Register(api, refuses(huma.Operation{
-		OperationID: "get-order", Method: http.MethodGet, Path: "/orders/{id}", Tags: []string{"Orders"},
+		OperationID: "get-order", Method: http.MethodGet, Path: "/orders/{id}", Tags: []string{string(Orders)},
 		Summary: "Read an order", Description: "Where it stands now.",
 	}, checkout.CodeOrderNotFound), o.get)
 	huma.Register(api, refuses(huma.Operation{
-		OperationID: "cancel-order", Method: http.MethodPost, Path: "/orders/{id}/cancel", Tags: []string{"Orders"},
+		OperationID: "cancel-order", Method: http.MethodPost, Path: "/orders/{id}/cancel", Tags: []string{string(Orders)},
 		Summary: "Cancel an order that is not paid", Description: "Its units are back at once. Cancelling again changes nothing.",
 	}, checkout.CodeOrderNotFound, checkout.CodeOrderNotCancellable), o.cancel)
 }

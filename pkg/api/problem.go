@@ -16,7 +16,6 @@ import (
 
 // The refusals that only the edge knows.
 const (
-	codeNotFound         checkout.Code = "not_found"
 	codeMethodNotAllowed checkout.Code = "method_not_allowed"
 	codeBodyTooLarge     checkout.Code = "body_too_large"
 	codeUnsupportedMedia checkout.Code = "unsupported_media_type"
@@ -34,7 +33,7 @@ var problems = map[checkout.Code]struct {
 	checkout.CodeProductNotFound:     {http.StatusNotFound, "Product not found"},
 	checkout.CodeHoldNotFound:        {http.StatusNotFound, "Hold not found"},
 	checkout.CodeOrderNotFound:       {http.StatusNotFound, "Order not found"},
-	codeNotFound:                     {http.StatusNotFound, "Not found"},
+	checkout.CodeNotFound:            {http.StatusNotFound, "Not found"},
 	codeMethodNotAllowed:             {http.StatusMethodNotAllowed, "Method not allowed"},
 	checkout.CodeSoldOut:             {http.StatusConflict, "Sold out"},
 	checkout.CodeSaleNotStarted:      {http.StatusConflict, "Sale not started"},
@@ -102,11 +101,20 @@ func problemOf(err error, requestID string) *Problem {
 	return p
 }
 
+// WriteProblem answers with what a client may see of err, for a server whose handler could not.
+func WriteProblem(w http.ResponseWriter, requestID string, err error) {
+	label(w, requestID)
+	writeProblem(w, &requestInfo{id: requestID}, err)
+}
+
 // writeProblem answers with a problem outside of huma: no route, a panic.
 func writeProblem(w http.ResponseWriter, info *requestInfo, err error) {
 	info.err = err
 	p := problemOf(err, info.id)
 	info.code = p.Code
+	if p.Code == string(checkout.CodeBusy) {
+		w.Header().Set("Retry-After", retryAfter)
+	}
 	w.Header().Set("Content-Type", p.ContentType(""))
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // the client is gone if this fails

@@ -39,11 +39,11 @@ type products struct{ service *checkout.Service }
 
 func (p products) register(api huma.API) {
 	huma.Register(api, refuses(huma.Operation{
-		OperationID: "list-products", Method: http.MethodGet, Path: "/products", Tags: []string{"Products"},
+		OperationID: "list-products", Method: http.MethodGet, Path: "/products", Tags: []string{string(Products)},
 		Summary: "List products", Description: "Products by id, a page at a time.",
 	}, checkout.CodeInvalidRequest), p.list)
 	huma.Register(api, refuses(huma.Operation{
-		OperationID: "get-product", Method: http.MethodGet, Path: "/products/{id}", Tags: []string{"Products"},
+		OperationID: "get-product", Method: http.MethodGet, Path: "/products/{id}", Tags: []string{string(Products)},
 		Summary: "Read a product and its stock", Description: "May be cached for a second. `If-None-Match` with the `ETag` of an earlier answer gets 304 while nothing has changed.",
 		Responses: map[string]*huma.Response{"304": {Description: "Not Modified"}},
 	}, checkout.CodeProductNotFound), p.get)

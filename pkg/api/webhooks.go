@@ -11,9 +11,9 @@ import (
 
 // Verifier tells who sent a webhook and what it means: pkg/payments has one for each provider. It sees the bytes as
 // they came, before anything is parsed. Codes: signature_invalid, timestamp_out_of_tolerance, malformed_request,
-// invalid_request.
+// invalid_request, not_found (nobody has set a secret up), busy (the secrets cannot be read just now).
 type Verifier interface {
-	Event(header http.Header, body []byte) (checkout.PaymentEvent, error)
+	Event(ctx context.Context, header http.Header, body []byte) (checkout.PaymentEvent, error)
 }
 
 type webhooks struct {
@@ -23,25 +23,26 @@ type webhooks struct {
 
 func (w webhooks) register(api huma.API) {
 	codes := []checkout.Code{
-		checkout.CodeMalformedRequest, checkout.CodeSignatureInvalid, checkout.CodeTimestampTolerance, codeBodyTooLarge, checkout.CodeInvalidRequest,
+		checkout.CodeMalformedRequest, checkout.CodeSignatureInvalid, checkout.CodeTimestampTolerance, checkout.CodeNotFound,
+		codeBodyTooLarge, checkout.CodeInvalidRequest,
 	}
 	unmatched := func() map[string]*huma.Response {
 		return map[string]*huma.Response{"202": {Description: "Stored; there is no such hold or order yet"}}
 	}
 	huma.Register(api, refuses(huma.Operation{
-		OperationID: "receive-payment-event", Method: http.MethodPost, Path: "/payments/webhook", Tags: []string{"Webhooks"}, MaxBodyBytes: maxWebhookBody + 1, SkipValidateBody: true,
+		OperationID: "receive-payment-event", Method: http.MethodPost, Path: "/payments/webhook", Tags: []string{string(Webhooks)}, MaxBodyBytes: maxWebhookBody + 1, SkipValidateBody: true,
 		Summary:     "Take a payment event (Standard Webhooks)",
-		Description: "Signed as https://www.standardwebhooks.com says; `webhook-id` is the idempotency key. Events may come twice, late, in any order, and before the order.",
+		Description: "Signed as https://www.standardwebhooks.com says; `webhook-id` is the idempotency key. Events may come twice, late, in any order, and before the order. Answers 404 where no secret is configured.",
 		RequestBody: eventBody, Responses: unmatched(),
 	}, codes...), w.receiveStandard)
 	sameBody(api, "/payments/webhook", http.StatusOK, http.StatusAccepted)
 	huma.Register(api, refuses(huma.Operation{
-		OperationID: "receive-stripe-event", Method: http.MethodPost, Path: "/payments/webhook/stripe", Tags: []string{"Webhooks"}, MaxBodyBytes: maxWebhookBody + 1, SkipValidateBody: true,
+		OperationID: "receive-stripe-event", Method: http.MethodPost, Path: "/payments/webhook/stripe", Tags: []string{string(Webhooks)}, MaxBodyBytes: maxWebhookBody + 1, SkipValidateBody: true,
 		Summary:     "Take a payment event (Stripe)",
 		Description: "Stripe's own events; the order is `metadata.order_id` (or `metadata.hold_id`). Answers 404 where no Stripe secret is configured.",
 		RequestBody: &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Type: huma.TypeObject, Description: "A Stripe event."}}}},
 		Responses:   unmatched(),
-	}, append(codes, codeNotFound)...), w.receiveStripe)
+	}, codes...), w.receiveStripe)
 	sameBody(api, "/payments/webhook/stripe", http.StatusOK, http.StatusAccepted)
 }
 
@@ -97,10 +98,7 @@ func (w webhooks) receiveStripe(ctx context.Context, in *struct {
 }
 
 func (w webhooks) receive(ctx context.Context, provider string, verifier Verifier, header http.Header, body []byte) (*eventAnswer, error) {
-	if verifier == nil {
-		return nil, &checkout.Error{Code: codeNotFound, Detail: "No secret is configured for this webhook."}
-	}
-	event, err := verifier.Event(header, body)
+	event, err := verifier.Event(ctx, header, body)
 	if err != nil {
 		w.service.Recorder.Record(checkout.WebhookEvents, 1, provider, "refused")
 		return nil, err

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -16,10 +17,14 @@ import (
 
 // Deps are what differs from binary to binary.
 type Deps struct {
-	DSN       string // the application user's
-	CacheAddr string
-	Recorder  checkout.Recorder
-	Logger    *slog.Logger
+	Ledger      *ledger.Ledger // as the application's user
+	CacheAddr   string
+	CacheSignIn func(ctx context.Context) (username, password string, err error) // nil: the cache asks for none
+	// Where the webhook secrets come from; nil: from the configuration.
+	WebhookSecrets       payments.Secrets
+	StripeWebhookSecrets payments.Secrets
+	Recorder             checkout.Recorder
+	Logger               *slog.Logger
 }
 
 // App is the checkout, put together. Nothing connects before the first request.
@@ -28,43 +33,49 @@ type App struct {
 	Ledger  *ledger.Ledger
 	View    *stockview.View
 
-	config Config
-	log    *slog.Logger
+	standard, stripe *payments.Rotating
+	rec              checkout.Recorder
+	log              *slog.Logger
 }
 
-// New puts the checkout together.
-func New(c Config, d Deps) (*App, error) {
-	l, err := ledger.Open(d.DSN, d.Recorder)
-	if err != nil {
-		return nil, err
+// New puts the checkout together. The App closes what it was given.
+func New(c Config, d Deps) *App {
+	if d.WebhookSecrets == nil {
+		d.WebhookSecrets = payments.FixedSecrets(c.WebhookSecrets)
 	}
-	view := stockview.New(stockview.Options{Addr: d.CacheAddr, Source: l, Recorder: d.Recorder, Logger: d.Logger})
+	if d.StripeWebhookSecrets == nil {
+		d.StripeWebhookSecrets = payments.FixedSecrets(c.StripeWebhookSecrets)
+	}
+	view := stockview.New(stockview.Options{Addr: d.CacheAddr, SignIn: d.CacheSignIn, Source: d.Ledger, Recorder: d.Recorder, Logger: d.Logger})
 	return &App{
 		Service: &checkout.Service{
-			Ledger: l, View: view, Recorder: d.Recorder, NewID: newID, HoldTTL: c.HoldTTL, PaymentWindow: c.PaymentWindow,
+			Ledger: d.Ledger, View: view, Recorder: d.Recorder, NewID: newID, HoldTTL: c.HoldTTL, PaymentWindow: c.PaymentWindow,
 		},
-		Ledger: l, View: view, config: c, log: d.Logger,
-	}, nil
+		Ledger: d.Ledger, View: view, rec: d.Recorder, log: d.Logger,
+		standard: payments.NewRotatingStandard(d.WebhookSecrets), stripe: payments.NewRotatingStripe(d.StripeWebhookSecrets),
+	}
 }
 
-// Handler serves the HTTP contract, and what extra adds beside it.
-func (a *App) Handler(extra func(*http.ServeMux)) (http.Handler, error) {
-	o := api.Options{Service: a.Service, Logger: a.log, Extra: extra}
-	if len(a.config.WebhookSecrets) > 0 {
-		verifier, err := payments.NewStandard(a.config.WebhookSecrets)
-		if err != nil {
-			return nil, fmt.Errorf("reading the webhook secrets: %w", err)
-		}
-		o.Standard = verifier
+// Handler serves the HTTP contract, or only some resources of it, and what extra (may be nil) adds beside it.
+func (a *App) Handler(extra func(*http.ServeMux), resources ...api.Resource) http.Handler {
+	return api.New(api.Options{
+		Service: a.Service, Resources: resources, Standard: a.standard, Stripe: a.stripe, Logger: a.log, Extra: extra,
+	})
+}
+
+// Watch audits, records what a person on call has to know, and logs each broken invariant.
+func (a *App) Watch(ctx context.Context) error {
+	audit, err := a.Ledger.Audit(ctx)
+	if err != nil {
+		return fmt.Errorf("watching: %w", err)
 	}
-	if len(a.config.StripeWebhookSecrets) > 0 {
-		verifier, err := payments.NewStripe(a.config.StripeWebhookSecrets)
-		if err != nil {
-			return nil, fmt.Errorf("reading the Stripe webhook secrets: %w", err)
-		}
-		o.Stripe = verifier
+	a.rec.Record(checkout.AuditBroken, float64(len(audit.Broken)))
+	a.rec.Record(checkout.RefundsDue, float64(audit.Refunds))
+	a.rec.Record(checkout.Unmatched, float64(audit.Unmatched))
+	for _, f := range audit.Broken {
+		a.log.ErrorContext(ctx, "broken invariant", "check", f.Check, "entity", f.Entity, "detail", f.Detail)
 	}
-	return api.New(o), nil
+	return nil
 }
 
 // Close closes all connections.

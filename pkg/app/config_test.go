@@ -11,13 +11,8 @@ import (
 )
 
 func TestDefaults(t *testing.T) {
-	for _, name := range variables() {
-		t.Setenv(name, "") // restored at the end
-		if err := os.Unsetenv(name); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c, err := app.ReadConfig()
+	clearVariables(t)
+	c, err := app.ReadLocalConfig()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +29,7 @@ func TestBadVariables(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(name, value)
-			_, err := app.ReadConfig()
+			_, err := app.ReadLocalConfig()
 			if err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%v", err)
 			}
@@ -44,7 +39,7 @@ func TestBadVariables(t *testing.T) {
 
 func TestSecretsAreSplitAndTrimmed(t *testing.T) {
 	t.Setenv("WEBHOOK_SECRETS", "whsec_MDEyMzQ1Njc4OWFiY2RlZg==, whsec_MDEyMzQ1Njc4OWFiY2RlZw==,")
-	c, err := app.ReadConfig()
+	c, err := app.ReadLocalConfig()
 	if err != nil || len(c.WebhookSecrets) != 2 {
 		t.Errorf("%v %v", c.WebhookSecrets, err)
 	}
@@ -63,9 +58,57 @@ func TestVariablesAreDocumented(t *testing.T) {
 	}
 }
 
+// A function says at its start which variable is missing, or cannot be understood.
+func TestFunctionConfig(t *testing.T) {
+	complete := map[string]string{
+		"DB_HOST": "proxy.example", "CACHE_ADDR": "cache.example:6379", "CACHE_NAME": "cache", "CACHE_USER": "app", "MYSQL_DSN": "", "WEBHOOK_SECRETS": "",
+	}
+	for name, tc := range map[string]struct {
+		change map[string]string
+		want   string // part of the error; "" for none
+	}{
+		"IAM":                  {nil, ""},
+		"servers without IAM":  {map[string]string{"MYSQL_DSN": "root@tcp(127.0.0.1:3306)/flashsale", "DB_HOST": "", "CACHE_NAME": "", "CACHE_USER": ""}, ""},
+		"no database":          {map[string]string{"DB_HOST": ""}, "DB_HOST is missing"},
+		"no cache":             {map[string]string{"CACHE_ADDR": ""}, "CACHE_ADDR is missing"},
+		"a cache without user": {map[string]string{"CACHE_USER": ""}, "CACHE_NAME and CACHE_USER"},
+		"a port that is none":  {map[string]string{"DB_PORT": "mysql"}, "DB_PORT cannot be understood, expected a port"},
+		"a bad lifetime":       {map[string]string{"HOLD_TTL": "soon"}, "HOLD_TTL cannot be understood"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clearVariables(t)
+			for _, variables := range []map[string]string{complete, tc.change} {
+				for name, value := range variables {
+					t.Setenv(name, value)
+				}
+			}
+			_, err := app.ReadFunctionConfig()
+			if (err == nil) != (tc.want == "") || (err != nil && !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("%v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+// clearVariables takes every variable away until the end of the test.
+func clearVariables(t *testing.T) {
+	t.Helper()
+	for _, name := range variables() {
+		t.Setenv(name, "") // restored at the end
+		if err := os.Unsetenv(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// variables are those of the flashsale command and of the functions.
 func variables() (names []string) {
-	for field := range reflect.TypeFor[app.Config]().Fields() {
-		names = append(names, field.Tag.Get("env"))
+	for _, config := range []reflect.Type{reflect.TypeFor[app.LocalConfig](), reflect.TypeFor[app.FunctionConfig]()} {
+		for _, field := range reflect.VisibleFields(config) {
+			if name := field.Tag.Get("env"); name != "" {
+				names = append(names, name)
+			}
+		}
 	}
 	return names
 }

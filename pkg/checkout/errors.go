@@ -27,6 +27,7 @@ const (
 	CodeSignatureInvalid    Code = "signature_invalid"
 	CodeTimestampTolerance  Code = "timestamp_out_of_tolerance"
 	CodeMalformedRequest    Code = "malformed_request"
+	CodeNotFound            Code = "not_found"
 	CodeBusy                Code = "busy"
 )
 
@@ -75,6 +76,7 @@ var (
 	ErrHoldReleased        = &Error{Code: CodeHoldReleased, Detail: "This hold was released; place a new one."}
 	ErrHoldExpired         = &Error{Code: CodeHoldExpired, Detail: "This hold has expired; place a new one."}
 	ErrHoldOrdered         = &Error{Code: CodeHoldOrdered, Detail: "This hold has become an order; cancel the order instead."}
+	ErrWebhookNotSetUp     = &Error{Code: CodeNotFound, Detail: "No secret is configured for this webhook."}
 	ErrOrderNotCancellable = &Error{Code: CodeOrderNotCancellable, Detail: "Only an order that waits for its payment can be cancelled."}
 )
 

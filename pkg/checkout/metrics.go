@@ -7,6 +7,7 @@ type MetricKind int
 const (
 	Counter   MetricKind = iota // only goes up
 	Histogram                   // a distribution, in seconds
+	Gauge                       // the latest value counts
 )
 
 // Metric is one thing that is measured. The names are the same on /metrics and in CloudWatch.
@@ -16,6 +17,9 @@ type Metric struct {
 	Help   string
 	Labels []string
 }
+
+// FullName is the name under which it is published.
+func (m *Metric) FullName() string { return "flashsale_" + m.Name }
 
 // The metrics, one list for code, dashboards and documentation.
 var (
@@ -30,15 +34,19 @@ var (
 	SweptHolds     = &Metric{"sweep_holds_total", Counter, "Holds whose stock a sweep or a fill of the stock view took back.", nil}
 	SweptOrders    = &Metric{"sweep_orders_total", Counter, "Unpaid orders cancelled by a sweep or a fill of the stock view.", nil}
 	SweepLag       = &Metric{"sweep_lag_seconds", Histogram, "How long the most overdue hold or order of a batch had been due when its stock came back.", nil}
+
+	AuditBroken = &Metric{"audit_broken", Gauge, "Broken invariants that the latest audit found: anything but 0 is a defect.", nil}
+	RefundsDue  = &Metric{"refunds_due", Gauge, "Orders whose money has to go back, at the latest audit.", nil}
+	Unmatched   = &Metric{"unmatched_events", Gauge, "Payment events that name no hold or order, at the latest audit.", nil}
 )
 
 // Metrics lists all of them.
 var Metrics = []*Metric{
 	HoldsPlaced, HoldsRefused, LedgerCalls, LedgerDuration, LedgerRetries, WebhookEvents,
-	CacheLookups, SweepRuns, SweptHolds, SweptOrders, SweepLag,
+	CacheLookups, SweepRuns, SweptHolds, SweptOrders, SweepLag, AuditBroken, RefundsDue, Unmatched,
 }
 
-// Recorder takes measurements: a counter's step, or a histogram's value. labels are the values of the
+// Recorder takes measurements: a counter's step, a histogram's or a gauge's value. labels are the values of the
 // metric's Labels, in their order. It must not block.
 type Recorder interface {
 	Record(m *Metric, value float64, labels ...string)

@@ -56,8 +56,20 @@ func derive(admin *mysql.Config, role string) (account, string) {
 	return account{cfg.User, cfg.Passwd}, cfg.FormatDSN()
 }
 
+// signIn says how the application's user proves who it is: what follows IDENTIFIED in CREATE USER.
+type signIn struct {
+	identified string
+	args       []any
+}
+
+func (a Accounts) byPassword() signIn { return signIn{"BY ?", []any{a.app.password}} }
+
+// byIAM lets Aurora's plugin check the user's token, which is sent in clear text and so only over TLS.
+// https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/UsingWithRDS.IAMDBAuth.DBAccounts.html
+func (Accounts) byIAM() signIn { return signIn{"WITH AWSAuthenticationPlugin AS 'RDS'", nil} }
+
 // create makes the database and its users, or sets the users' passwords and rights right.
-func (a Accounts) create(ctx context.Context) (err error) {
+func (a Accounts) create(ctx context.Context, app signIn) (err error) {
 	cfg := a.admin.Clone()
 	cfg.DBName = "" // it may not exist yet
 	connector, err := mysql.NewConnector(cfg)
@@ -77,8 +89,8 @@ func (a Accounts) create(ctx context.Context) (err error) {
 		{"CREATE USER IF NOT EXISTS ?@'%' IDENTIFIED BY ?", []any{a.owner.name, a.owner.password}},
 		{"ALTER USER ?@'%' IDENTIFIED BY ?", []any{a.owner.name, a.owner.password}},
 		{"GRANT ALL ON " + onAll + " TO ?@'%'", []any{a.owner.name}},
-		{"CREATE USER IF NOT EXISTS ?@'%' IDENTIFIED BY ?", []any{a.app.name, a.app.password}},
-		{"ALTER USER ?@'%' IDENTIFIED BY ?", []any{a.app.name, a.app.password}},
+		{"CREATE USER IF NOT EXISTS ?@'%' IDENTIFIED " + app.identified, append([]any{a.app.name}, app.args...)},
+		{"ALTER USER ?@'%' IDENTIFIED " + app.identified, append([]any{a.app.name}, app.args...)},
 		{"GRANT SELECT, EXECUTE ON " + onAll + " TO ?@'%'", []any{a.app.name}},
 	} {
 		if _, err := db.ExecContext(ctx, step.statement, step.args...); err != nil {

@@ -22,8 +22,10 @@ type Audit struct {
 	Holds     int64     `json:"holds"`
 	Orders    int64     `json:"orders"`
 	Events    int64     `json:"payment_events"`
-	Broken    []Finding `json:"broken"`    // invariants that do not hold: a defect
-	Attention []Finding `json:"attention"` // business for a person: refunds due, events that match nothing
+	Refunds   int64     `json:"refunds_due"`      // orders whose money has to go back
+	Unmatched int64     `json:"unmatched_events"` // events that name no hold or order
+	Broken    []Finding `json:"broken"`           // invariants that do not hold: a defect
+	Attention []Finding `json:"attention"`        // business for a person: refunds due, events that match nothing
 	AsOf      time.Time `json:"as_of"`
 }
 
@@ -33,7 +35,7 @@ const maxFindings = 100
 // Audit recomputes every counter and checks every invariant. It locks nothing.
 func (l *Ledger) Audit(ctx context.Context) (_ Audit, err error) {
 	// The one place that opens a transaction from here: a snapshot, for a person's command, never in a request.
-	tx, err := l.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	tx, err := l.db.BeginTx(ctx, &l.snapshot)
 	if err != nil {
 		return Audit{}, fmt.Errorf("opening the audit's snapshot: %w", err)
 	}
@@ -42,8 +44,9 @@ func (l *Ledger) Audit(ctx context.Context) (_ Audit, err error) {
 	a := Audit{Broken: []Finding{}, Attention: []Finding{}}
 	err = tx.QueryRowContext(ctx, `
 		SELECT (SELECT COUNT(*) FROM products), (SELECT COUNT(*) FROM holds), (SELECT COUNT(*) FROM orders),
-		       (SELECT COUNT(*) FROM payment_events), UTC_TIMESTAMP(6)`).
-		Scan(&a.Products, &a.Holds, &a.Orders, &a.Events, &a.AsOf)
+		       (SELECT COUNT(*) FROM payment_events), (SELECT COUNT(*) FROM orders WHERE status = 'refund_due'),
+		       (SELECT COUNT(*) FROM payment_events WHERE result = 'unmatched'), UTC_TIMESTAMP(6)`).
+		Scan(&a.Products, &a.Holds, &a.Orders, &a.Events, &a.Refunds, &a.Unmatched, &a.AsOf)
 	if err != nil {
 		return Audit{}, fmt.Errorf("auditing: %w", err)
 	}

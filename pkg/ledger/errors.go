@@ -26,6 +26,7 @@ const (
 	erNoSuchRoutine      = 1305 // a migration is between DROP and CREATE PROCEDURE
 	erQueryInterrupted   = 1317
 	erConnectionKilled   = 1927 // MariaDB
+	erBorrowTimeout      = 9501 // RDS Proxy: no connection to the database became free in time
 )
 
 // verdict says what to do about a failed call.
@@ -53,7 +54,7 @@ func judge(err error) (verdict, string) {
 		switch server.Number {
 		case erLockDeadlock, erCheckread, erNoSuchRoutine, erDuplicateKey, erServerShutdown, erQueryInterrupted, erConnectionKilled:
 			return repeat, name
-		case erLockWaitTimeout, erTooManyConnections, erTooManyUserConns, erUserLimitReached:
+		case erLockWaitTimeout, erTooManyConnections, erTooManyUserConns, erUserLimitReached, erBorrowTimeout:
 			return giveUp, name
 		}
 		return fail, name

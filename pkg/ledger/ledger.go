@@ -24,8 +24,9 @@ const (
 
 // Ledger implements checkout.Ledger.
 type Ledger struct {
-	db  *sql.DB
-	rec checkout.Recorder
+	db       *sql.DB
+	rec      checkout.Recorder
+	snapshot sql.TxOptions // of the audit
 }
 
 var _ checkout.Ledger = (*Ledger)(nil)
@@ -36,6 +37,18 @@ func Open(dsn string, rec checkout.Recorder) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
+	l, err := open(cfg, rec)
+	if err != nil {
+		return nil, err
+	}
+	l.snapshot.Isolation = sql.LevelRepeatableRead // whatever the server's default is
+	return l, nil
+}
+
+// OpenProxy is Open with what ProxyConfig returned.
+func OpenProxy(cfg *mysql.Config, rec checkout.Recorder) (*Ledger, error) { return open(cfg, rec) }
+
+func open(cfg *mysql.Config, rec checkout.Recorder) (*Ledger, error) {
 	connector, err := mysql.NewConnector(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the database connection: %w", err)
@@ -48,10 +61,11 @@ func Open(dsn string, rec checkout.Recorder) (*Ledger, error) {
 }
 
 // New makes a ledger of a pool that the caller has configured with Config.
-func New(db *sql.DB, rec checkout.Recorder) *Ledger { return &Ledger{db: db, rec: rec} }
+func New(db *sql.DB, rec checkout.Recorder) *Ledger {
+	return &Ledger{db: db, rec: rec, snapshot: sql.TxOptions{ReadOnly: true}}
+}
 
-// Config reads a DSN and sets what the ledger relies on. No statement is prepared and no transaction is opened by
-// the driver: either would pin a connection of RDS Proxy.
+// Config reads a DSN and sets what the ledger relies on.
 func Config(dsn string) (*mysql.Config, error) {
 	cfg, err := mysql.ParseDSN(dsn)
 	if err != nil {
@@ -60,6 +74,26 @@ func Config(dsn string) (*mysql.Config, error) {
 	if cfg.DBName == "" {
 		return nil, fmt.Errorf("reading the DSN: it names no database, expected user:password@tcp(host:port)/database")
 	}
+	relyOn(cfg)
+	if cfg.Params == nil {
+		cfg.Params = map[string]string{}
+	}
+	cfg.Params["innodb_lock_wait_timeout"] = fmt.Sprint(int(lockWait.Seconds()))
+	return cfg, nil
+}
+
+// ProxyConfig is Config for a connection through RDS Proxy, to addr (host:port). Nothing is sent there but CALL and
+// SELECT: a prepared statement, a transaction of the driver's or a SET would pin the proxy's connection to this client,
+// until it hangs up. So the lock wait timeout has to be the server's own (template.yaml sets it to the same value), and so
+// has the isolation level of the audit's snapshot (REPEATABLE READ, as MySQL comes).
+func ProxyConfig(addr, database, user string) *mysql.Config {
+	cfg := mysql.NewConfig()
+	cfg.Net, cfg.Addr, cfg.DBName, cfg.User = "tcp", addr, database, user
+	relyOn(cfg)
+	return cfg
+}
+
+func relyOn(cfg *mysql.Config) {
 	cfg.InterpolateParams = true
 	cfg.ParseTime = true
 	cfg.Loc = time.UTC
@@ -70,11 +104,6 @@ func Config(dsn string) (*mysql.Config, error) {
 	cfg.Timeout = dialTimeout
 	cfg.ReadTimeout = readTimeout
 	cfg.WriteTimeout = readTimeout
-	if cfg.Params == nil {
-		cfg.Params = map[string]string{}
-	}
-	cfg.Params["innodb_lock_wait_timeout"] = fmt.Sprint(int(lockWait.Seconds()))
-	return cfg, nil
 }
 
 // Close closes the pool.

@@ -38,12 +38,17 @@ const (
 // Migrate brings the database that dsn names up to date: the database itself, its two users (see Accounts), the tables
 // and the routines. dsn is an administrator's, who may create users. Running it again changes nothing; two at once
 // wait for each other.
-func Migrate(ctx context.Context, dsn string) (err error) {
+func Migrate(ctx context.Context, dsn string) error { return migrate(ctx, dsn, Accounts.byPassword) }
+
+// MigrateForIAM is Migrate on Aurora, where the application's user has no password but signs in with IAM.
+func MigrateForIAM(ctx context.Context, dsn string) error { return migrate(ctx, dsn, Accounts.byIAM) }
+
+func migrate(ctx context.Context, dsn string, app func(Accounts) signIn) (err error) {
 	accounts, err := AccountsOf(dsn)
 	if err != nil {
 		return err
 	}
-	if err := accounts.create(ctx); err != nil {
+	if err := accounts.create(ctx, app(accounts)); err != nil {
 		return err
 	}
 	cfg, err := Config(accounts.ownerDSN)

@@ -1,3 +1,3 @@
 // Package localserver is what `flashsale run` serves beside the API: /healthz, /metrics, /openapi.yaml and /docs, and
-// the sweep that EventBridge starts in the cloud.
+// the sweep and the audit that EventBridge starts in the cloud.
 package localserver

@@ -10,9 +10,6 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// metricPrefix is in front of every name on /metrics.
-const metricPrefix = "flashsale_"
-
 // buckets run from half a millisecond, a ledger call on the same machine, to half a minute, a stalled sweep. Seconds.
 var buckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2, 5, 10, 30}
 
@@ -21,6 +18,7 @@ type Metrics struct {
 	registry   *prometheus.Registry
 	counters   map[*checkout.Metric]*prometheus.CounterVec
 	histograms map[*checkout.Metric]*prometheus.HistogramVec
+	gauges     map[*checkout.Metric]*prometheus.GaugeVec
 }
 
 // NewMetrics registers all of checkout.Metrics and those of the Go runtime.
@@ -29,10 +27,11 @@ func NewMetrics() *Metrics {
 		registry:   prometheus.NewRegistry(),
 		counters:   map[*checkout.Metric]*prometheus.CounterVec{},
 		histograms: map[*checkout.Metric]*prometheus.HistogramVec{},
+		gauges:     map[*checkout.Metric]*prometheus.GaugeVec{},
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, metric := range checkout.Metrics {
-		name := metricPrefix + metric.Name
+		name := metric.FullName()
 		switch metric.Kind {
 		case checkout.Counter:
 			c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: metric.Help}, metric.Labels)
@@ -48,6 +47,10 @@ func NewMetrics() *Metrics {
 			if len(metric.Labels) == 0 {
 				h.WithLabelValues()
 			}
+		case checkout.Gauge: // there from the first audit on: before, nobody knows the value
+			g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: metric.Help}, metric.Labels)
+			m.gauges[metric] = g
+			m.registry.MustRegister(g)
 		}
 	}
 	return m
@@ -60,6 +63,8 @@ func (m *Metrics) Record(metric *checkout.Metric, value float64, labels ...strin
 		m.counters[metric].WithLabelValues(labels...).Add(value)
 	case checkout.Histogram:
 		m.histograms[metric].WithLabelValues(labels...).Observe(value)
+	case checkout.Gauge:
+		m.gauges[metric].WithLabelValues(labels...).Set(value)
 	}
 }
 

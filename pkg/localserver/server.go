@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/swaggest/swgui"
@@ -19,6 +20,7 @@ import (
 
 const (
 	sweepEvery    = time.Second
+	watchEvery    = time.Minute
 	healthTimeout = time.Second
 	shutdownAfter = 10 * time.Second // as long as a request may take
 	maxHeader     = 16 << 10
@@ -30,20 +32,15 @@ func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Liste
 	if err != nil {
 		return fmt.Errorf("generating the OpenAPI document: %w", err)
 	}
-	handler, err := a.Handler(func(mux *http.ServeMux) { routes(mux, a, metrics, spec) })
-	if err != nil {
-		return err
-	}
+	handler := a.Handler(func(mux *http.ServeMux) { routes(mux, a, metrics, spec) })
 	server := &http.Server{
 		Handler: handler, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), MaxHeaderBytes: maxHeader,
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 15 * time.Second, IdleTimeout: 2 * time.Minute,
 	}
 	sweeping, stopSweeping := context.WithCancel(context.WithoutCancel(ctx))
-	swept := make(chan struct{})
-	go func() {
-		defer close(swept)
-		sweep(sweeping, a, log)
-	}()
+	var background sync.WaitGroup
+	background.Go(func() { sweep(sweeping, a, log) })
+	background.Go(func() { watch(sweeping, a, log) })
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 
@@ -55,7 +52,7 @@ func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Liste
 		err = errors.Join(server.Shutdown(finish), <-served)
 	}
 	stopSweeping()
-	<-swept
+	background.Wait()
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -81,6 +78,22 @@ func sweep(ctx context.Context, a *app.App, log *slog.Logger) {
 			log.Info("sweep works again")
 		}
 		failing = err != nil
+	}
+}
+
+// watch audits at the start and then once a minute.
+func watch(ctx context.Context, a *app.App, log *slog.Logger) {
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	for {
+		if err := a.Watch(ctx); err != nil && ctx.Err() == nil {
+			log.Error("audit failed", "error", err.Error())
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
 	}
 }
 

@@ -20,6 +20,6 @@
 //   - Texts of an event are at most 255 bytes of printable ASCII: they fit any column and cannot forge a log line.
 //   - No error contains a secret, a signature or a part of a body.
 //
-// Both types are immutable and safe for concurrent use. New secrets at run time are a new value in place of the
-// old one (an atomic.Pointer, say): making one does no more than decode the secrets.
+// Both types are immutable and safe for concurrent use. [Rotating] is either of them with secrets that are read from
+// where an operator rotates them, while the program runs.
 package payments

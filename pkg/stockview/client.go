@@ -2,6 +2,7 @@ package stockview
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,6 +21,9 @@ const (
 	// After so many failures in a row nobody asks the cache for openFor; then one caller tries.
 	tripAfter = 5
 	openFor   = time.Second
+	// connectTimeout bounds a connection that has TLS to agree on. Nobody waits for it longer than callTimeout: it goes
+	// on beside the request, for the next one.
+	connectTimeout = time.Second
 
 	poolSize   = 64
 	bufferSize = 16 << 10 // the library's default is 512 KiB, twice a connection
@@ -39,8 +43,8 @@ type client struct {
 	closed     bool
 }
 
-func newClient(addr string, log *slog.Logger) *client {
-	return &client{
+func newClient(addr string, signIn func(context.Context) (string, string, error), log *slog.Logger) *client {
+	c := &client{
 		// Each call takes a connection of its own and has a deadline, so the library never starts its background
 		// reader, which does not survive a Lambda function's freeze. Nothing is retried: a write could be done twice.
 		options: valkey.ClientOption{
@@ -61,6 +65,17 @@ func newClient(addr string, log *slog.Logger) *client {
 			},
 		}),
 	}
+	if signIn != nil {
+		host, _, _ := net.SplitHostPort(addr) // else the connection fails, and says so
+		c.options.TLSConfig = &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+		c.options.Dialer.Timeout = connectTimeout
+		c.options.ConnWriteTimeout = connectTimeout
+		c.options.AuthCredentialsFn = func(valkey.AuthCredentialsContext) (valkey.AuthCredentials, error) {
+			username, password, err := signIn(context.Background()) // the library has no context here
+			return valkey.AuthCredentials{Username: username, Password: password}, err
+		}
+	}
+	return c
 }
 
 // do makes one call within callTimeout. The caller's cancellation does not count: who has gone away must not make

@@ -46,7 +46,9 @@ type Source interface {
 
 // Options are what a View is made of.
 type Options struct {
-	Addr     string // host:port
+	Addr string // host:port
+	// SignIn returns what each new connection signs in with; the connections are TLS then. nil: neither.
+	SignIn   func(ctx context.Context) (username, password string, err error)
 	Source   Source
 	Recorder checkout.Recorder
 	Logger   *slog.Logger
@@ -67,7 +69,7 @@ var _ checkout.StockView = (*View)(nil)
 
 // New makes a view; it connects on the first call.
 func New(o Options) *View {
-	return &View{client: newClient(o.Addr, o.Logger), source: o.Source, rec: o.Recorder, log: o.Logger}
+	return &View{client: newClient(o.Addr, o.SignIn, o.Logger), source: o.Source, rec: o.Recorder, log: o.Logger}
 }
 
 // Close closes all connections.

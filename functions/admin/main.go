@@ -1,0 +1,17 @@
+// Function admin does an operator's work inside the stack's network: see pkg/admin. It has no URL; IAM says who may
+// call it.
+package main
+
+import (
+	"flashsale/pkg/admin"
+	"flashsale/pkg/app"
+)
+
+func main() {
+	f, err := app.NewFunction()
+	if err != nil {
+		app.Fail(err)
+	}
+	operator := admin.Local{Ledger: f.Ledger, Migration: f.Migrate}
+	admin.Handler{Operator: operator, Logger: f.Logger()}.Start()
+}

@@ -1,0 +1,15 @@
+// Function products serves /v1/products: reads of the catalogue.
+package main
+
+import (
+	"flashsale/pkg/api"
+	"flashsale/pkg/app"
+)
+
+func main() {
+	f, err := app.NewFunction()
+	if err != nil {
+		app.Fail(err)
+	}
+	f.HTTP(api.Products).Start()
+}

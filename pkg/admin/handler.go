@@ -1,0 +1,131 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/aws/aws-lambda-go/cfn"
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"flashsale/pkg/checkout"
+)
+
+// Handler is the admin function: it does for an operator what a Client asks for, and migrates the database whenever
+// CloudFormation creates or changes the stack's schema resource.
+type Handler struct {
+	Operator Operator
+	Logger   *slog.Logger
+}
+
+// Start serves until Lambda ends the process.
+func (h Handler) Start() { lambda.Start(h.Invoke) }
+
+// Invoke does one operation. A refusal is an answer; what went wrong otherwise is an error that says no more than where
+// the log has the cause.
+func (h Handler) Invoke(ctx context.Context, payload json.RawMessage) (_ any, err error) {
+	var event cfn.Event
+	if json.Unmarshal(payload, &event) == nil && event.ResponseURL != "" {
+		return cfn.LambdaWrap(h.deploy)(ctx, event)
+	}
+	r, err := h.answer(ctx, payload)
+	var refused *checkout.Error
+	if errors.As(err, &refused) && refused.Code != checkout.CodeBusy {
+		return response{Error: refusalOf(refused)}, nil
+	}
+	if err != nil {
+		return nil, h.failure(ctx, err)
+	}
+	return r, nil
+}
+
+// deploy is CloudFormation's custom resource. Deleting it leaves the data alone: the database has a snapshot taken when
+// it goes itself.
+func (h Handler) deploy(ctx context.Context, event cfn.Event) (physicalID string, _ map[string]any, err error) {
+	const id = "schema" // one a stack, and never replaced
+	h.Logger.InfoContext(ctx, "schema resource", "request_type", event.RequestType)
+	if event.RequestType == cfn.RequestDelete {
+		return id, nil, nil
+	}
+	if err := h.guard(func() error { return h.Operator.Migrate(ctx) }); err != nil {
+		return id, nil, h.failure(ctx, err)
+	}
+	return id, nil, nil
+}
+
+func (h Handler) answer(ctx context.Context, payload []byte) (r response, err error) {
+	var q request
+	decoder := json.NewDecoder(bytes.NewReader(payload))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&q); err != nil {
+		return r, checkout.Malformed("The request is not understood: " + err.Error())
+	}
+	if q.Limit == 0 {
+		q.Limit = MaxListed
+	}
+	if q.Limit < 1 || q.Limit > MaxListed {
+		return r, checkout.Invalid("limit", fmt.Sprintf("expected 1 to %d", MaxListed))
+	}
+	return r, h.guard(func() (err error) {
+		r, err = h.do(ctx, q)
+		return err
+	})
+}
+
+func (h Handler) do(ctx context.Context, q request) (r response, err error) {
+	switch q.Operation {
+	case opMigrate:
+		err = h.Operator.Migrate(ctx)
+	case opPutProduct:
+		if q.Product == nil {
+			return r, checkout.Invalid("product", "expected a product")
+		}
+		if err := q.Product.Check(); err != nil {
+			return r, err
+		}
+		var p checkout.Product
+		p, r.Created, err = h.Operator.PutProduct(ctx, *q.Product)
+		r.Product = &p
+	case opProducts:
+		r.Products, err = h.Operator.Products(ctx, q.After, q.Limit)
+	case opAudit:
+		audit, auditErr := h.Operator.Audit(ctx)
+		r.Audit, err = &audit, auditErr
+	case opRefundsDue:
+		r.RefundsDue, err = h.Operator.RefundsDue(ctx, q.Limit)
+	case opUnmatched:
+		r.Unmatched, err = h.Operator.Unmatched(ctx, q.Limit)
+	default:
+		err = checkout.Invalid("operation", fmt.Sprintf("expected %s, %s, %s, %s, %s or %s", opMigrate, opPutProduct, opProducts, opAudit, opRefundsDue, opUnmatched))
+	}
+	return r, err
+}
+
+// guard turns a panic into an error.
+func (Handler) guard(do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return do()
+}
+
+// failure logs the cause, and returns what the caller may know of it.
+func (h Handler) failure(ctx context.Context, cause error) error {
+	h.Logger.ErrorContext(ctx, "operation failed", "error", cause.Error())
+	id := "unknown"
+	if invocation, ok := lambdacontext.FromContext(ctx); ok {
+		id = invocation.AwsRequestID
+	}
+	what := "it failed"
+	if checkout.CodeOf(cause) == checkout.CodeBusy {
+		what = "the database is busy or cannot be reached"
+	}
+	return fmt.Errorf("%s; the function's log has the cause under request id %s", what, id)
+}

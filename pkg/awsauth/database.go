@@ -1,0 +1,63 @@
+package awsauth
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/rds/auth"
+	"github.com/go-sql-driver/mysql"
+)
+
+// Database makes every new connection of cfg sign in as cfg.User with a token, over TLS. The token goes over in clear
+// text inside it: that is what the plugin on the other side asks for. RDS Proxy's certificate is one of Amazon Trust
+// Services, which every system knows.
+// https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/UsingWithRDS.IAMDBAuth.Connecting.html
+func Database(account aws.Config, cfg *mysql.Config) error {
+	host, _, err := net.SplitHostPort(cfg.Addr)
+	if err != nil {
+		return fmt.Errorf("reading the database's address: %w", err)
+	}
+	cfg.TLS = &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+	cfg.AllowCleartextPasswords = true
+	err = cfg.Apply(mysql.BeforeConnect(func(ctx context.Context, c *mysql.Config) error {
+		token, err := auth.BuildAuthToken(ctx, c.Addr, account.Region, c.User, account.Credentials)
+		if err != nil {
+			return fmt.Errorf("signing in to the database: %w", err)
+		}
+		c.Passwd = token
+		return nil
+	}))
+	if err != nil {
+		return fmt.Errorf("preparing to sign in to the database: %w", err)
+	}
+	return nil
+}
+
+// An Aurora cluster itself, unlike RDS Proxy, has a certificate of an authority of its region that no system knows.
+//
+//go:embed rds-ca-rsa2048-g1.pem
+var clusterRoots []byte
+
+// clusterTLS is the name of the TLS configuration in a DSN.
+const clusterTLS = "aurora"
+
+// ClusterDSN is a DSN of an Aurora cluster for a user with a password, over TLS. The cluster's certificate has to be
+// of rds-ca-rsa2048-g1 (the template says so).
+func ClusterDSN(host, port, database, user, password string) (string, error) {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(clusterRoots) {
+		return "", errors.New("reading the roots of Aurora's certificates")
+	}
+	if err := mysql.RegisterTLSConfig(clusterTLS, &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS12}); err != nil {
+		return "", fmt.Errorf("preparing TLS to the cluster: %w", err)
+	}
+	cfg := mysql.NewConfig()
+	cfg.Net, cfg.Addr, cfg.DBName, cfg.User, cfg.Passwd, cfg.TLSConfig = "tcp", net.JoinHostPort(host, port), database, user, password, clusterTLS
+	return cfg.FormatDSN(), nil
+}

@@ -1,0 +1,120 @@
+package payments_test
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flashsale/pkg/checkout"
+	"flashsale/pkg/payments"
+)
+
+// store is a place where secrets are rotated.
+type store struct {
+	secrets []string
+	err     error
+	reads   int
+}
+
+func (s *store) read(context.Context) ([]string, error) {
+	s.reads++
+	return s.secrets, s.err
+}
+
+func rotatedSecret(text string) string {
+	return "whsec_" + base64.StdEncoding.EncodeToString([]byte(text+"-0123456789abcdef"))
+}
+
+// A delivery's fate, and how often the store is asked, by what happens to the store and how much time passes.
+func TestRotating(t *testing.T) {
+	const other, current, previous = "other", "current", "previous"
+	const none = checkout.Code("")
+	body := []byte(`{"type":"something.else","data":{}}`)
+	type step struct {
+		after   time.Duration
+		secrets []string // what is in the store from now on; nil: as before
+		err     error    // likewise
+		signed  string
+		want    checkout.Code
+		reads   int // in all
+	}
+	for name, steps := range map[string][]step{
+		"both secrets are accepted, and read once in five minutes": {
+			{secrets: []string{current, previous}, signed: current, want: none, reads: 1},
+			{after: 4 * time.Minute, signed: previous, want: none, reads: 1},
+			{after: time.Minute, signed: current, want: none, reads: 2},
+		},
+		"a secret that is newer than ours is found by its mismatch": {
+			{secrets: []string{previous}, signed: previous, want: none, reads: 1},
+			{after: 2 * time.Second, secrets: []string{current, previous}, signed: current, want: none, reads: 2},
+			{signed: previous, want: none, reads: 2},
+		},
+		"forged deliveries read once a second at most": {
+			{secrets: []string{current}, signed: other, want: checkout.CodeSignatureInvalid, reads: 1},
+			{signed: other, want: checkout.CodeSignatureInvalid, reads: 1},
+			{after: time.Second, signed: other, want: checkout.CodeSignatureInvalid, reads: 2},
+			{signed: other, want: checkout.CodeSignatureInvalid, reads: 2},
+			{signed: current, want: none, reads: 2},
+		},
+		"a retired secret is refused at the next reading": {
+			{secrets: []string{previous}, signed: previous, want: none, reads: 1},
+			{after: 5 * time.Minute, secrets: []string{current}, signed: previous, want: checkout.CodeSignatureInvalid, reads: 2},
+		},
+		"no secret yet, then one": {
+			{secrets: []string{}, signed: current, want: checkout.CodeNotFound, reads: 1},
+			{after: 2 * time.Second, secrets: []string{current}, signed: current, want: none, reads: 2},
+		},
+		"the store fails at first": {
+			{err: errors.New("away"), signed: current, want: checkout.CodeBusy, reads: 1},
+			{after: time.Second, secrets: []string{current}, signed: current, want: none, reads: 2},
+		},
+		"the store fails later: what is known stays in use": {
+			{secrets: []string{current}, signed: current, want: none, reads: 1},
+			{after: 6 * time.Minute, err: errors.New("away"), signed: current, want: none, reads: 2},
+			{signed: other, want: checkout.CodeSignatureInvalid, reads: 2},
+		},
+		"a secret that cannot be used is not taken": {
+			{secrets: []string{current}, signed: current, want: none, reads: 1},
+			{after: 6 * time.Minute, secrets: []string{"sk_live_"}, signed: current, want: none, reads: 2},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &store{}
+				r := payments.NewRotatingStandard(s.read)
+				for i, step := range steps {
+					time.Sleep(step.after) // in the test's own time
+					s.err = step.err
+					if step.secrets != nil {
+						s.secrets = nil
+						for _, text := range step.secrets {
+							if text != "sk_live_" {
+								text = rotatedSecret(text)
+							}
+							s.secrets = append(s.secrets, text)
+						}
+					}
+					signer := mustStandard(t, rotatedSecret(step.signed))
+					_, err := r.Event(t.Context(), signer.Sign("msg_1", time.Now(), body), body)
+					if (err != nil && checkout.CodeOf(err) == "") || checkout.CodeOf(err) != step.want || s.reads != step.reads {
+						t.Errorf("step %d: %v after %d reads, want %q after %d", i+1, err, s.reads, step.want, step.reads)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestRotatingStripe(t *testing.T) {
+	body := []byte(`{"id":"evt_1","type":"something.else","data":{"object":{}}}`)
+	r := payments.NewRotatingStripe(payments.FixedSecrets([]string{stripeSecret}))
+	if _, err := r.Event(t.Context(), mustStripe(t, stripeSecret).Sign(time.Now(), body), body); err != nil {
+		t.Error(err)
+	}
+	if _, err := r.Event(t.Context(), mustStripe(t, "whsec_other").Sign(time.Now(), body), body); checkout.CodeOf(err) != checkout.CodeSignatureInvalid {
+		t.Error(err)
+	}
+}
