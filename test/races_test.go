@@ -19,15 +19,17 @@ import (
 
 // 400 shoppers press the button in the same instant, for 50 units.
 func TestStartGate(t *testing.T) {
-	s := open(t, 50, options{})
-	answers := together(400, func(i int) answer { return s.hold(t, 1, fmt.Sprintf("start-gate-shopper-%d", i)) })
-	if diff := cmp.Diff(map[string]int{"Created": 50, "sold_out": 350}, tally(answers)); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-	if p := s.stock(t); p.ReservedStock != 50 || p.AvailableStock() != 0 {
-		t.Errorf("%+v", p)
-	}
-	s.MustAudit(t)
+	everyWay(t, func(t *testing.T, open opener) {
+		s := open(t, 50, options{})
+		answers := together(400, func(i int) answer { return s.hold(t, 1, fmt.Sprintf("start-gate-shopper-%d", i)) })
+		if diff := cmp.Diff(map[string]int{"Created": 50, "sold_out": 350}, tally(answers)); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		if p := s.stock(t); p.ReservedStock != 50 || p.AvailableStock() != 0 {
+			t.Errorf("%+v", p)
+		}
+		s.MustAudit(t)
+	})
 }
 
 // With quantities of 1 to 5, as much is granted as fits: nobody is refused what is left at the end.
@@ -57,37 +59,41 @@ func TestStartGateQuantities(t *testing.T) {
 }
 
 func TestOneHoldMakesOneOrder(t *testing.T) {
-	s := open(t, 10, options{})
-	id := s.mustHold(t, 2)
-	answers := together(50, func(int) answer { return s.order(t, id) })
-	if diff := cmp.Diff(map[string]int{"Created": 1, "OK": 49}, tally(answers)); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-	for _, a := range answers {
-		if a.body != answers[0].body {
-			t.Errorf("two bodies:\n%s\n%s", a.body, answers[0].body)
+	everyWay(t, func(t *testing.T, open opener) {
+		s := open(t, 10, options{})
+		id := s.mustHold(t, 2)
+		answers := together(50, func(int) answer { return s.order(t, id) })
+		if diff := cmp.Diff(map[string]int{"Created": 1, "OK": 49}, tally(answers)); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
 		}
-	}
-	if audit := s.MustAudit(t); audit.Orders != 1 {
-		t.Errorf("%d orders", audit.Orders)
-	}
+		for _, a := range answers {
+			if a.body != answers[0].body {
+				t.Errorf("two bodies:\n%s\n%s", a.body, answers[0].body)
+			}
+		}
+		if audit := s.MustAudit(t); audit.Orders != 1 {
+			t.Errorf("%d orders", audit.Orders)
+		}
+	})
 }
 
 func TestOneKeyMakesOneHold(t *testing.T) {
-	s := open(t, 100, options{})
-	answers := together(50, func(int) answer { return s.hold(t, 2, "one-key-many-callers") })
-	if diff := cmp.Diff(map[string]int{"Created": 1, "OK": 49}, tally(answers)); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-	for _, a := range answers {
-		if a.body != answers[0].body || (a.status == http.StatusOK) != (a.header.Get("Idempotent-Replayed") == "true") {
-			t.Errorf("%+v", a)
+	everyWay(t, func(t *testing.T, open opener) {
+		s := open(t, 100, options{})
+		answers := together(50, func(int) answer { return s.hold(t, 2, "one-key-many-callers") })
+		if diff := cmp.Diff(map[string]int{"Created": 1, "OK": 49}, tally(answers)); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
 		}
-	}
-	if p := s.stock(t); p.ReservedStock != 2 {
-		t.Errorf("reserved %d", p.ReservedStock)
-	}
-	s.MustAudit(t)
+		for _, a := range answers {
+			if a.body != answers[0].body || (a.status == http.StatusOK) != (a.header.Get("Idempotent-Replayed") == "true") {
+				t.Errorf("%+v", a)
+			}
+		}
+		if p := s.stock(t); p.ReservedStock != 2 {
+			t.Errorf("reserved %d", p.ReservedStock)
+		}
+		s.MustAudit(t)
+	})
 }
 
 // The same key on a product that has just enough, or not enough, for one of its callers.
@@ -107,21 +113,23 @@ func TestOneKeyOnTheLastUnit(t *testing.T) {
 }
 
 func TestOneEventManyDeliveries(t *testing.T) {
-	s := open(t, 10, options{})
-	id := s.mustOrder(t, 2)
-	body := s.event("payment.succeeded", id, 2)
-	answers := together(20, func(int) answer { return s.deliver(t, "evt-delivered-often", body) })
-	results := map[string]int{}
-	for _, a := range answers {
-		results[fmt.Sprint(a.status, " ", a.text("result"), " ", a.text("order_status"))]++
-	}
-	if diff := cmp.Diff(map[string]int{"200 applied paid": 1, "200 duplicate paid": 19}, results); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-	if p := s.stock(t); p.SoldStock != 2 || p.ReservedStock != 0 {
-		t.Errorf("%+v", p)
-	}
-	s.MustAudit(t)
+	everyWay(t, func(t *testing.T, open opener) {
+		s := open(t, 10, options{})
+		id := s.mustOrder(t, 2)
+		body := s.event("payment.succeeded", id, 2)
+		answers := together(20, func(int) answer { return s.deliver(t, "evt-delivered-often", body) })
+		results := map[string]int{}
+		for _, a := range answers {
+			results[fmt.Sprint(a.status, " ", a.text("result"), " ", a.text("order_status"))]++
+		}
+		if diff := cmp.Diff(map[string]int{"200 applied paid": 1, "200 duplicate paid": 19}, results); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		if p := s.stock(t); p.SoldStock != 2 || p.ReservedStock != 0 {
+			t.Errorf("%+v", p)
+		}
+		s.MustAudit(t)
+	})
 }
 
 // Success, failure and the customer's cancel of one order at once: whatever comes first, the money is there at the end

@@ -28,8 +28,10 @@ import (
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		if builtDir != "" {
-			_ = os.RemoveAll(builtDir)
+		for _, dir := range []string{builtDir, functionsDir} {
+			if dir != "" {
+				_ = os.RemoveAll(dir)
+			}
 		}
 		os.Exit(code)
 	}))
@@ -47,6 +49,7 @@ type shop struct {
 	stripe  *payments.Stripe
 	old     *payments.Standard // signs with a secret that is still accepted
 	retired *payments.Standard // signs with one that is not any more
+	cloud   *cloud             // nil: the local server
 	stop    func()
 }
 
@@ -57,6 +60,7 @@ type options struct {
 	dsn       string // of a server; empty: the test server
 	cacheAddr string // empty: the test server
 	log       io.Writer
+	functions bool // the Lambda functions behind a gateway, instead of the local server
 }
 
 func secret(text string) string {
@@ -88,6 +92,27 @@ func open(t *testing.T, stock int64, o options) *shop {
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 512}, Timeout: 30 * time.Second},
 	}
 	s.MustPut(t, s.product, stock)
+	s.signer = must(payments.NewStandard([]string{secret("new")}))(t)
+	s.old = must(payments.NewStandard([]string{secret("old")}))(t)
+	s.retired = must(payments.NewStandard([]string{secret("retired")}))(t)
+	s.stripe = must(payments.NewStripe([]string{"whsec_stripe_secret"}))(t)
+	if o.functions {
+		s.cloud = deploy(t, s, o)
+		s.url = s.cloud.gateway.URL
+		s.stop = sync.OnceFunc(func() {
+			s.client.CloseIdleConnections()
+			s.cloud.stop()
+		})
+	} else {
+		s.serve(t, o)
+	}
+	t.Cleanup(s.stop)
+	return s
+}
+
+// serve starts the local server.
+func (s *shop) serve(t *testing.T, o options) {
+	t.Helper()
 	config := app.Config{
 		HoldTTL: o.holdTTL, PaymentWindow: o.window,
 		WebhookSecrets: []string{secret("new"), secret("old")}, StripeWebhookSecrets: []string{"whsec_stripe_secret"},
@@ -97,10 +122,6 @@ func open(t *testing.T, stock int64, o options) *shop {
 		CacheAddr: o.cacheAddr, Recorder: s.metrics,
 		Logger: slog.New(slog.NewJSONHandler(o.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
-	s.signer = must(payments.NewStandard([]string{secret("new")}))(t)
-	s.old = must(payments.NewStandard([]string{secret("old")}))(t)
-	s.retired = must(payments.NewStandard([]string{secret("retired")}))(t)
-	s.stripe = must(payments.NewStripe([]string{"whsec_stripe_secret"}))(t)
 	listener := must(net.Listen("tcp", "127.0.0.1:0"))(t)
 	s.url = "http://" + listener.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -115,8 +136,6 @@ func open(t *testing.T, stock int64, o options) *shop {
 		}
 		_ = s.app.Close()
 	})
-	t.Cleanup(s.stop)
-	return s
 }
 
 // answer is a response that has been read.
