@@ -56,7 +56,7 @@ func (s *Sweeper) Invoke(ctx context.Context, _ json.RawMessage) error {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
 	var last error
-	for n := 1; ; n++ {
+	for n := 1; n == 1 || ctx.Err() == nil; n++ {
 		err := safely(ctx, s.Sweep)
 		if ctx.Err() == nil || n == 1 { // one that the end of our time cut short says nothing
 			if err != nil && last == nil {
@@ -69,13 +69,13 @@ func (s *Sweeper) Invoke(ctx context.Context, _ json.RawMessage) error {
 		}
 		select {
 		case <-ctx.Done():
-			if last != nil {
-				return errors.New("the last sweep failed; the log has why") // Lambda passes this on, so it says no more
-			}
-			return nil
 		case <-ticker.C:
 		}
 	}
+	if last != nil {
+		return errors.New("the last sweep failed; the log has why") // Lambda passes this on, so it says no more
+	}
+	return nil
 }
 
 func (s *Sweeper) watch(ctx context.Context) {

@@ -34,14 +34,14 @@ func TestSweeper(t *testing.T) {
 		fails  bool
 		logs   []string
 	}{
-		"once a second until its reserve":       {limit: 58 * time.Second, sweep: always(nil), sweeps: 55},
-		"without a deadline":                    {sweep: always(nil), sweeps: 51},
-		"sweeps that take long":                 {limit: 58 * time.Second, takes: 2500 * time.Millisecond, sweep: always(nil), sweeps: 22},
+		"once a second until its reserve":       {limit: 58500 * time.Millisecond, sweep: always(nil), sweeps: 55},
+		"without a deadline":                    {takes: 1500 * time.Millisecond, sweep: always(nil), sweeps: 34},
+		"sweeps that take long":                 {limit: 58500 * time.Millisecond, takes: 2500 * time.Millisecond, sweep: always(nil), sweeps: 22},
 		"hardly any time":                       {limit: time.Second, sweep: always(nil), sweeps: 1},
-		"always failing is logged once":         {limit: 14 * time.Second, sweep: always(away), sweeps: 11, fails: true, logs: []string{"sweep failed"}},
-		"failing and working again":             {limit: 14 * time.Second, sweep: func(n int) error { return map[int]error{3: away, 4: away}[n] }, sweeps: 11, logs: []string{"sweep failed", "sweep works again"}},
-		"a panic does not stop the others":      {limit: 14 * time.Second, sweep: panicAt(2), sweeps: 11, logs: []string{"sweep failed", "sweep works again"}},
-		"what its own end cuts off is no error": {limit: 14 * time.Second, takes: 4 * time.Second, sweep: always(nil), sweeps: 3},
+		"always failing is logged once":         {limit: 14500 * time.Millisecond, sweep: always(away), sweeps: 11, fails: true, logs: []string{"sweep failed"}},
+		"failing and working again":             {limit: 14500 * time.Millisecond, sweep: func(n int) error { return map[int]error{3: away, 4: away}[n] }, sweeps: 11, logs: []string{"sweep failed", "sweep works again"}},
+		"a panic does not stop the others":      {limit: 14500 * time.Millisecond, sweep: panicAt(2), sweeps: 11, logs: []string{"sweep failed", "sweep works again"}},
+		"what its own end cuts off is no error": {limit: 14500 * time.Millisecond, takes: 4 * time.Second, sweep: always(nil), sweeps: 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -104,7 +104,7 @@ func TestAuditKeepsNothingUp(t *testing.T) {
 					Sweep: func(context.Context) error { sweeps++; return nil }, Watch: watch,
 					Metrics: lambdaserver.NewMetrics("test", io.Discard), Logger: lambdaserver.NewLogger(&log, 0),
 				}
-				ctx, cancel := context.WithTimeout(t.Context(), 58*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), 58500*time.Millisecond)
 				defer cancel()
 				if err := s.Invoke(ctx, nil); err != nil || sweeps != 55 || strings.Count(log.String(), "audit failed") != 1 {
 					t.Errorf("%v, %d sweeps, log: %s", err, sweeps, log.String())
