@@ -70,6 +70,40 @@ func secret(text string) string {
 // open starts a checkout with one product that has the given stock.
 func open(t *testing.T, stock int64, o options) *shop {
 	t.Helper()
+	o = withDefaults(t, o)
+	s := newShop(t, stock, o)
+	if o.functions {
+		s.cloud = deploy(t, s, o)
+		s.url = s.cloud.gateway.URL
+		s.stop = sync.OnceFunc(func() {
+			s.client.CloseIdleConnections()
+			s.cloud.stop()
+		})
+	} else {
+		s.serve(t, o)
+	}
+	t.Cleanup(s.stop)
+	return s
+}
+
+// newShop makes a shop with nothing that serves it. The options have their defaults.
+func newShop(t *testing.T, stock int64, o options) *shop {
+	t.Helper()
+	s := &shop{
+		Env: ledgertest.On(t, o.dsn), product: "p-" + uuid.NewString(), metrics: localserver.NewMetrics(),
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 512}, Timeout: 30 * time.Second},
+	}
+	s.MustPut(t, s.product, stock)
+	s.signer = must(payments.NewStandard([]string{secret("new")}))(t)
+	s.old = must(payments.NewStandard([]string{secret("old")}))(t)
+	s.retired = must(payments.NewStandard([]string{secret("retired")}))(t)
+	s.stripe = must(payments.NewStripe([]string{"whsec_stripe_secret"}))(t)
+	return s
+}
+
+// withDefaults says what options leave open.
+func withDefaults(t *testing.T, o options) options {
+	t.Helper()
 	if o.dsn == "" {
 		o.dsn = ledgertest.ServerDSN(t)
 	}
@@ -87,27 +121,7 @@ func open(t *testing.T, stock int64, o options) *shop {
 	if o.window == 0 {
 		o.window = 15 * time.Minute
 	}
-	s := &shop{
-		Env: ledgertest.On(t, o.dsn), product: "p-" + uuid.NewString(), metrics: localserver.NewMetrics(),
-		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 512}, Timeout: 30 * time.Second},
-	}
-	s.MustPut(t, s.product, stock)
-	s.signer = must(payments.NewStandard([]string{secret("new")}))(t)
-	s.old = must(payments.NewStandard([]string{secret("old")}))(t)
-	s.retired = must(payments.NewStandard([]string{secret("retired")}))(t)
-	s.stripe = must(payments.NewStripe([]string{"whsec_stripe_secret"}))(t)
-	if o.functions {
-		s.cloud = deploy(t, s, o)
-		s.url = s.cloud.gateway.URL
-		s.stop = sync.OnceFunc(func() {
-			s.client.CloseIdleConnections()
-			s.cloud.stop()
-		})
-	} else {
-		s.serve(t, o)
-	}
-	t.Cleanup(s.stop)
-	return s
+	return o
 }
 
 // serve starts the local server.

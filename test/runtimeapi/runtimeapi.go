@@ -82,7 +82,9 @@ func Start(ctx context.Context, binary string, env ...string) (*Function, error)
 	f.cmd = exec.Command(binary) //nolint:gosec,noctx // what the test built; it ends by Stop, or by the test's signals
 	f.cmd.Env = append(env, "AWS_LAMBDA_RUNTIME_API="+listener.Addr().String(), "AWS_REGION=eu-west-1", "AWS_LAMBDA_FUNCTION_NAME=test")
 	f.cmd.Stdout, f.cmd.Stderr = f.out, f.out
+	f.mu.Lock()
 	f.begun = time.Now()
+	f.mu.Unlock()
 	if err := f.cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the function: %w", err), f.server.Close())
 	}
@@ -105,7 +107,9 @@ func Start(ctx context.Context, binary string, env ...string) (*Function, error)
 // next hands out the next event, when there is one.
 func (f *Function) next(w http.ResponseWriter, r *http.Request) {
 	f.once.Do(func() {
+		f.mu.Lock()
 		f.Started = time.Since(f.begun)
+		f.mu.Unlock()
 		close(f.ready)
 	})
 	select {
