@@ -1,0 +1,228 @@
+package test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"flashsale/pkg/checkout"
+	"flashsale/pkg/ledger/ledgertest"
+	"flashsale/test/runtimeapi"
+)
+
+const adminTimeout = 30 * time.Second
+
+// ask calls the function admin, as `aws lambda invoke` would.
+func ask(t testing.TB, f *runtimeapi.Function, payload string) (string, error) {
+	t.Helper()
+	answer, err := f.Invoke(context.Background(), json.RawMessage(payload), adminTimeout)
+	return strings.TrimSpace(string(answer)), err
+}
+
+// CloudFormation has the function migrate a database that does not exist yet, is told the outcome at the address that it
+// gave, and gets the same resource each time.
+func TestSchemaResource(t *testing.T) {
+	o := withDefaults(t, options{})
+	s := newShop(t, 1, o)
+	var told map[string]any
+	s3 := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		told = map[string]any{"method": r.Method}
+		body, _ := io.ReadAll(r.Body)
+		_ = json.Unmarshal(body, &told)
+	}))
+	defer s3.Close()
+	event := func(kind string) string {
+		return fmt.Sprintf(`{"RequestType":%q,"RequestId":"c1","ResponseURL":%q,"StackId":"arn:aws:cloudformation:eu-west-1:123456789012:stack/shop/1",
+			"LogicalResourceId":"Schema","ResourceType":"Custom::Schema","ResourceProperties":{"ServiceToken":"arn","Version":"7"}}`, kind, s3.URL+"/answer?signature=x")
+	}
+	f := s.start(t, "admin", o)
+	if _, err := s.Admin.Exec("DROP PROCEDURE place_hold"); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"Create", "Update", "Delete"} {
+		if _, err := ask(t, f, event(kind)); err != nil {
+			t.Fatal(err)
+		}
+		if told["method"] != http.MethodPut || told["Status"] != "SUCCESS" || told["PhysicalResourceId"] != "schema" || told["StackId"] == "" || told["RequestId"] != "c1" {
+			t.Errorf("%s: %v", kind, told)
+		}
+		if _, err := s.PlaceHold(t.Context(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: s.product, Qty: 1, TTL: time.Minute}); err != nil && checkout.CodeOf(err) != checkout.CodeSoldOut {
+			t.Errorf("after %s: %v", kind, err)
+		}
+	}
+
+	// A migration that fails fails the deployment, which is told where to look and nothing more.
+	broken := withDefaults(t, options{})
+	broken.cacheAddr = o.cacheAddr
+	wrong := *s
+	wrong.Env = &ledgertest.Env{AdminDSN: "nobody:hunter2@tcp(127.0.0.1:1)/flashsale"}
+	bad := wrong.start(t, "admin", broken)
+	_, _ = ask(t, bad, event("Update"))
+	reason, _ := told["Reason"].(string)
+	if told["Status"] != "FAILED" || told["PhysicalResourceId"] != "schema" || !strings.Contains(reason, "request id") || strings.Contains(reason, "127.0.0.1") {
+		t.Errorf("%v", told)
+	}
+	if out := bad.Output(); !strings.Contains(out, "127.0.0.1:1") || strings.Contains(out, "hunter2") {
+		t.Errorf("the log has not the cause, or the password: %s", out)
+	}
+}
+
+// What is asked of the function directly, and what is wrong with it.
+func TestAdminFunction(t *testing.T) {
+	o := withDefaults(t, options{})
+	s := newShop(t, 5, o)
+	f := s.start(t, "admin", o)
+	for _, tc := range []struct{ payload, want string }{
+		{`{"operation":"migrate"}`, `{}`},
+		{`{"operation":"put_product","product":{"id":"lamp","name":"Lamp","price":{"amount":2990,"currency":"EUR"},"stock":20,"sale_ends_at":"2099-01-01T00:00:00Z"}}`, `"created":true`},
+		{`{"operation":"put_product","product":{"id":"lamp","sale_ends_at":"none","stock":7}}`, `"stock":7`},
+		{`{"operation":"put_product","product":{"id":"lamp","stock":-1}}`, `"field":"stock","detail":"expected 0 to 1000000000"`},
+		{`{"operation":"put_product","product":{"id":"LAMP"}}`, `"field":"id"`},
+		{`{"operation":"put_product","product":{"id":"lamp","price":{"amount":1,"currency":"euro"}}}`, `"field":"currency"`},
+		{`{"operation":"put_product","product":{"id":"lamp","sale_ends_at":"tomorrow"}}`, `"code":"malformed_request"`},
+		{`{"operation":"put_product"}`, `"field":"product"`},
+		{`{"operation":"put_product","product":{"id":"new","stock":1}}`, `a new product needs a name`},
+		{`{"operation":"list_products","limit":1}`, `"id":"lamp"`},
+		{`{"operation":"list_products","limit":100000}`, `"field":"limit"`},
+		{`{"operation":"audit"}`, `"clean":true`},
+		{`{"operation":"list_refunds_due"}`, `{}`},
+		{`{"operation":"list_unmatched_events"}`, `{}`},
+		{`{"operation":"drop"}`, `"field":"operation","detail":"expected migrate, put_product`},
+		{`{"operation":"audit","verbose":true}`, `"code":"malformed_request"`},
+		{`[]`, `"code":"malformed_request"`},
+		{`{}`, `"field":"operation"`},
+		{`"audit"`, `"code":"malformed_request"`},
+	} {
+		if got, err := ask(t, f, tc.payload); err != nil || !strings.Contains(got, tc.want) {
+			t.Errorf("%s: %s %v, want %s", tc.payload, got, err, tc.want)
+		}
+	}
+}
+
+// aws answers the command as AWS would: CloudFormation knows one stack, Lambda calls its admin function, and Secrets
+// Manager has its webhook secret. While throttled is set, Lambda refuses to list products.
+func aws(t *testing.T, s *shop, api string, throttled *bool) *httptest.Server {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /{$}", func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.Header.Get("X-Amz-Target"), "secretsmanager.") {
+			var q struct{ SecretId, VersionStage string } //nolint:revive // AWS's names
+			_ = json.NewDecoder(r.Body).Decode(&q)
+			w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+			if q.VersionStage != "AWSCURRENT" || q.SecretId != "arn:webhook-secret" {
+				w.WriteHeader(http.StatusBadRequest)
+				_, _ = io.WriteString(w, `{"__type":"ResourceNotFoundException","Message":"no such version"}`)
+				return
+			}
+			_ = json.NewEncoder(w).Encode(map[string]string{"ARN": q.SecretId, "SecretString": secret("new"), "VersionId": "1"})
+			return
+		}
+		if r.FormValue("Action") != "DescribeStacks" || r.FormValue("StackName") != "shop-dev" {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = fmt.Fprintf(w, `<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code><Message>Stack with id %s does not exist</Message></Error></ErrorResponse>`, r.FormValue("StackName"))
+			return
+		}
+		_, _ = fmt.Fprintf(w, `<DescribeStacksResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"><DescribeStacksResult><Stacks><member>
+			<StackName>shop-dev</StackName><StackStatus>CREATE_COMPLETE</StackStatus><CreationTime>2026-11-25T00:00:00Z</CreationTime><Outputs>
+			<member><OutputKey>ApiUrl</OutputKey><OutputValue>%s</OutputValue></member>
+			<member><OutputKey>AdminFunctionName</OutputKey><OutputValue>shop-dev-AdminFunction-1</OutputValue></member>
+			<member><OutputKey>WebhookSecretArn</OutputKey><OutputValue>arn:webhook-secret</OutputValue></member>
+			</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>`, api)
+	})
+	mux.HandleFunc("POST /2015-03-31/functions/shop-dev-AdminFunction-1/invocations", func(w http.ResponseWriter, r *http.Request) {
+		payload, _ := io.ReadAll(r.Body)
+		if *throttled && strings.Contains(string(payload), "list_products") {
+			w.Header().Set("X-Amzn-Errortype", "TooManyRequestsException")
+			w.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		answer, err := s.cloud.pools["admin"].Invoke(r.Context(), json.RawMessage(payload), adminTimeout)
+		var failure *runtimeapi.Failure
+		if errors.As(err, &failure) {
+			w.Header().Set("X-Amz-Function-Error", "Unhandled")
+			answer, _ = json.Marshal(failure)
+		}
+		_, _ = w.Write(answer)
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server
+}
+
+// The same commands work on a deployed stack.
+func TestCommandsOnAStack(t *testing.T) {
+	s := open(t, 10, options{functions: true})
+	throttled := false
+	endpoint := aws(t, s, s.url, &throttled)
+	d := newDesk(t, "AWS_ENDPOINT_URL="+endpoint.URL, "AWS_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret-access-key")
+	expect := func(code int, in, args string) {
+		t.Helper()
+		got, stdout, stderr := d.run(t, strings.Fields(args)...)
+		if got != code || !strings.Contains(stdout+stderr, in) {
+			t.Errorf("flashsale %s: exit %d, want %d with %q\n%s%s", args, got, code, in, stdout, stderr)
+		}
+	}
+	expect(0, "up to date", "--stack shop-dev migrate")
+	expect(0, `Created lamp: "Lamp", 29.90 EUR, 20 of 20 available`, "--stack shop-dev product put lamp --name Lamp --price 29.90 --currency EUR --stock 20 --sale-starts-at 2020-01-01T00:00:00Z")
+	expect(0, `19 of 19 available, at most 10 a hold.`, "product put lamp --stock 19 --sale-starts-at none --stack shop-dev")
+	expect(1, "a new product needs", "--stack shop-dev product put new --stock 1")
+	expect(2, "--stock: expected 0 to", "--stack shop-dev product put lamp --stock=-1")
+	expect(0, "lamp  ", "--stack shop-dev product list")
+	expect(0, "Clean: every counter", "--stack shop-dev audit")
+	expect(0, "No refund is due.", "--stack shop-dev refunds")
+	expect(0, "No event is unmatched.", "--stack shop-dev unmatched")
+
+	// A payment of the wrong amount, one for nothing, and then a broken counter.
+	id := s.mustOrder(t, 2)
+	expect(0, `"order_status":"refund_due"`, "--stack shop-dev webhook send --type payment.succeeded --amount 1 --currency USD --payment-id pay_wrong --order "+id.OrderID())
+	nothing := checkout.ID(uuid.New()).OrderID()
+	expect(0, "202", "--stack shop-dev webhook send --type payment.succeeded --amount 1 --currency USD --id evt_lost --order "+nothing)
+	expect(0, id.OrderID()+"  0.01 USD   amount_mismatch  standard  pay_wrong", "--stack shop-dev refunds")
+	expect(0, `"payment_id": "pay_wrong"`, "--stack shop-dev refunds --json")
+	expect(0, "evt_lost", "--stack shop-dev unmatched")
+	expect(0, nothing, "--stack shop-dev unmatched --json")
+	if _, err := s.Admin.Exec("UPDATE products SET sold_stock = 4 WHERE id = ?", s.product); err != nil {
+		t.Fatal(err)
+	}
+	expect(1, "sold_stock_drift", "--stack shop-dev audit")
+
+	expect(3, "Stack with id nothing does not exist", "--stack nothing audit")
+	expect(2, "on this machine only", "--stack shop-dev run")
+	expect(2, "on this machine only", "--stack shop-dev openapi")
+	throttled = true
+	if _, err := s.Admin.Exec("DROP TABLE payment_events"); err != nil {
+		t.Fatal(err)
+	}
+	expect(3, "asking the admin function: invoking shop-dev-AdminFunction-1", "--stack shop-dev product list") // throttled
+	expect(3, "the function's log has the cause under request id", "--stack shop-dev audit")                   // failed
+}
+
+// The lists are the same on servers that can be reached from here.
+func TestListsHere(t *testing.T) {
+	s := open(t, 10, options{})
+	d := newDesk(t, "MYSQL_DSN="+s.AdminDSN, "CACHE_ADDR=127.0.0.1:1")
+	if code, stdout, stderr := d.run(t, "refunds"); code != 0 || stdout != "No refund is due.\n" {
+		t.Errorf("%d %s %s", code, stdout, stderr)
+	}
+	if code, stdout, stderr := d.run(t, "unmatched", "--json"); code != 0 || stdout != "[]\n" {
+		t.Errorf("%d %s %s", code, stdout, stderr)
+	}
+	id := s.mustOrder(t, 1)
+	s.deliver(t, "evt_wrong", s.event("payment.succeeded", id, 2))
+	s.deliver(t, "evt_early", s.event("payment.succeeded", ledgertest.NewID(), 2))
+	if code, stdout, _ := d.run(t, "refunds"); code != 0 || !strings.Contains(stdout, id.OrderID()+"  99.98 USD  amount_mismatch  standard  pay_1") {
+		t.Errorf("%d %s", code, stdout)
+	}
+	if code, stdout, _ := d.run(t, "unmatched"); code != 0 || !strings.Contains(stdout, "evt_early") || strings.Contains(stdout, "evt_wrong") {
+		t.Errorf("%d %s", code, stdout)
+	}
+}
