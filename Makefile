@@ -31,15 +31,36 @@ build: ## Build the flashsale command into .local/bin
 audit: build ## Recompute every counter from the rows
 	@exec $(BIN) audit
 
+.PHONY: validate
+validate: ## Lint template.yaml with SAM CLI and cfn-lint
+	tools/sam.sh sam validate --lint
+	tools/sam.sh cfn-lint template.yaml
+
+.PHONY: sam-build
+sam-build: ## Build the functions for deployment into .aws-sam
+	tools/sam.sh sam build
+
+.PHONY: size
+size: sam-build ## Show how large each function is; fails when one is not static, not for arm64, or over 5 MiB zipped
+	@go run -C tools ./size ../.aws-sam/build
+
+.PHONY: sam-local
+sam-local: build ## Serve the functions on http://127.0.0.1:3000 (ADDR) in containers, with `sam local`: needs Docker
+	@exec $(BIN) with-servers -- tools/sam-local.sh
+
+.PHONY: sam-local-test
+sam-local-test: build ## Buy something through `sam local`; left out, with the reason, where Docker cannot run
+	@SAM_LOCAL_TEST=1 exec $(BIN) with-servers -- go test -count=1 -v -run TestSAMLocal ./test
+
 .PHONY: generate
 generate: build ## Write docs/openapi.yaml and the generated part of docs/states.md anew
 	@mkdir -p docs && $(BIN) openapi >docs/openapi.yaml
 	go test ./pkg/checkout -run TestStatesDocument -update
 
 .PHONY: clean
-clean: ## Remove .local: binaries, private servers and their data
-	rm -rf .local
+clean: ## Remove .local and .aws-sam: binaries, private servers and their data
+	rm -rf .local .aws-sam
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

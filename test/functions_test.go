@@ -3,6 +3,7 @@ package test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -56,7 +57,7 @@ func deploy(t *testing.T, s *shop, o options) *cloud {
 		c.pools[name] = runtimeapi.NewPool(function(t, name), concurrency, env...)
 	}
 	gateway := &runtimeapi.Gateway{}
-	for pattern, name := range routes(t) {
+	for pattern, name := range templateRoutes(t) {
 		gateway.Route(pattern, c.pools[name])
 	}
 	c.gateway = httptest.NewServer(gateway)
@@ -93,27 +94,6 @@ func functionEnv(s *shop, o options) []string {
 	}
 }
 
-// routes tells from the OpenAPI document which function serves what: each is named for the first word of its path.
-func routes(t testing.TB) map[string]string {
-	t.Helper()
-	found := map[string]string{}
-	path := ""
-	for line := range strings.Lines(string(must(os.ReadFile("../docs/openapi.yaml"))(t))) {
-		line = strings.TrimRight(line, "\n")
-		switch {
-		case strings.HasPrefix(line, "  /"):
-			path = strings.TrimSuffix(strings.TrimSpace(line), ":")
-		case path != "" && strings.HasPrefix(line, "    ") && !strings.HasPrefix(line, "     "):
-			name, _, _ := strings.Cut(path[1:], "/")
-			if name == "payments" {
-				name = "webhook"
-			}
-			found[strings.ToUpper(strings.TrimSuffix(strings.TrimSpace(line), ":"))+" /v1"+path] = name
-		}
-	}
-	return found
-}
-
 // opener opens a shop: see open.
 type opener func(t *testing.T, stock int64, o options) *shop
 
@@ -127,4 +107,65 @@ func everyWay(t *testing.T, test func(t *testing.T, open opener)) {
 			return open(t, stock, o)
 		})
 	})
+}
+
+// The README's purchase, and what the functions say of it: each request and each metric, and no secret.
+func TestPurchase(t *testing.T) {
+	everyWay(t, func(t *testing.T, open opener) {
+		s := open(t, 10, options{})
+		s.purchase(t)
+		s.MustAudit(t)
+		if s.cloud == nil {
+			return
+		}
+		s.stop()
+		var output strings.Builder
+		for _, p := range s.cloud.pools {
+			output.WriteString(p.Output())
+		}
+		for name, want := range map[string]float64{"flashsale_holds_placed_total": 1, "flashsale_webhook_events_total": 3} {
+			if got := sumOf(t, output.String(), name); got != want {
+				t.Errorf("%s is %v, want %v", name, got, want)
+			}
+		}
+		for _, text := range []string{`"route":"/v1/orders/{id}"`, `"trace_id":"Root=1-5759e988`, `"lambda_request_id":"`, `"request_id":"`} {
+			if !strings.Contains(output.String(), text) {
+				t.Errorf("the log has no %s", text)
+			}
+		}
+		for _, secret := range []string{"whsec_", "v1,", "key-", "root:"} {
+			if strings.Contains(output.String(), secret) {
+				t.Errorf("the log has %s", secret)
+			}
+		}
+	})
+}
+
+// The commands that template.yaml lets the cache's user give are enough, and its keys are: nothing the functions ask of a
+// cache that allows no more fails.
+func TestCacheUserCanDoTheWork(t *testing.T) {
+	cache := privateCache(t)
+	admin := rawCache(t, cache.Addr())
+	rights := strings.Fields(at(ofType(t, "AWS::ElastiCache::User")["CacheUser"], "Properties", "AccessString").(string))
+	rule := admin.B().Arbitrary("ACL", "SETUSER", "default").Args("reset", "nopass").Args(rights...).Build()
+	if err := admin.Do(t.Context(), rule).Error(); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, 2, options{cacheAddr: cache.Addr()})
+	s.purchase(t)
+	mustProblem(t, s.hold(t, 1, "key-of-the-one-who-is-late"), http.StatusConflict, "sold_out")
+	for _, result := range []string{"failure", "skipped"} {
+		if n := metric(t, s, "flashsale_cache_lookups_total", result); n > 0 {
+			t.Errorf("%v lookups: %s", n, result)
+		}
+	}
+	if n := metric(t, s, "flashsale_cache_lookups_total", "hit"); n == 0 {
+		t.Error("the cache was never hit")
+	}
+	if n := metric(t, s, "flashsale_holds_refused_total", "sold_out/gate"); n != 1 {
+		t.Errorf("%v refusals by the gate, want the last one", n)
+	}
+	if n := metric(t, s, "flashsale_ledger_calls_total", "key_used/unused"); n > 0 {
+		t.Errorf("the database was asked for %v keys that the cache could have known", n)
+	}
 }

@@ -53,10 +53,10 @@ func (s *shop) start(t testing.TB, name string, o options) *runtimeapi.Function 
 	return f
 }
 
-// invokeHold asks a process of the function holds for qty units.
-func (s *shop) invokeHold(t testing.TB, f *runtimeapi.Function, qty int) answer {
+// invokeHold asks a process of the function holds for a unit.
+func (s *shop) invokeHold(t testing.TB, f *runtimeapi.Function) answer {
 	t.Helper()
-	a, err := invoked(t, f, http.MethodPost, "/v1/holds", s.holdBody(qty), 10*time.Second)
+	a, err := invoked(t, f, http.MethodPost, "/v1/holds", s.holdBody(1), 10*time.Second)
 	if err != nil {
 		t.Error(err)
 	}
@@ -104,7 +104,7 @@ func TestSixteenProcessesOnFiftyUnits(t *testing.T) {
 		all = make([][]answer, len(processes))
 		together(len(processes), func(i int) answer {
 			for range 10 {
-				all[i] = append(all[i], s.invokeHold(t, processes[i], 1))
+				all[i] = append(all[i], s.invokeHold(t, processes[i]))
 			}
 			return answer{}
 		})
@@ -130,8 +130,8 @@ func TestProcessLostInACall(t *testing.T) {
 			o := withDefaults(t, options{})
 			s := newShop(t, 1000, o)
 			lost, other := s.start(t, "holds", o), s.start(t, "holds", o)
-			s.invokeHold(t, lost, 1) // connected
-			s.invokeHold(t, other, 1)
+			s.invokeHold(t, lost) // connected
+			s.invokeHold(t, other)
 
 			unlock := s.lockProduct(t)
 			type result struct {
@@ -154,7 +154,7 @@ func TestProcessLostInACall(t *testing.T) {
 			var waits []time.Duration
 			for time.Since(began) < tc.frozen || len(waits) < 50 {
 				start := time.Now()
-				if a := s.invokeHold(t, other, 1); a.status != http.StatusCreated {
+				if a := s.invokeHold(t, other); a.status != http.StatusCreated {
 					t.Fatalf("another shopper's hold: %+v", a)
 				}
 				waits = append(waits, time.Since(start))
@@ -182,7 +182,7 @@ func TestProcessLostInACall(t *testing.T) {
 			}
 			t.Logf("its own answer: %d %s %v", got.answer.status, got.answer.code(), got.err)
 			if tc.signal == syscall.SIGSTOP { // it works as before
-				if a := s.invokeHold(t, lost, 1); a.status != http.StatusCreated {
+				if a := s.invokeHold(t, lost); a.status != http.StatusCreated {
 					t.Errorf("after the freeze: %+v", a)
 				}
 			}
@@ -202,7 +202,7 @@ func TestConnectionsGoneStale(t *testing.T) {
 	s := newShop(t, 100, o)
 	f := s.start(t, "holds", o)
 	for round := range 3 {
-		if a := s.invokeHold(t, f, 1); a.status != http.StatusCreated {
+		if a := s.invokeHold(t, f); a.status != http.StatusCreated {
 			t.Fatalf("round %d: %+v", round, a)
 		}
 		if err := f.Signal(syscall.SIGSTOP); err != nil {
@@ -225,20 +225,20 @@ func TestConnectionsGoneStale(t *testing.T) {
 // killConnections ends all connections of the application's user at the server.
 func (s *shop) killConnections(t testing.TB) {
 	t.Helper()
-	list := func() (ids []int64) {
-		rows := must(s.Admin.Query("SELECT id FROM information_schema.processlist WHERE user = ?", s.appUser(t)))(t)
-		defer func() { _ = rows.Close() }()
-		for rows.Next() {
-			var id int64
-			if err := rows.Scan(&id); err != nil {
-				t.Fatal(err)
-			}
-			ids = append(ids, id)
-		}
-		return ids
+	rows, err := s.Admin.Query("SELECT id FROM information_schema.processlist WHERE user = ?", s.appUser(t))
+	if err != nil {
+		t.Fatal(err)
 	}
-	ids := list()
-	if len(ids) == 0 {
+	defer func() { _ = rows.Close() }()
+	var ids []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	if err := rows.Err(); err != nil || len(ids) == 0 {
 		t.Fatal("there is no connection to kill")
 	}
 	for _, id := range ids {
@@ -256,7 +256,7 @@ func TestFunctionAnswersBeforeItsDeadline(t *testing.T) {
 	o := withDefaults(t, options{})
 	s := newShop(t, 10, o)
 	f := s.start(t, "holds", o)
-	s.invokeHold(t, f, 1)
+	s.invokeHold(t, f)
 	unlock := s.lockProduct(t)
 	defer unlock()
 	const limit = 1500 * time.Millisecond
@@ -268,7 +268,7 @@ func TestFunctionAnswersBeforeItsDeadline(t *testing.T) {
 	mustProblem(t, a, http.StatusServiceUnavailable, "busy")
 	unlock()
 	eventually(t, "the call has ended", func() bool { return s.calls(t) == 0 })
-	if a := s.invokeHold(t, f, 1); a.status != http.StatusCreated {
+	if a := s.invokeHold(t, f); a.status != http.StatusCreated {
 		t.Errorf("the next request: %+v", a)
 	}
 	s.MustAudit(t)
@@ -284,16 +284,16 @@ func TestFunctionsWithoutTheDatabase(t *testing.T) {
 	o := withDefaults(t, options{dsn: database.DSN()})
 	s := newShop(t, 100, o)
 	f := s.start(t, "holds", o)
-	s.invokeHold(t, f, 1)
+	s.invokeHold(t, f)
 	if err := database.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	a := s.invokeHold(t, f, 1)
+	a := s.invokeHold(t, f)
 	mustProblem(t, a, http.StatusServiceUnavailable, "busy")
 	if err := database.Restart(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "holds again", func() bool { return s.invokeHold(t, f, 1).status == http.StatusCreated })
+	eventually(t, "holds again", func() bool { return s.invokeHold(t, f).status == http.StatusCreated })
 	s.MustAudit(t)
 }
 

@@ -115,7 +115,7 @@ func samLocal(t *testing.T, env ...string) (stop func()) {
 	}
 	stop = sync.OnceFunc(func() {
 		_ = script.Process.Signal(syscall.SIGTERM)
-		<-ended
+		t.Logf("sam local ended: %v", <-ended)
 	})
 	said := func() string { return string(must(os.ReadFile(log.Name()))(t)) }
 	t.Cleanup(func() {

@@ -19,7 +19,7 @@ import (
 const (
 	outputAdminFunction = "AdminFunctionName"
 	outputAPI           = "ApiUrl"
-	outputSecret        = "WebhookSecretArn" //nolint:gosec // G101: the name of an output
+	outputSecret        = "WebhookSecretArn"
 )
 
 // stack is a deployed checkout, found by its name with the caller's own AWS credentials.

@@ -36,6 +36,9 @@ func (c withCmd) Run(env environment) (err error) {
 	child.Cancel = func() error { return child.Process.Signal(syscall.SIGTERM) }
 	child.WaitDelay = time.Minute
 	err = child.Run()
+	if child.ProcessState != nil && child.ProcessState.Success() { // even if it was Ctrl-C that ended it
+		return nil
+	}
 	var failed *exec.ExitError
 	if errors.As(err, &failed) && failed.ExitCode() > 0 {
 		return &exitCode{failed.ExitCode()}

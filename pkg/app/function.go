@@ -108,6 +108,6 @@ func (f *Function) Logger() *slog.Logger { return f.log }
 
 // Fail ends a function that cannot start, with one line that says why.
 func Fail(err error) {
-	fmt.Fprintln(os.Stderr, "flashsale: "+err.Error()) //nolint:errcheck // nowhere left to say it
+	fmt.Fprintln(os.Stderr, "flashsale: "+err.Error())
 	os.Exit(2)
 }

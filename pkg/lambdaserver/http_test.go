@@ -146,50 +146,59 @@ func TestAnswers(t *testing.T) {
 		base64  bool
 		cookies []string
 	}{
-		"nothing written": {handler: func(http.ResponseWriter, *http.Request) {}, status: 200},
+		"nothing written": {handler: func(http.ResponseWriter, *http.Request) {}, status: http.StatusOK},
 		"the first status counts": {
-			handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(409); w.WriteHeader(200) }, status: 409,
+			handler: func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusConflict)
+				w.WriteHeader(http.StatusOK)
+			}, status: http.StatusConflict,
 		},
 		"a status after the body is late": {
-			handler: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "text"); w.WriteHeader(500) },
-			status:  200, body: "text", header: map[string]string{"Content-Type": "text/plain; charset=utf-8"},
+			handler: func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = io.WriteString(w, "text")
+				w.WriteHeader(http.StatusInternalServerError)
+			},
+			status: http.StatusOK, body: "text", header: map[string]string{"Content-Type": "text/plain; charset=utf-8"},
 		},
 		"headers after the status are late": {
 			handler: func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("ETag", `W/"1"`)
-				w.WriteHeader(201)
+				w.WriteHeader(http.StatusCreated)
 				w.Header().Set("ETag", `W/"2"`)
 				w.Header().Set("Location", "/late")
 			},
-			status: 201, header: map[string]string{"Etag": `W/"1"`},
+			status: http.StatusCreated, header: map[string]string{"Etag": `W/"1"`},
 		},
 		"an announcement is no answer": {
-			handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(103); w.WriteHeader(204) }, status: 204,
+			handler: func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusEarlyHints)
+				w.WriteHeader(http.StatusNoContent)
+			}, status: http.StatusNoContent,
 		},
 		"not modified has no body": {
 			handler: func(w http.ResponseWriter, _ *http.Request) {
-				w.WriteHeader(304)
+				w.WriteHeader(http.StatusNotModified)
 				if _, err := io.WriteString(w, "body"); !errors.Is(err, http.ErrBodyNotAllowed) {
 					panic(err)
 				}
 			},
-			status: 304,
+			status: http.StatusNotModified,
 		},
 		"several values and cookies": {
 			handler: func(w http.ResponseWriter, _ *http.Request) {
 				w.Header()["Allow"] = []string{"GET", "DELETE"}
 				http.SetCookie(w, &http.Cookie{Name: "a", Value: "1"})
 				http.SetCookie(w, &http.Cookie{Name: "b", Value: "2"})
-				w.WriteHeader(405)
+				w.WriteHeader(http.StatusMethodNotAllowed)
 			},
-			status: 405, header: map[string]string{"Allow": "GET,DELETE"}, cookies: []string{"a=1", "b=2"},
+			status: http.StatusMethodNotAllowed, header: map[string]string{"Allow": "GET,DELETE"}, cookies: []string{"a=1", "b=2"},
 		},
 		"bytes that are no text": {
 			handler: func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", "image/png")
 				_, _ = w.Write([]byte{0x89, 'P', 'N', 'G', 0xff})
 			},
-			status: 200, header: map[string]string{"Content-Type": "image/png"}, body: "iVBOR/8=", base64: true,
+			status: http.StatusOK, header: map[string]string{"Content-Type": "image/png"}, body: "iVBOR/8=", base64: true,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -216,7 +225,7 @@ func TestPanicIsALoggedProblem(t *testing.T) {
 	})
 	for range 2 { // the function lives on
 		got := invoke(t, f, mustEvent(t, "not-modified.json"))
-		if got.StatusCode != 500 || strings.Contains(got.Body, "hunter2") || got.Headers["Location"] != "" || got.Headers["X-Request-Id"] != "UpPmHh0ZjoEEM9i=" {
+		if got.StatusCode != http.StatusInternalServerError || strings.Contains(got.Body, "hunter2") || got.Headers["Location"] != "" || got.Headers["X-Request-Id"] != "UpPmHh0ZjoEEM9i=" {
 			t.Errorf("%+v", got)
 		}
 		var line struct {
@@ -255,13 +264,13 @@ func TestDeadline(t *testing.T) {
 		atMost  time.Duration // of that
 	}{
 		"a handler that heeds it": {
-			func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done(); w.WriteHeader(418) }, 10 * time.Second, 418, 9500 * time.Millisecond,
+			func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done(); w.WriteHeader(http.StatusTeapot) }, 10 * time.Second, http.StatusTeapot, 9500 * time.Millisecond,
 		},
 		"a handler that does not": {
-			func(http.ResponseWriter, *http.Request) { time.Sleep(time.Minute) }, 10 * time.Second, 503, 9750 * time.Millisecond,
+			func(http.ResponseWriter, *http.Request) { time.Sleep(time.Minute) }, 10 * time.Second, http.StatusServiceUnavailable, 9750 * time.Millisecond,
 		},
 		"too late from the start": {
-			func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done(); time.Sleep(time.Minute) }, 100 * time.Millisecond, 503, 0,
+			func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done(); time.Sleep(time.Minute) }, 100 * time.Millisecond, http.StatusServiceUnavailable, 0,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -296,7 +305,7 @@ func TestHandlerLeftBehind(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		got, err := f.Invoke(ctx, mustEvent(t, "not-modified.json"))
-		if err != nil || got.StatusCode != 503 || strings.Contains(got.Body, "late") || got.Headers["X-Late"] != "" {
+		if err != nil || got.StatusCode != http.StatusServiceUnavailable || strings.Contains(got.Body, "late") || got.Headers["X-Late"] != "" {
 			t.Errorf("%+v %v", got, err)
 		}
 		time.Sleep(2 * time.Minute) // its writes race with nothing

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -79,8 +80,8 @@ func Start(ctx context.Context, binary string, env ...string) (*Function, error)
 	f.server = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	go func() { _ = f.server.Serve(listener) }() // ends with Stop
 
-	f.cmd = exec.Command(binary) //nolint:gosec,noctx // what the test built; it ends by Stop, or by the test's signals
-	f.cmd.Env = append(env, "AWS_LAMBDA_RUNTIME_API="+listener.Addr().String(), "AWS_REGION=eu-west-1", "AWS_LAMBDA_FUNCTION_NAME=test")
+	f.cmd = exec.Command(binary) //nolint:noctx // it ends by Stop, or by the test's signals
+	f.cmd.Env = slices.Concat(env, []string{"AWS_LAMBDA_RUNTIME_API=" + listener.Addr().String(), "AWS_REGION=eu-west-1", "AWS_LAMBDA_FUNCTION_NAME=test"})
 	f.cmd.Stdout, f.cmd.Stderr = f.out, f.out
 	f.mu.Lock()
 	f.begun = time.Now()
