@@ -236,7 +236,8 @@ func TestUnpaidOrderGivesItsStockBack(t *testing.T) {
 			o := s.do(t, http.MethodGet, "/v1/orders/"+id.OrderID(), "", nil)
 			return o.text("status") == "cancelled" && o.text("reason") == "payment_timeout"
 		})
-		s.mustHold(t, 2)
+		// The stock view hears of it a moment after the order's row.
+		eventually(t, "the stock is back", func() bool { return s.hold(t, 2, "").status == http.StatusCreated })
 		s.MustAudit(t)
 	})
 }

@@ -71,6 +71,7 @@ func TestSchemaResource(t *testing.T) {
 	if told["Status"] != "FAILED" || told["PhysicalResourceId"] != "schema" || !strings.Contains(reason, "request id") || strings.Contains(reason, "127.0.0.1") {
 		t.Errorf("%v", told)
 	}
+	bad.Stop() // its last words come through a pipe
 	if out := bad.Output(); !strings.Contains(out, "127.0.0.1:1") || strings.Contains(out, "hunter2") {
 		t.Errorf("the log has not the cause, or the password: %s", out)
 	}
