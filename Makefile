@@ -44,6 +44,10 @@ sam-build: ## Build the functions for deployment into .aws-sam
 size: sam-build ## Show how large each function is; fails when one is not static, not for arm64, or over 5 MiB zipped
 	@go run -C tools ./size ../.aws-sam/build
 
+.PHONY: cold-start
+cold-start: ## Show how long each function takes from exec until it asks for its first event, median of 20
+	@go test -count=1 -v -run TestColdStart ./test | grep 'first next'
+
 .PHONY: sam-local
 sam-local: build ## Serve the functions on http://127.0.0.1:3000 (ADDR) in containers, with `sam local`: needs Docker
 	@exec $(BIN) with-servers -- tools/sam-local.sh

@@ -6,11 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 )
+
+// secretsTimeout bounds the reading of both versions: a provider delivers again what got 503, and sooner is better than
+// after all that a request may take.
+const secretsTimeout = 3 * time.Second
 
 // The labels of a secret's two latest versions.
 const (
@@ -24,6 +29,8 @@ const (
 func WebhookSecrets(account aws.Config, arn string) func(ctx context.Context) ([]string, error) {
 	client := secretsmanager.NewFromConfig(account)
 	return func(ctx context.Context) ([]string, error) {
+		ctx, cancel := context.WithTimeout(ctx, secretsTimeout)
+		defer cancel()
 		var all []string
 		for _, stage := range []string{stageCurrent, stagePrevious} {
 			value, err := secretValue(ctx, client, arn, stage)
