@@ -133,7 +133,7 @@ func TestTemplateMetricsExist(t *testing.T) {
 // What a person on call wants to be woken by, and every alarm says what it means and tells somebody.
 func TestTemplateAlarms(t *testing.T) {
 	want := []string{
-		"AcuAtMaximum", "ApiErrors", "AuditBroken", "CustomersThrottled", "DeadLettersArrived", "FunctionErrors", "ProxyBorrowSlow", "ProxyPinned",
+		"AcuAtMaximum", "ApiErrors", "AuditBroken", "AuditStalled", "CustomersThrottled", "DeadLettersArrived", "FunctionErrors", "ProxyBorrowSlow", "ProxyPinned",
 		"RefundsDue", "SweepLag", "SweeperStalled", "UnmatchedEvents", "WebhookThrottled", "WebhooksRefused",
 	}
 	alarms := ofType(t, "AWS::CloudWatch::Alarm")

@@ -2,9 +2,9 @@ package payments
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -108,9 +108,13 @@ func (r *Rotating) read(ctx context.Context) (verifier, error) {
 	if len(secrets) == 0 {
 		return nil, nil //nolint:nilnil // nobody has set a secret up
 	}
-	v, err := r.parse(secrets)
-	if err != nil {
-		return nil, errors.Join(errors.New("the webhook secrets cannot be used"), err)
+	if _, err := r.parse(secrets[:1]); err != nil {
+		return nil, fmt.Errorf("the newest webhook secret cannot be used: %w", err)
 	}
-	return v, nil
+	// An older one that never was a secret, such as a typing error that the newest has mended, is passed over.
+	usable := slices.DeleteFunc(slices.Clone(secrets), func(s string) bool {
+		_, err := r.parse([]string{s})
+		return err != nil
+	})
+	return r.parse(usable)
 }

@@ -76,6 +76,11 @@ func TestRotating(t *testing.T) {
 			{after: 6 * time.Minute, err: errors.New("away"), signed: current, want: none, reads: 2},
 			{signed: other, want: checkout.CodeSignatureInvalid, reads: 2},
 		},
+		"a typing error that has been mended does no harm": {
+			{secrets: []string{"sk_live_"}, signed: current, want: checkout.CodeBusy, reads: 1},
+			{after: time.Second, secrets: []string{current, "sk_live_", previous}, signed: current, want: none, reads: 2},
+			{signed: previous, want: none, reads: 2},
+		},
 		"a secret that cannot be used is not taken": {
 			{secrets: []string{current}, signed: current, want: none, reads: 1},
 			{after: 6 * time.Minute, secrets: []string{"sk_live_"}, signed: current, want: none, reads: 2},
