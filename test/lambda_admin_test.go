@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,15 +50,33 @@ func TestSchemaResource(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, kind := range []string{"Create", "Update", "Delete"} {
+		if kind == "Delete" { // it changes nothing, so that a stack can go while its database is ill
+			if _, err := s.Admin.Exec("DROP PROCEDURE snapshot"); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if _, err := ask(t, f, event(kind)); err != nil {
 			t.Fatal(err)
 		}
 		if told["method"] != http.MethodPut || told["Status"] != "SUCCESS" || told["PhysicalResourceId"] != "schema" || told["StackId"] == "" || told["RequestId"] != "c1" {
 			t.Errorf("%s: %v", kind, told)
 		}
-		if _, err := s.PlaceHold(t.Context(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: s.product, Qty: 1, TTL: time.Minute}); err != nil && checkout.CodeOf(err) != checkout.CodeSoldOut {
-			t.Errorf("after %s: %v", kind, err)
+		var routines int
+		if err := s.Admin.QueryRow("SELECT COUNT(*) FROM information_schema.routines WHERE routine_schema = DATABASE() AND routine_name IN ('place_hold', 'snapshot')").Scan(&routines); err != nil {
+			t.Fatal(err)
 		}
+		if want := map[string]int{"Create": 2, "Update": 2, "Delete": 1}[kind]; routines != want {
+			t.Errorf("after %s there are %d of the routines, want %d", kind, routines, want)
+		}
+	}
+
+	// CloudFormation that cannot be told: the log says so, without the address that lets anybody answer.
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	_, err := ask(t, f, strings.ReplaceAll(event("Update"), s3.URL, gone.URL))
+	f.Stop()
+	if err == nil || !strings.Contains(f.Output(), "telling CloudFormation") || strings.Contains(f.Output()+err.Error(), "signature=x") {
+		t.Errorf("%v\n%s", err, f.Output())
 	}
 
 	// A migration that fails fails the deployment, which is told where to look and nothing more.
@@ -94,6 +113,7 @@ func TestAdminFunction(t *testing.T) {
 		{`{"operation":"put_product","product":{"id":"new","stock":1}}`, `a new product needs a name`},
 		{`{"operation":"list_products","limit":1}`, `"id":"lamp"`},
 		{`{"operation":"list_products","limit":100000}`, `"field":"limit"`},
+		{`{"operation":"list_products","after":"☃"}`, `"field":"after"`},
 		{`{"operation":"audit"}`, `"clean":true`},
 		{`{"operation":"list_refunds_due"}`, `{}`},
 		{`{"operation":"list_unmatched_events"}`, `{}`},
@@ -110,8 +130,9 @@ func TestAdminFunction(t *testing.T) {
 }
 
 // aws answers the command as AWS would: CloudFormation knows one stack, Lambda calls its admin function, and Secrets
-// Manager has its webhook secret. While throttled is set, Lambda refuses to list products.
-func aws(t *testing.T, s *shop, api string, throttled *bool) *httptest.Server {
+// Manager has its webhook secret. While throttled is set, Lambda refuses to list products, and loses and counts
+// migrations.
+func aws(t *testing.T, s *shop, api string, throttled *atomic.Bool, migrations *atomic.Int32) *httptest.Server {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /{$}", func(w http.ResponseWriter, r *http.Request) {
@@ -141,9 +162,14 @@ func aws(t *testing.T, s *shop, api string, throttled *bool) *httptest.Server {
 	})
 	mux.HandleFunc("POST /2015-03-31/functions/shop-dev-AdminFunction-1/invocations", func(w http.ResponseWriter, r *http.Request) {
 		payload, _ := io.ReadAll(r.Body)
-		if *throttled && strings.Contains(string(payload), "list_products") {
+		if throttled.Load() && strings.Contains(string(payload), "list_products") {
 			w.Header().Set("X-Amzn-Errortype", "TooManyRequestsException")
 			w.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		if throttled.Load() && strings.Contains(string(payload), "migrate") {
+			migrations.Add(1)
+			w.WriteHeader(http.StatusInternalServerError)
 			return
 		}
 		answer, err := s.cloud.pools["admin"].Invoke(r.Context(), json.RawMessage(payload), adminTimeout)
@@ -162,8 +188,9 @@ func aws(t *testing.T, s *shop, api string, throttled *bool) *httptest.Server {
 // The same commands work on a deployed stack.
 func TestCommandsOnAStack(t *testing.T) {
 	s := open(t, 10, options{functions: true})
-	throttled := false
-	endpoint := aws(t, s, s.url, &throttled)
+	var throttled atomic.Bool
+	var migrations atomic.Int32
+	endpoint := aws(t, s, s.url, &throttled, &migrations)
 	d := newDesk(t, "AWS_ENDPOINT_URL="+endpoint.URL, "AWS_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret-access-key")
 	expect := func(code int, in, args string) {
 		t.Helper()
@@ -199,7 +226,11 @@ func TestCommandsOnAStack(t *testing.T) {
 	expect(3, "Stack with id nothing does not exist", "--stack nothing audit")
 	expect(2, "on this machine only", "--stack shop-dev run")
 	expect(2, "on this machine only", "--stack shop-dev openapi")
-	throttled = true
+	throttled.Store(true)
+	expect(3, "asking the admin function", "--stack shop-dev migrate")
+	if n := migrations.Load(); n != 1 {
+		t.Errorf("%d migrations for one command whose answer was lost", n)
+	}
 	if _, err := s.Admin.Exec("DROP TABLE payment_events"); err != nil {
 		t.Fatal(err)
 	}

@@ -26,10 +26,10 @@ import (
 	"flashsale/test/runtimeapi"
 )
 
-// invoked is what a function answered.
-func invoked(t testing.TB, f *runtimeapi.Function, method, path, body string, timeout time.Duration) (answer, error) {
+// invoked is what a function answered to a POST.
+func invoked(t testing.TB, f *runtimeapi.Function, path, body string, timeout time.Duration) (answer, error) {
 	t.Helper()
-	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
 	text, err := f.Invoke(context.Background(), must(runtimeapi.Event(r))(t), timeout)
 	if err != nil {
@@ -57,7 +57,7 @@ func (s *shop) start(t testing.TB, name string, o options) *runtimeapi.Function 
 // invokeHold asks a process of the function holds for a unit.
 func (s *shop) invokeHold(t testing.TB, f *runtimeapi.Function) answer {
 	t.Helper()
-	a, err := invoked(t, f, http.MethodPost, "/v1/holds", s.holdBody(1), 10*time.Second)
+	a, err := invoked(t, f, "/v1/holds", s.holdBody(1), 10*time.Second)
 	if err != nil {
 		t.Error(err)
 	}
@@ -141,7 +141,7 @@ func TestProcessLostInACall(t *testing.T) {
 			}
 			answered := make(chan result, 1)
 			go func() {
-				a, err := invoked(t, lost, http.MethodPost, "/v1/holds", s.holdBody(2), 30*time.Second)
+				a, err := invoked(t, lost, "/v1/holds", s.holdBody(2), 30*time.Second)
 				answered <- result{a, err}
 			}()
 			eventually(t, "the call waits for the row", func() bool { return s.calls(t) > 0 })
@@ -263,7 +263,7 @@ func TestFunctionAnswersBeforeItsDeadline(t *testing.T) {
 	defer unlock()
 	const limit = 1500 * time.Millisecond
 	start := time.Now()
-	a, err := invoked(t, f, http.MethodPost, "/v1/holds", s.holdBody(1), limit)
+	a, err := invoked(t, f, "/v1/holds", s.holdBody(1), limit)
 	if took := time.Since(start); err != nil || a.status != http.StatusServiceUnavailable || a.code() != "busy" || a.header.Get("Retry-After") == "" || took > limit {
 		t.Errorf("after %v: %+v %v", took, a, err)
 	}
@@ -397,6 +397,25 @@ func TestColdStart(t *testing.T) {
 	}
 	if n := opened.Load(); n > 0 {
 		t.Errorf("%d connections before the first event", n)
+	}
+}
+
+// What is no event at all fails, visibly at every LOG_LEVEL, and the function lives on.
+func TestEventThatIsNone(t *testing.T) {
+	o := withDefaults(t, options{})
+	s := newShop(t, 5, o)
+	f := must(runtimeapi.Start(context.Background(), function(t, "holds"), slices.Concat(functionEnv(s, o), []string{"LOG_LEVEL=error"})...))(t)
+	t.Cleanup(f.Stop)
+	var failure *runtimeapi.Failure
+	if _, err := f.Invoke(context.Background(), []int{1}, time.Second); !errors.As(err, &failure) {
+		t.Errorf("%v", err)
+	}
+	if a := s.invokeHold(t, f); a.status != http.StatusCreated {
+		t.Errorf("the next request: %+v", a)
+	}
+	f.Stop()
+	if !strings.Contains(f.Output(), `"level":"ERROR"`) {
+		t.Errorf("nothing is logged: %s", f.Output())
 	}
 }
 

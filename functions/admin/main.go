@@ -13,5 +13,5 @@ func main() {
 		app.Fail(err)
 	}
 	operator := admin.Local{Ledger: f.Ledger, Migration: f.Migrate}
-	admin.Handler{Operator: operator, Logger: f.Logger()}.Start()
+	admin.Handler{Operator: operator, Logger: f.Logger(), Flush: f.Flush}.Start()
 }

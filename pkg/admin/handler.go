@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/url"
 	"runtime/debug"
+	"time"
 
 	"github.com/aws/aws-lambda-go/cfn"
 	"github.com/aws/aws-lambda-go/lambda"
@@ -16,22 +19,48 @@ import (
 	"flashsale/pkg/checkout"
 )
 
+const (
+	// reserve is how long before the function's deadline an operation is over, so that its failure can still be told:
+	// CloudFormation, told nothing, waits for the whole ServiceTimeout.
+	reserve = 20 * time.Second
+	// tellTimeout bounds telling CloudFormation.
+	tellTimeout = 10 * time.Second
+)
+
 // Handler is the admin function: it does for an operator what a Client asks for, and migrates the database whenever
 // CloudFormation creates or changes the stack's schema resource.
 type Handler struct {
 	Operator Operator
 	Logger   *slog.Logger
+	Flush    func() // writes the metrics of an invocation
 }
 
 // Start serves until Lambda ends the process.
-func (h Handler) Start() { lambda.Start(h.Invoke) }
+func (h Handler) Start() {
+	http.DefaultClient.Timeout = tellTimeout // the one that aws-lambda-go tells CloudFormation with
+	lambda.Start(h.Invoke)
+}
 
 // Invoke does one operation. A refusal is an answer; what went wrong otherwise is an error that says no more than where
 // the log has the cause.
 func (h Handler) Invoke(ctx context.Context, payload json.RawMessage) (_ any, err error) {
+	defer h.Flush()
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-min(reserve, time.Until(deadline)/4)))
+		defer cancel()
+	}
 	var event cfn.Event
 	if json.Unmarshal(payload, &event) == nil && event.ResponseURL != "" {
-		return cfn.LambdaWrap(h.deploy)(ctx, event)
+		reason, err := cfn.LambdaWrap(h.deploy)(ctx, event)
+		var address *url.Error
+		if errors.As(err, &address) {
+			err = address.Err // without the address, whose signature lets anybody answer in our place
+		}
+		if err != nil {
+			return nil, h.failure(ctx, fmt.Errorf("telling CloudFormation: %w", err))
+		}
+		return reason, nil
 	}
 	r, err := h.answer(ctx, payload)
 	var refused *checkout.Error
@@ -92,6 +121,9 @@ func (h Handler) do(ctx context.Context, q request) (r response, err error) {
 		p, r.Created, err = h.Operator.PutProduct(ctx, *q.Product)
 		r.Product = &p
 	case opProducts:
+		if q.After != "" && !checkout.ValidProductID(q.After) {
+			return r, checkout.Invalid("after", "expected the id of a product")
+		}
 		r.Products, err = h.Operator.Products(ctx, q.After, q.Limit)
 	case opAudit:
 		audit, auditErr := h.Operator.Audit(ctx)

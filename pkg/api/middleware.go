@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path"
 	"regexp"
 	"runtime/debug"
 	"strings"
@@ -119,12 +120,16 @@ func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter 
 func route(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler, pattern := mux.Handler(r)
-		if pattern != "" {
+		// The mux would redirect /v1//products with a page of HTML. No client of ours means that.
+		unclean := strings.HasPrefix(path.Clean(r.URL.Path), prefix+"/") && path.Clean(r.URL.Path) != r.URL.Path
+		if pattern != "" && !unclean {
 			mux.ServeHTTP(w, r)
 			return
 		}
 		probe := &headerProbe{header: http.Header{}}
-		handler.ServeHTTP(probe, r)
+		if !unclean {
+			handler.ServeHTTP(probe, r)
+		}
 		err := &checkout.Error{Code: checkout.CodeNotFound, Detail: "There is no such route."}
 		if probe.status == http.StatusMethodNotAllowed {
 			allowed := probe.header.Get("Allow")

@@ -52,7 +52,7 @@ func New(c Config, d Deps) *App {
 			Ledger: d.Ledger, View: view, Recorder: d.Recorder, NewID: newID, HoldTTL: c.HoldTTL, PaymentWindow: c.PaymentWindow,
 		},
 		Ledger: d.Ledger, View: view, rec: d.Recorder, log: d.Logger,
-		standard: payments.NewRotatingStandard(d.WebhookSecrets), stripe: payments.NewRotatingStripe(d.StripeWebhookSecrets),
+		standard: payments.NewRotatingStandard(d.WebhookSecrets, d.Logger), stripe: payments.NewRotatingStripe(d.StripeWebhookSecrets, d.Logger),
 	}
 }
 
@@ -71,7 +71,7 @@ func (a *App) Watch(ctx context.Context) error {
 	}
 	a.rec.Record(checkout.AuditBroken, float64(len(audit.Broken)))
 	a.rec.Record(checkout.RefundsDue, float64(audit.Refunds))
-	a.rec.Record(checkout.Unmatched, float64(audit.Unmatched))
+	a.rec.Record(checkout.Unmatched, float64(audit.UnmatchedToday))
 	for _, f := range audit.Broken {
 		a.log.ErrorContext(ctx, "broken invariant", "check", f.Check, "entity", f.Entity, "detail", f.Detail)
 	}

@@ -41,6 +41,7 @@ func NewFunction() (*Function, error) {
 	f := &Function{Config: c, Account: account, metrics: lambdaserver.NewMetrics(c.MetricsNamespace, os.Stdout)}
 	log := lambdaserver.NewLogger(os.Stdout, c.LogLevel)
 	slog.SetDefault(log)
+	slog.SetLogLoggerLevel(slog.LevelError) // package log is what aws-lambda-go reports failures with
 	deps := Deps{CacheAddr: c.CacheAddr, Recorder: f.metrics, Logger: log}
 	if deps.Ledger, err = f.openLedger(); err != nil {
 		return nil, err
@@ -102,6 +103,9 @@ func (f *Function) Migrate(ctx context.Context) error {
 	}
 	return ledger.MigrateForIAM(ctx, dsn)
 }
+
+// Flush writes the metrics of an invocation.
+func (f *Function) Flush() { f.metrics.Flush() }
 
 // Logger is the function's.
 func (f *Function) Logger() *slog.Logger { return f.log }

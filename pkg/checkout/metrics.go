@@ -37,7 +37,7 @@ var (
 
 	AuditBroken = &Metric{"audit_broken", Gauge, "Broken invariants that the latest audit found: anything but 0 is a defect.", nil}
 	RefundsDue  = &Metric{"refunds_due", Gauge, "Orders whose money has to go back, at the latest audit.", nil}
-	Unmatched   = &Metric{"unmatched_events", Gauge, "Payment events that name no hold or order, at the latest audit.", nil}
+	Unmatched   = &Metric{"unmatched_events", Gauge, "Payment events of the last day that name no hold or order, at the latest audit.", nil}
 )
 
 // Metrics lists all of them.

@@ -2,12 +2,14 @@ package lambdaserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -41,7 +43,8 @@ type HTTP struct {
 // Start serves until Lambda ends the process.
 func (h *HTTP) Start() { lambda.Start(h.Invoke) }
 
-// Invoke answers one event. It never fails: a panic and a handler that is too late are answered, too.
+// Invoke answers one event. A panic and a handler that is too late are answered, too; it never returns an error. (What is
+// no event of an HTTP API at all does not get here: aws-lambda-go tells the caller, who had IAM's permission to try.)
 func (h *HTTP) Invoke(ctx context.Context, event events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 	defer h.Metrics.Flush()
 	late, cancel := endBefore(ctx, functionReserve)
@@ -105,9 +108,14 @@ func requestID(ctx context.Context, event events.APIGatewayV2HTTPRequest) string
 	return ""
 }
 
+var method = regexp.MustCompile(`^[A-Za-z]+$`)
+
 // request makes the request of an event. The adapter's is mended where it differs from what net/http's own server makes
 // of the same request: see the tests, which have an event for each difference.
 func (h *HTTP) request(ctx context.Context, event events.APIGatewayV2HTTPRequest) (*http.Request, error) {
+	if !method.MatchString(event.RequestContext.HTTP.Method) { // the adapter would print it
+		return nil, errors.New("reading the event: its method is none")
+	}
 	path := event.RawPath
 	if path == "" {
 		path = event.RequestContext.HTTP.Path

@@ -184,6 +184,13 @@ func TestAnswers(t *testing.T) {
 			},
 			status: http.StatusNotModified,
 		},
+		"no content has no body": {
+			handler: func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusNoContent)
+				_, _ = io.WriteString(w, "body")
+			},
+			status: http.StatusNoContent,
+		},
 		"several values and cookies": {
 			handler: func(w http.ResponseWriter, _ *http.Request) {
 				w.Header()["Allow"] = []string{"GET", "DELETE"}
@@ -310,6 +317,20 @@ func TestHandlerLeftBehind(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute) // its writes race with nothing
 	})
+}
+
+// A path that only begins like the stage is not in it.
+func TestStageIsAWholeSegment(t *testing.T) {
+	for path, want := range map[string]string{"/prod/v1/products": "/v1/products", "/production/v1": "/production/v1", "/prod": "/", "/v1/prod": "/v1/prod"} {
+		event := mustEvent(t, "stage-and-query.json")
+		event.RawPath = path
+		f, _ := serve(func(_ http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != want {
+				t.Errorf("%s became %s, want %s", path, r.URL.Path, want)
+			}
+		})
+		invoke(t, f, event)
+	}
 }
 
 func TestQueryIsReadable(t *testing.T) {

@@ -109,6 +109,9 @@ func TestAuditKeepsNothingUp(t *testing.T) {
 				if err := s.Invoke(ctx, nil); err != nil || sweeps != 55 || strings.Count(log.String(), "audit failed") != 1 {
 					t.Errorf("%v, %d sweeps, log: %s", err, sweeps, log.String())
 				}
+				if name == "hangs" && !strings.Contains(log.String(), `"time":"2000-01-01T00:00:30Z"`) { // the bubble's clock
+					t.Errorf("it was not ended after 30 s: %s", log.String())
+				}
 			})
 		})
 	}

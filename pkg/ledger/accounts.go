@@ -71,7 +71,8 @@ func (Accounts) byIAM() signIn { return signIn{"WITH AWSAuthenticationPlugin AS 
 // create makes the database and its users, or sets the users' passwords and rights right.
 func (a Accounts) create(ctx context.Context, app signIn) (err error) {
 	cfg := a.admin.Clone()
-	cfg.DBName = "" // it may not exist yet
+	cfg.DBName = ""     // it may not exist yet
+	cfg.ReadTimeout = 0 // as in migrate
 	connector, err := mysql.NewConnector(cfg)
 	if err != nil {
 		return fmt.Errorf("preparing the administrator's connection: %w", err)

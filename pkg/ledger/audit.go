@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"flashsale/pkg/checkout"
 )
 
 // Finding is one thing that an audit found.
@@ -17,25 +19,32 @@ type Finding struct {
 
 // Audit is the result of recomputing everything from the rows, in one consistent snapshot.
 type Audit struct {
-	Clean     bool      `json:"clean"`
-	Products  int64     `json:"products"`
-	Holds     int64     `json:"holds"`
-	Orders    int64     `json:"orders"`
-	Events    int64     `json:"payment_events"`
-	Refunds   int64     `json:"refunds_due"`      // orders whose money has to go back
-	Unmatched int64     `json:"unmatched_events"` // events that name no hold or order
-	Broken    []Finding `json:"broken"`           // invariants that do not hold: a defect
-	Attention []Finding `json:"attention"`        // business for a person: refunds due, events that match nothing
-	AsOf      time.Time `json:"as_of"`
+	Clean     bool  `json:"clean"`
+	Products  int64 `json:"products"`
+	Holds     int64 `json:"holds"`
+	Orders    int64 `json:"orders"`
+	Events    int64 `json:"payment_events"`
+	Refunds   int64 `json:"refunds_due"`      // orders whose money has to go back
+	Unmatched int64 `json:"unmatched_events"` // events that name no hold or order
+	// Those of the last day: what an alarm is about, which has to end before it can begin again.
+	UnmatchedToday int64     `json:"unmatched_events_today"`
+	Broken         []Finding `json:"broken"`    // invariants that do not hold: a defect
+	Attention      []Finding `json:"attention"` // business for a person: refunds due, events that match nothing
+	AsOf           time.Time `json:"as_of"`
 }
 
 // maxFindings bounds what one check reports; the first are enough to start from.
 const maxFindings = 100
 
-// Audit recomputes every counter and checks every invariant. It locks nothing.
+// Audit recomputes every counter and checks every invariant. It locks nothing. Codes: busy.
 func (l *Ledger) Audit(ctx context.Context) (_ Audit, err error) {
 	// The one place that opens a transaction from here: a snapshot, for a person's command, never in a request.
-	tx, err := l.db.BeginTx(ctx, &l.snapshot)
+	defer func() {
+		if what, _ := judge(err); err != nil && what != fail {
+			err = checkout.Busy(err)
+		}
+	}()
+	tx, err := l.audits.BeginTx(ctx, &l.snapshot)
 	if err != nil {
 		return Audit{}, fmt.Errorf("opening the audit's snapshot: %w", err)
 	}
@@ -45,8 +54,10 @@ func (l *Ledger) Audit(ctx context.Context) (_ Audit, err error) {
 	err = tx.QueryRowContext(ctx, `
 		SELECT (SELECT COUNT(*) FROM products), (SELECT COUNT(*) FROM holds), (SELECT COUNT(*) FROM orders),
 		       (SELECT COUNT(*) FROM payment_events), (SELECT COUNT(*) FROM orders WHERE status = 'refund_due'),
-		       (SELECT COUNT(*) FROM payment_events WHERE result = 'unmatched'), UTC_TIMESTAMP(6)`).
-		Scan(&a.Products, &a.Holds, &a.Orders, &a.Events, &a.Refunds, &a.Unmatched, &a.AsOf)
+		       (SELECT COUNT(*) FROM payment_events WHERE result = 'unmatched'),
+		       (SELECT COUNT(*) FROM payment_events WHERE result = 'unmatched' AND received_at > UTC_TIMESTAMP(6) - INTERVAL 1 DAY),
+		       UTC_TIMESTAMP(6)`).
+		Scan(&a.Products, &a.Holds, &a.Orders, &a.Events, &a.Refunds, &a.Unmatched, &a.UnmatchedToday, &a.AsOf)
 	if err != nil {
 		return Audit{}, fmt.Errorf("auditing: %w", err)
 	}

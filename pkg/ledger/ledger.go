@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,6 +20,7 @@ const (
 	readTimeout    = 5 * time.Second // without it a call can hang past every context
 	acquireTimeout = 2 * time.Second // for a free connection of the pool
 	callBudget     = 8 * time.Second // a call with all its retries
+	auditTimeout   = 2 * time.Minute // the answer of one query of the audit, which reads every row
 	maxConns       = 64              // more only make the queue in front of the hot row longer
 )
 
@@ -26,6 +28,7 @@ const (
 type Ledger struct {
 	db       *sql.DB
 	rec      checkout.Recorder
+	audits   *sql.DB       // one connection, with more patience
 	snapshot sql.TxOptions // of the audit
 }
 
@@ -49,20 +52,36 @@ func Open(dsn string, rec checkout.Recorder) (*Ledger, error) {
 func OpenProxy(cfg *mysql.Config, rec checkout.Recorder) (*Ledger, error) { return open(cfg, rec) }
 
 func open(cfg *mysql.Config, rec checkout.Recorder) (*Ledger, error) {
+	db, err := pool(cfg, maxConns)
+	if err != nil {
+		return nil, err
+	}
+	patient := cfg.Clone()
+	patient.ReadTimeout = auditTimeout
+	audits, err := pool(patient, 1)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	l := New(db, rec)
+	l.audits = audits
+	return l, nil
+}
+
+func pool(cfg *mysql.Config, conns int) (*sql.DB, error) {
 	connector, err := mysql.NewConnector(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the database connection: %w", err)
 	}
 	db := sql.OpenDB(connector)
-	db.SetMaxOpenConns(maxConns)
-	db.SetMaxIdleConns(maxConns)
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	return New(db, rec), nil
+	return db, nil
 }
 
 // New makes a ledger of a pool that the caller has configured with Config.
 func New(db *sql.DB, rec checkout.Recorder) *Ledger {
-	return &Ledger{db: db, rec: rec, snapshot: sql.TxOptions{ReadOnly: true}}
+	return &Ledger{db: db, rec: rec, audits: db, snapshot: sql.TxOptions{ReadOnly: true}}
 }
 
 // Config reads a DSN and sets what the ledger relies on.
@@ -106,8 +125,8 @@ func relyOn(cfg *mysql.Config) {
 	cfg.WriteTimeout = readTimeout
 }
 
-// Close closes the pool.
-func (l *Ledger) Close() error { return l.db.Close() }
+// Close closes all connections.
+func (l *Ledger) Close() error { return errors.Join(l.db.Close(), l.audits.Close()) }
 
 // Ping reports whether the database answers.
 func (l *Ledger) Ping(ctx context.Context) error {

@@ -56,6 +56,7 @@ func migrate(ctx context.Context, dsn string, app func(Accounts) signIn) (err er
 		return err
 	}
 	cfg.Params["sql_mode"] = sqlMode
+	cfg.ReadTimeout = 0 // a change of a large table may take minutes; ctx bounds it
 	connector, err := mysql.NewConnector(cfg)
 	if err != nil {
 		return fmt.Errorf("preparing the owner's connection: %w", err)

@@ -3,8 +3,8 @@ package payments
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -14,9 +14,12 @@ import (
 const (
 	// secretsLife is how long secrets are used before they are read again.
 	secretsLife = 5 * time.Minute
-	// secretsPause is how soon at the earliest a signature that does not match, or a failure, has them read again:
-	// else anybody could have the store asked once a forged request.
+	// secretsPause is how soon at the earliest a signature that does not match has them read again: else anybody could
+	// have the store asked once a forged request.
 	secretsPause = time.Second
+	// failurePause is how soon they are read again after a failure while older ones are known: the store may take its
+	// time to fail, and nobody should wait for it with every delivery.
+	failurePause = 30 * time.Second
 )
 
 // Secrets reads the secrets that are valid now, the newest first; none when nobody has set any up.
@@ -33,12 +36,13 @@ func FixedSecrets(secrets []string) Secrets {
 type Rotating struct {
 	secrets Secrets
 	parse   func(secrets []string) (verifier, error)
+	log     *slog.Logger
 
 	mu      sync.Mutex
 	current verifier  // nil: nobody has set a secret up
 	known   bool      // current was read at least once
 	readAt  time.Time // of the last success
-	triedAt time.Time
+	notSoon time.Time // before this they are not read again
 }
 
 // verifier is Standard or Stripe.
@@ -47,13 +51,13 @@ type verifier interface {
 }
 
 // NewRotatingStandard verifies as Standard does.
-func NewRotatingStandard(secrets Secrets) *Rotating {
-	return &Rotating{secrets: secrets, parse: func(s []string) (verifier, error) { return NewStandard(s) }}
+func NewRotatingStandard(secrets Secrets, log *slog.Logger) *Rotating {
+	return &Rotating{secrets: secrets, log: log, parse: func(s []string) (verifier, error) { return NewStandard(s) }}
 }
 
 // NewRotatingStripe verifies as Stripe does.
-func NewRotatingStripe(secrets Secrets) *Rotating {
-	return &Rotating{secrets: secrets, parse: func(s []string) (verifier, error) { return NewStripe(s) }}
+func NewRotatingStripe(secrets Secrets, log *slog.Logger) *Rotating {
+	return &Rotating{secrets: secrets, log: log, parse: func(s []string) (verifier, error) { return NewStripe(s) }}
 }
 
 // Event verifies a delivery and reads it: see Standard.Event and Stripe.Event. More codes: not_found when no secret is
@@ -81,21 +85,24 @@ func verify(v verifier, header http.Header, body []byte) (checkout.PaymentEvent,
 	return v.Event(header, body)
 }
 
-// verifier returns one whose secrets are younger than maxAge, or were asked for within secretsPause. While the
-// secrets cannot be read, those that are known stay in use.
+// verifier returns one whose secrets are younger than maxAge, or as young as the pauses allow. While the secrets cannot
+// be read, those that are known stay in use.
 func (r *Rotating) verifier(ctx context.Context, maxAge time.Duration) (verifier, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.known && (time.Since(r.readAt) < maxAge || time.Since(r.triedAt) < secretsPause) {
+	if r.known && (time.Since(r.readAt) < maxAge || time.Now().Before(r.notSoon)) {
 		return r.current, nil
 	}
-	r.triedAt = time.Now()
 	v, err := r.read(ctx)
+	now := time.Now()
 	switch {
 	case err == nil:
-		r.current, r.known, r.readAt = v, true, r.triedAt
+		r.current, r.known, r.readAt, r.notSoon = v, true, now, now.Add(secretsPause)
 	case !r.known:
 		return nil, checkout.Busy(err)
+	default:
+		r.log.WarnContext(ctx, "the webhook secrets cannot be read; those that are known stay in use", "error", err.Error())
+		r.notSoon = now.Add(failurePause)
 	}
 	return r.current, nil
 }
@@ -108,13 +115,19 @@ func (r *Rotating) read(ctx context.Context) (verifier, error) {
 	if len(secrets) == 0 {
 		return nil, nil //nolint:nilnil // nobody has set a secret up
 	}
-	if _, err := r.parse(secrets[:1]); err != nil {
-		return nil, fmt.Errorf("the newest webhook secret cannot be used: %w", err)
+	// One that cannot be used, such as a typing error or one that has been mended since, is passed over for the others.
+	var usable []string
+	var bad error
+	for i, secret := range secrets {
+		if _, err := r.parse([]string{secret}); err != nil {
+			bad = err // says what is wrong with it, not what it is
+			r.log.ErrorContext(ctx, "a webhook secret cannot be used", "which", fmt.Sprintf("%d of %d, the newest first", i+1, len(secrets)), "error", err.Error())
+			continue
+		}
+		usable = append(usable, secret)
 	}
-	// An older one that never was a secret, such as a typing error that the newest has mended, is passed over.
-	usable := slices.DeleteFunc(slices.Clone(secrets), func(s string) bool {
-		_, err := r.parse([]string{s})
-		return err != nil
-	})
+	if len(usable) == 0 {
+		return nil, fmt.Errorf("no webhook secret can be used: %w", bad)
+	}
 	return r.parse(usable)
 }

@@ -1,9 +1,12 @@
 package payments_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,6 +43,7 @@ func TestRotating(t *testing.T) {
 		signed  string
 		want    checkout.Code
 		reads   int // in all
+		logged  int // lines in this step
 	}
 	for name, steps := range map[string][]step{
 		"both secrets are accepted, and read once in five minutes": {
@@ -73,23 +77,29 @@ func TestRotating(t *testing.T) {
 		},
 		"the store fails later: what is known stays in use": {
 			{secrets: []string{current}, signed: current, want: none, reads: 1},
-			{after: 6 * time.Minute, err: errors.New("away"), signed: current, want: none, reads: 2},
-			{signed: other, want: checkout.CodeSignatureInvalid, reads: 2},
+			{after: 6 * time.Minute, err: errors.New("away"), signed: current, want: none, reads: 2, logged: 1},
+			{after: 29 * time.Second, err: errors.New("away"), signed: other, want: checkout.CodeSignatureInvalid, reads: 2},
+			{after: time.Second, err: errors.New("away"), signed: other, want: checkout.CodeSignatureInvalid, reads: 3, logged: 1},
+			{after: 30 * time.Second, signed: current, want: none, reads: 4},
 		},
 		"a typing error that has been mended does no harm": {
-			{secrets: []string{"sk_live_"}, signed: current, want: checkout.CodeBusy, reads: 1},
-			{after: time.Second, secrets: []string{current, "sk_live_", previous}, signed: current, want: none, reads: 2},
+			{secrets: []string{"sk_live_"}, signed: current, want: checkout.CodeBusy, reads: 1, logged: 1},
+			{after: time.Second, secrets: []string{current, "sk_live_", previous}, signed: current, want: none, reads: 2, logged: 1},
 			{signed: previous, want: none, reads: 2},
 		},
-		"a secret that cannot be used is not taken": {
+		"a secret that cannot be used is passed over for the one before": {
+			{secrets: []string{"sk_live_", previous}, signed: previous, want: none, reads: 1, logged: 1},
+		},
+		"none that can be used: what is known stays in use": {
 			{secrets: []string{current}, signed: current, want: none, reads: 1},
-			{after: 6 * time.Minute, secrets: []string{"sk_live_"}, signed: current, want: none, reads: 2},
+			{after: 6 * time.Minute, secrets: []string{"sk_live_"}, signed: current, want: none, reads: 2, logged: 2},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &store{}
-				r := payments.NewRotatingStandard(s.read)
+				var log bytes.Buffer
+				r := payments.NewRotatingStandard(s.read, slog.New(slog.NewTextHandler(&log, nil)))
 				for i, step := range steps {
 					time.Sleep(step.after) // in the test's own time
 					s.err = step.err
@@ -107,6 +117,10 @@ func TestRotating(t *testing.T) {
 					if (err != nil && checkout.CodeOf(err) == "") || checkout.CodeOf(err) != step.want || s.reads != step.reads {
 						t.Errorf("step %d: %v after %d reads, want %q after %d", i+1, err, s.reads, step.want, step.reads)
 					}
+					if lines := strings.Count(log.String(), "\n"); lines != step.logged || strings.Contains(log.String(), "sk_live_") {
+						t.Errorf("step %d: %d lines are logged, want %d: %s", i+1, lines, step.logged, log.String())
+					}
+					log.Reset()
 				}
 			})
 		})
@@ -115,7 +129,7 @@ func TestRotating(t *testing.T) {
 
 func TestRotatingStripe(t *testing.T) {
 	body := []byte(`{"id":"evt_1","type":"something.else","data":{"object":{}}}`)
-	r := payments.NewRotatingStripe(payments.FixedSecrets([]string{stripeSecret}))
+	r := payments.NewRotatingStripe(payments.FixedSecrets([]string{stripeSecret}), slog.New(slog.DiscardHandler))
 	if _, err := r.Event(t.Context(), mustStripe(t, stripeSecret).Sign(time.Now(), body), body); err != nil {
 		t.Error(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -36,6 +37,7 @@ var errSkipped = errors.New("the cache is being left alone")
 type client struct {
 	options valkey.ClientOption
 	breaker *gobreaker.CircuitBreaker[any]
+	cause   atomic.Pointer[string] // of the latest failure, for the log
 
 	connecting singleflight.Group
 	mu         sync.Mutex
@@ -52,19 +54,19 @@ func newClient(addr string, signIn func(context.Context) (string, string, error)
 			BlockingPoolSize: poolSize, ReadBufferEachConn: bufferSize, WriteBufferEachConn: bufferSize,
 			Dialer: net.Dialer{Timeout: callTimeout}, ConnWriteTimeout: callTimeout, ClientSetInfo: valkey.DisableClientSetInfo,
 		},
-		breaker: gobreaker.NewCircuitBreaker[any](gobreaker.Settings{
-			Name: "cache", MaxRequests: 1, Timeout: openFor,
-			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= tripAfter },
-			OnStateChange: func(_ string, from, to gobreaker.State) {
-				switch {
-				case to == gobreaker.StateOpen && from == gobreaker.StateClosed:
-					log.Warn("the cache does not answer; going on without it")
-				case to == gobreaker.StateClosed:
-					log.Info("the cache answers again")
-				}
-			},
-		}),
 	}
+	c.breaker = gobreaker.NewCircuitBreaker[any](gobreaker.Settings{
+		Name: "cache", MaxRequests: 1, Timeout: openFor,
+		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= tripAfter },
+		OnStateChange: func(_ string, from, to gobreaker.State) {
+			switch {
+			case to == gobreaker.StateOpen && from == gobreaker.StateClosed:
+				log.Warn("the cache does not answer; going on without it", "error", *c.cause.Load())
+			case to == gobreaker.StateClosed:
+				log.Info("the cache answers again")
+			}
+		},
+	})
 	if signIn != nil {
 		host, _, _ := net.SplitHostPort(addr) // else the connection fails, and says so
 		c.options.TLSConfig = &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
@@ -81,7 +83,14 @@ func newClient(addr string, signIn func(context.Context) (string, string, error)
 // do makes one call within callTimeout. The caller's cancellation does not count: who has gone away must not make
 // the cache look broken, nor keep what is known from being stored.
 func (c *client) do(ctx context.Context, call func(context.Context, valkey.Client) error) error {
-	_, err := c.breaker.Execute(func() (any, error) { return nil, c.attempt(ctx, call) })
+	_, err := c.breaker.Execute(func() (any, error) {
+		err := c.attempt(ctx, call)
+		if err != nil {
+			text := err.Error()
+			c.cause.Store(&text)
+		}
+		return nil, err
+	})
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
 		return errSkipped
 	}
@@ -96,7 +105,11 @@ func (c *client) attempt(ctx context.Context, call func(context.Context, valkey.
 	if err != nil {
 		return err
 	}
-	return call(ctx, pool)
+	err = call(ctx, pool)
+	if _, answered := valkey.IsValkeyErr(err); err != nil && !answered && c.options.TLSConfig != nil {
+		c.drop(pool)
+	}
+	return err
 }
 
 // connect returns the pool, made by the first caller for all who wait.
@@ -109,6 +122,9 @@ func (c *client) connect(ctx context.Context) (valkey.Client, error) {
 	}
 	made := c.connecting.DoChan("", func() (any, error) {
 		pool, err := valkey.NewClient(c.options)
+		if err == nil && c.options.TLSConfig != nil {
+			err = warm(pool)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("connecting to the cache: %w", err)
 		}
@@ -133,6 +149,29 @@ func (c *client) connect(ctx context.Context) (valkey.Client, error) {
 		return r.Val.(valkey.Client), nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("connecting to the cache: %w", ctx.Err())
+	}
+}
+
+// warm makes the pool's first connection. The one that the library has made by now serves no call, and a call makes its
+// own within callTimeout or not at all: where TLS takes longer, that would be never.
+func warm(pool valkey.Client) error {
+	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	defer cancel()
+	err := pool.Do(ctx, pool.B().Ping().Build()).Error()
+	if err != nil {
+		pool.Close()
+	}
+	return err
+}
+
+// drop gives a pool up that has lost a connection, so that the next caller connects anew, as at the start. A function
+// has one call at a time: there are no others on it.
+func (c *client) drop(pool valkey.Client) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pool == pool {
+		c.pool = nil
+		go pool.Close() // it may wait for an answer
 	}
 }
 
