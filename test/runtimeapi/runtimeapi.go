@@ -98,6 +98,8 @@ func Start(ctx context.Context, binary string, env ...string) (*Function, error)
 		return f, nil
 	case <-f.exited:
 		err = fmt.Errorf("the function ended: %s: %s", f.cmd.ProcessState, f.Output())
+	case <-time.After(startLimit):
+		err = errors.New("the function does not ask for an event")
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
@@ -139,8 +141,18 @@ func (f *Function) settle(w http.ResponseWriter, r *http.Request, failed bool) {
 	i.answer <- answer{body, failed}
 }
 
-// ErrGone says that the process ended before it answered.
-var ErrGone = errors.New("the function's process is gone")
+var (
+	// ErrGone says that the process ended before it answered.
+	ErrGone = errors.New("the function's process is gone")
+	// ErrLate says that it did not answer by its deadline, nor for grace after it: a process that is frozen may take longer
+	// than it has.
+	ErrLate = errors.New("the function did not answer in time")
+)
+
+const (
+	grace      = 15 * time.Second
+	startLimit = time.Minute
+)
 
 // Invoke gives the function an event, as JSON, which it has to answer within timeout, and returns its answer. An
 // invocation that the function says failed is a *Failure. One at a time, as Lambda does it.
@@ -161,6 +173,8 @@ func (f *Function) Invoke(ctx context.Context, event any, timeout time.Duration)
 		return nil, ctx.Err()
 	}
 	select {
+	case <-time.After(timeout + grace):
+		return nil, ErrLate
 	case a := <-i.answer:
 		if !a.failed {
 			return a.body, nil

@@ -1,0 +1,276 @@
+package awsauth_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/valkey-io/valkey-go"
+
+	"flashsale/pkg/awsauth"
+	"flashsale/pkg/awsauth/awstest"
+	"flashsale/pkg/checkout"
+	"flashsale/pkg/ledger/ledgertest"
+	"flashsale/pkg/stockview"
+)
+
+// cached is a schema, and a stock view through the front of a cache.
+type cached struct {
+	*ledgertest.Env
+	account *awstest.Account
+	cache   *awstest.ElastiCache
+	view    *stockview.View
+	behind  string // the cache behind
+	product string
+	log     *lockedBuffer
+}
+
+// newCached signs in to the cache of that name as that user; change may have something else signed.
+func newCached(t *testing.T, change func(c *cached, name, user string) (n, u string)) *cached {
+	t.Helper()
+	c := &cached{Env: ledgertest.New(t), account: awstest.NewAccount(), product: "p-" + uuid.NewString(), log: &lockedBuffer{}}
+	if c.behind = os.Getenv("CACHE_ADDR"); c.behind == "" {
+		c.behind = ledgertest.Servers(t).CacheAddr()
+	}
+	c.MustPut(t, c.product, 10)
+	name := "flashsale-vpc-" + uuid.NewString()
+	user := name // as the template has it
+	c.cache = awstest.StartElastiCache(t, awstest.ElastiCacheOptions{
+		Account: c.account, Authority: authority, Cache: c.behind, Name: name, User: user, Access: cacheAccess(t),
+	})
+	if change != nil {
+		name, user = change(c, name, user)
+	}
+	c.view = stockview.New(stockview.Options{
+		Addr: c.cache.Addr, SignIn: awsauth.Cache(c.account.Config(), name, user), Source: c.Env, Recorder: c.Counts,
+		Logger: slog.New(slog.NewJSONHandler(c.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	t.Cleanup(c.view.Close)
+	return c
+}
+
+func (c *cached) look(t *testing.T, key *checkout.IdempotencyKey) (p checkout.Product, unused bool, took time.Duration) {
+	t.Helper()
+	begun := time.Now()
+	p, unused, err := c.view.Look(context.Background(), c.product, key)
+	if err != nil || p.ID != c.product {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	return p, unused, time.Since(begun)
+}
+
+// lookups counts reads of the cache: hit, miss, failure or skipped.
+func (c *cached) lookups(result string) int {
+	return int(c.Counts.Of(checkout.CacheLookups.Name + "/" + result))
+}
+
+func newKey() *checkout.IdempotencyKey {
+	key := checkout.IdempotencyKey(sha256.Sum256([]byte(uuid.NewString())))
+	return &key
+}
+
+// behindBack sends a command with the product's set of used keys to the cache behind, and has the view free to restore it.
+func (c *cached) behindBack(t *testing.T, command string, args ...string) {
+	t.Helper()
+	direct := must(valkey.NewClient(valkey.ClientOption{InitAddress: []string{c.behind}, ForceSingleClient: true, DisableCache: true}))(t)
+	defer direct.Close()
+	key := "flashsale:{" + c.product + "}:"
+	for _, r := range direct.DoMulti(context.Background(),
+		direct.B().Arbitrary(command).Keys(key+"keys").Args(args...).Build(), direct.B().Del().Key(key+"restore").Build()) {
+		if err := r.Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// All that the stock view does, it may do as the template's user: entries, the proof for a key that was never used, and
+// the restoring of what proves it.
+func TestStockViewThroughElastiCache(t *testing.T) {
+	t.Parallel()
+	c := newCached(t, nil)
+	_, _, cold := c.look(t, nil)
+	_, _, second := c.look(t, nil)
+	t.Logf("the first look took %s, the second %s; %d hits", cold.Round(10*time.Microsecond), second.Round(10*time.Microsecond), c.lookups("hit"))
+	c.mustHitSoon(t)
+
+	used := newKey()
+	receipt := must(c.PlaceHold(context.Background(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: c.product, Qty: 1, TTL: time.Hour, Key: used}))(t)
+	soon(t, "a write is seen, and a key that was never used is known to be", func() bool {
+		c.view.Put(context.Background(), *receipt.Product, used)
+		hits := c.lookups("hit")
+		p, unused, _ := c.look(t, newKey())
+		return c.lookups("hit") == hits+1 && p.Version == receipt.Product.Version && unused
+	})
+	if _, unused, _ := c.look(t, used); unused {
+		t.Error("the key of a hold counts as unused")
+	}
+	for _, spoil := range [][]string{{"DEL"}, {"SADD", "another key"}} { // the latter has it made anew
+		c.behindBack(t, spoil[0], spoil[1:]...)
+		if _, unused, _ := c.look(t, newKey()); unused {
+			t.Error("something is proven with a wrong set of used keys")
+		}
+		soon(t, "the set of used keys is restored", func() bool {
+			_, unused, _ := c.look(t, newKey())
+			return unused
+		})
+	}
+	mustKeepSecrets(t, c.account, c.log.String())
+	if refusals, denied := c.cache.Refusals(), c.cache.Denied(t); len(refusals)+len(denied) > 0 {
+		t.Errorf("refused: %q, denied: %q", refusals, denied)
+	}
+	t.Logf("%d connections", len(c.cache.Logins()))
+}
+
+// soon tries until it is right: on a busy machine a call may take longer than the view waits for the cache.
+func soon(t *testing.T, what string, right func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(15 * time.Second); !right(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("not so: %s", what)
+		}
+	}
+}
+
+func (c *cached) mustHitSoon(t *testing.T) {
+	t.Helper()
+	soon(t, "the cache is used", func() bool {
+		before := c.lookups("hit")
+		c.look(t, nil)
+		return c.lookups("hit") > before
+	})
+}
+
+// A connection that takes longer to make than a request waits for the cache is there for a later request: the first one,
+// and the one that replaces a lost one.
+func TestSlowHandshakeGoesOnBesideRequests(t *testing.T) {
+	t.Parallel()
+	c := newCached(t, nil)
+	c.cache.SlowHandshake(200 * time.Millisecond)
+	for _, connection := range []string{"first", "next"} {
+		failed := c.lookups("failure")
+		_, _, took := c.look(t, nil)
+		if took > time.Second {
+			t.Errorf("a look without a connection took %s", took)
+		}
+		if c.lookups("failure") == failed {
+			t.Errorf("%s connection: the look waited for it", connection)
+		}
+		begun := time.Now()
+		c.mustHitSoon(t)
+		t.Logf("%s connection: a look without it took %s; a hit after %s, %d failures, %d skipped", connection, took.Round(time.Millisecond),
+			time.Since(begun).Round(time.Millisecond), c.lookups("failure"), c.lookups("skipped"))
+		c.cache.Disconnect()
+	}
+}
+
+// Who is not let in goes on without the cache, and says nothing of why that others should not know.
+func TestRefusedByElastiCacheFailsOpen(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		change func(c *cached, name, user string) (n, u string)
+		want   string
+	}{
+		{"token for another cache", func(_ *cached, _, user string) (n, u string) { return "elsewhere", user }, "not a token for"},
+		{"another user", func(_ *cached, name, _ string) (n, u string) { return name, "admin" }, "user admin"},
+		{"expired", func(c *cached, name, user string) (n, u string) {
+			c.account.Advance(15 * time.Minute)
+			return name, user
+		}, "signed 15m"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c := newCached(t, test.change)
+			soon(t, "it gives up on the cache for a while", func() bool {
+				if p, unused, _ := c.look(t, newKey()); p.AvailableStock() != 10 || unused {
+					t.Errorf("the ledger's answer: %+v, unused %v", p, unused)
+				}
+				return c.lookups("skipped") > 0
+			})
+			if n := c.lookups("hit"); n > 0 {
+				t.Errorf("%d hits", n)
+			}
+			soon(t, "the view says that it is refused", func() bool {
+				err := c.view.Ping(context.Background())
+				if err == nil {
+					t.Fatal("it is let in")
+				}
+				mustKeepSecrets(t, c.account, err.Error())
+				return strings.Contains(err.Error(), "WRONGPASS")
+			})
+			mustKeepSecrets(t, c.account, c.log.String())
+			if refusals := c.cache.Refusals(); !strings.Contains(refusals[0], test.want) {
+				t.Errorf("refused: %q", refusals)
+			}
+		})
+	}
+}
+
+// A new connection signs in with the credentials of its moment.
+func TestCacheSignsInAnew(t *testing.T) {
+	t.Parallel()
+	account := awstest.NewAccount()
+	signIn := awsauth.Cache(account.Config(), "cache", "user")
+	for range 2 {
+		user, token, err := signIn(context.Background())
+		if err != nil || user != "user" || !strings.Contains(token, account.Current().AccessKeyID) {
+			t.Errorf("%s, %v", user, err)
+		}
+		account.Rotate()
+	}
+}
+
+// The view never sends a token to a server that it does not trust.
+func TestCacheTokenIsOnlySentOverTLS(t *testing.T) {
+	t.Parallel()
+	account := awstest.NewAccount()
+	other := must(awstest.NewAuthority(t.TempDir()))(t)
+	behind := os.Getenv("CACHE_ADDR")
+	if behind == "" {
+		behind = ledgertest.Servers(t).CacheAddr()
+	}
+	name := "untrusted-" + hex.EncodeToString([]byte(uuid.NewString()[:6]))
+	cache := awstest.StartElastiCache(t, awstest.ElastiCacheOptions{
+		Account: account, Authority: other, Cache: behind, Name: name, User: name, Access: cacheAccess(t),
+	})
+	view := stockview.New(stockview.Options{
+		Addr: cache.Addr, SignIn: awsauth.Cache(account.Config(), name, name), Recorder: checkout.NoRecorder{}, Logger: slog.New(slog.DiscardHandler),
+	})
+	t.Cleanup(view.Close)
+	soon(t, "the server is not trusted", func() bool {
+		err := view.Ping(context.Background())
+		if err == nil {
+			t.Fatal("it answers")
+		}
+		return strings.Contains(err.Error(), "unknown authority")
+	})
+	if n := len(cache.Logins()) + len(cache.Refusals()); n > 0 {
+		t.Errorf("%d tokens were sent", n)
+	}
+}
+
+// lockedBuffer is a log that a test reads while it is written.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}

@@ -1,0 +1,115 @@
+package awsauth_test
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/go-sql-driver/mysql"
+	"pgregory.net/rapid"
+
+	"flashsale/pkg/awsauth"
+	"flashsale/pkg/awsauth/awstest"
+	"flashsale/pkg/ledger"
+)
+
+// The embedded authorities are Amazon's for RDS, one a region, each good for longer than this program.
+func TestClusterRoots(t *testing.T) {
+	t.Parallel()
+	rest := must(os.ReadFile("rds-ca-rsa2048-g1.pem"))(t)
+	name := regexp.MustCompile(`^Amazon RDS ([a-z]+(?:-[a-z]+)+-\d) Root CA RSA2048 G1$`)
+	regions := map[string]bool{}
+	for {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		c := must(x509.ParseCertificate(block.Bytes))(t)
+		found := name.FindStringSubmatch(c.Subject.CommonName)
+		if found == nil {
+			t.Errorf("%s", c.Subject)
+			continue
+		}
+		if regions[found[1]] {
+			t.Errorf("%s twice", found[1])
+		}
+		regions[found[1]] = true
+		if c.Subject.String() != c.Issuer.String() {
+			t.Errorf("%s: issued by %s", found[1], c.Issuer)
+		}
+		if err := c.CheckSignatureFrom(c); err != nil || !c.IsCA { // which asks for a CA, too
+			t.Errorf("%s does not sign itself: %v", found[1], err)
+		}
+		if left := time.Until(c.NotAfter); left < 30*365*24*time.Hour {
+			t.Errorf("%s ends in %s", found[1], left)
+		}
+		if time.Now().Before(c.NotBefore) {
+			t.Errorf("%s begins on %s", found[1], c.NotBefore)
+		}
+	}
+	if strings.TrimSpace(string(rest)) != "" {
+		t.Errorf("%d bytes that are no certificate", len(rest))
+	}
+	for _, region := range []string{"us-east-1", "us-west-2", "eu-west-1", "eu-central-1", "ap-southeast-1", "ap-northeast-1", "sa-east-1"} {
+		if !regions[region] {
+			t.Errorf("none for %s", region)
+		}
+	}
+	t.Logf("%d regions", len(regions))
+}
+
+var printable = &unicode.RangeTable{R16: []unicode.Range16{{Lo: '!', Hi: '~', Stride: 1}, {Lo: 'à', Hi: 'ü', Stride: 1}}}
+
+// Whatever RDS makes up for a password gets through the DSN, and through what the ledger derives from it.
+func TestClusterDSNKeepsPasswords(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		password := rapid.StringOf(rapid.RuneFrom(nil, printable)).Draw(t, "password")
+		dsn, err := awsauth.ClusterDSN("cluster.example", "3306", "flashsale", "admin", password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := mysql.ParseDSN(dsn)
+		if err != nil {
+			t.Fatal("the DSN cannot be read") // the error could show it
+		}
+		if cfg.Passwd != password || cfg.User != "admin" || cfg.Addr != "cluster.example:3306" || cfg.DBName != "flashsale" {
+			t.Errorf("%q became %q; %s@%s/%s", password, cfg.Passwd, cfg.User, cfg.Addr, cfg.DBName)
+		}
+		if cfg.TLS == nil || cfg.TLS.InsecureSkipVerify || cfg.TLS.ServerName != "cluster.example" || cfg.TLS.RootCAs == nil || cfg.AllowFallbackToPlaintext {
+			t.Error("TLS does not verify the cluster")
+		}
+		accounts, err := ledger.AccountsOf(dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if app, err := mysql.ParseDSN(accounts.AppDSN); err != nil || app.TLS == nil || app.TLS.ServerName != "cluster.example" {
+			t.Errorf("an account of the cluster goes without its TLS: %v", err)
+		}
+	})
+}
+
+// A server with a certificate of an authority that this system trusts, but that is not Amazon's for RDS, gets nothing.
+func TestClusterDSNTrustsAmazonAlone(t *testing.T) {
+	t.Parallel()
+	p := newProxied(t, func(o *awstest.RDSProxyOptions) { o.Authority = authority })
+	host, port, _ := strings.Cut(p.proxy.Addr, ":")
+	dsn := must(awsauth.ClusterDSN(host, port, "flashsale", "admin", "secret"))(t)
+	err := mustOpen(t, must(mysql.ParseDSN(dsn))(t)).PingContext(context.Background())
+	if unknown := (x509.UnknownAuthorityError{}); !errors.As(err, &unknown) {
+		t.Errorf("got %v", err)
+	}
+	if n := p.proxy.Tokens(); n > 0 {
+		t.Errorf("%d passwords were sent", n)
+	}
+	if err := ledger.MigrateForIAM(context.Background(), dsn); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("migrating: %v", err)
+	}
+}

@@ -1,0 +1,257 @@
+package awsauth_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/google/go-cmp/cmp"
+
+	"flashsale/pkg/awsauth"
+	"flashsale/pkg/awsauth/awstest"
+	"flashsale/pkg/checkout"
+	"flashsale/pkg/ledger"
+	"flashsale/pkg/ledger/ledgertest"
+)
+
+// proxied is a schema, and a proxy in front of it.
+type proxied struct {
+	*ledgertest.Env
+	account *awstest.Account
+	proxy   *awstest.RDSProxy
+}
+
+func newProxied(t *testing.T, change func(*awstest.RDSProxyOptions)) proxied {
+	t.Helper()
+	return proxy(t, ledgertest.New(t), change)
+}
+
+func proxy(t *testing.T, e *ledgertest.Env, change func(*awstest.RDSProxyOptions)) proxied {
+	t.Helper()
+	p := proxied{Env: e, account: awstest.NewAccount()}
+	o := awstest.RDSProxyOptions{Account: p.account, Authority: authority, Database: appConfig(t, p.Env).FormatDSN()}
+	if change != nil {
+		change(&o)
+	}
+	p.proxy = awstest.StartRDSProxy(t, o)
+	return p
+}
+
+// config is what a function connects with.
+func (p proxied) config(t *testing.T) *mysql.Config {
+	t.Helper()
+	app := appConfig(t, p.Env)
+	cfg := ledger.ProxyConfig(p.proxy.Addr, app.DBName, app.User)
+	if err := awsauth.Database(p.account.Config(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func mustOpen(t *testing.T, cfg *mysql.Config) *sql.DB {
+	t.Helper()
+	db := sql.OpenDB(must(mysql.NewConnector(cfg))(t))
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// Every method of the ledger works through a proxy that hands its connections on after each statement, and none of
+// them keeps one to itself.
+func TestLedgerThroughProxyPinsNothing(t *testing.T) {
+	t.Parallel()
+	p := newProxied(t, nil)
+	l := must(ledger.OpenProxy(p.config(t), p.Counts))(t)
+	t.Cleanup(func() { _ = l.Close() })
+	ctx := context.Background()
+
+	const product = "p-1"
+	name := `"Shoes" @'home', SET @a := 1; -- ` + "`é` 👟" // no part of it is SQL
+	stock, limit := int64(20), int64(20)
+	starts := time.Now().Add(-time.Hour)
+	key := checkout.IdempotencyKey(sha256.Sum256([]byte("key")))
+	held, ordered, due, late := ledgertest.NewID(), ledgertest.NewID(), ledgertest.NewID(), ledgertest.NewID()
+	place := func(id checkout.ID, ttl time.Duration, key *checkout.IdempotencyKey) (checkout.Receipt, error) {
+		return l.PlaceHold(ctx, checkout.HoldRequest{ID: id, ProductID: product, Qty: 2, TTL: ttl, Key: key})
+	}
+	success := func(eventID string, subject checkout.ID) checkout.PaymentEvent {
+		return checkout.PaymentEvent{
+			Provider: "standard", EventID: eventID, Type: "payment.succeeded", Kind: checkout.PaymentSucceeded, Subject: &subject,
+			PaymentID: "pay_1", Amount: checkout.Money{Amount: 2, Currency: "USD"}, Digest: sha256.Sum256([]byte(eventID)), OccurredAt: &starts,
+		}
+	}
+	steps := []struct {
+		method string
+		call   func() (any, error)
+		want   any
+	}{
+		{"Ping", func() (any, error) { return nil, l.Ping(ctx) }, nil},
+		{"PutProduct", func() (any, error) {
+			put, created, err := l.PutProduct(ctx, checkout.ProductChange{
+				ID: product, Name: &name, Price: &checkout.Money{Amount: 1, Currency: "USD"}, Stock: &stock, MaxQtyPerHold: &limit,
+				SaleStartsAt: &checkout.Moment{At: &starts},
+			})
+			return []any{put.Name, created}, err
+		}, []any{name, true}},
+		{"PlaceHold", func() (any, error) { r, err := place(held, time.Hour, &key); return r.Repeated, err }, false},
+		{"PlaceHold", func() (any, error) { r, err := place(ledgertest.NewID(), time.Hour, &key); return r.Repeated, err }, true},
+		{"PlaceHold", func() (any, error) { _, err := place(ordered, time.Hour, nil); return nil, err }, nil},
+		{"PlaceHold", func() (any, error) { _, err := place(due, time.Millisecond, nil); return nil, err }, nil},
+		{"KeyUsed", func() (any, error) { return l.KeyUsed(ctx, key) }, true},
+		{"GrantedKeys", func() (any, error) { return l.GrantedKeys(ctx, product, 10) }, []checkout.IdempotencyKey{key}},
+		{"Hold", func() (any, error) { h, err := l.Hold(ctx, held); return h.Status, err }, checkout.HoldActive},
+		{"ReleaseHold", func() (any, error) { r, err := l.ReleaseHold(ctx, held); return r.Hold.Status, err }, checkout.HoldReleased},
+		{"CreateOrder", func() (any, error) { r, err := l.CreateOrder(ctx, ordered, time.Hour); return r.Order.Status, err }, checkout.OrderPendingPayment},
+		{"Order", func() (any, error) { o, err := l.Order(ctx, ordered); return o.Qty, err }, int64(2)},
+		{"ApplyPayment", func() (any, error) {
+			r, err := l.ApplyPayment(ctx, success("evt_1", ordered), time.Hour)
+			return []any{r.Result, r.Order.Status}, err
+		}, []any{checkout.PaymentApplied, checkout.OrderPaid}},
+		{"CancelOrder", func() (any, error) { _, err := l.CancelOrder(ctx, ordered); return checkout.CodeOf(err), nil }, checkout.CodeOrderNotCancellable},
+		{"ApplyPayment", func() (any, error) { // its hold comes later
+			r, err := l.ApplyPayment(ctx, success("evt_2", late), time.Hour)
+			return r.Result, err
+		}, checkout.PaymentUnmatched},
+		{"Unmatched", func() (any, error) { found, err := l.Unmatched(ctx, 10); return len(found), err }, 1},
+		{"PlaceHold", func() (any, error) { _, err := place(late, time.Hour, nil); return nil, err }, nil},
+		{"UnmatchedEvents", func() (any, error) { found, err := l.UnmatchedEvents(ctx, time.Hour, 10); return len(found), err }, 1},
+		{"DueProducts", func() (any, error) { return l.DueProducts(ctx, 10) }, []string{product}},
+		{"ExpireDue", func() (any, error) {
+			r, err := l.ExpireDue(ctx, product, checkout.DueBatch{Holds: 10, Orders: 10})
+			return r.Holds, err
+		}, 1},
+		{"RefreshProduct", func() (any, error) { r, err := l.RefreshProduct(ctx, product); return r.AvailableStock(), err }, int64(16)},
+		{"Products", func() (any, error) { found, err := l.Products(ctx, "", 10); return len(found), err }, 1},
+		{"RefundsDue", func() (any, error) { found, err := l.RefundsDue(ctx, 10); return len(found), err }, 0},
+		{"Audit", func() (any, error) { a, err := l.Audit(ctx); return a.Broken, err }, []ledger.Finding{}},
+	}
+	called := map[string]bool{"Close": true}
+	for _, s := range steps {
+		got, err := s.call()
+		if err != nil {
+			t.Fatalf("%s: %v", s.method, err)
+		}
+		if d := cmp.Diff(s.want, got); d != "" {
+			t.Errorf("%s: want (-), got (+):\n%s", s.method, d)
+		}
+		called[s.method] = true
+	}
+	for m := range reflect.TypeFor[*ledger.Ledger]().Methods() {
+		if !called[m.Name] {
+			t.Errorf("%s was not called", m.Name)
+		}
+	}
+	p.mustSpread(t)
+}
+
+// mustSpread fails the test unless nothing was refused or pinned, and the connections of the database went round.
+func (p proxied) mustSpread(t *testing.T) {
+	t.Helper()
+	if pins, refusals := p.proxy.Pins(), p.proxy.Refusals(); len(pins)+len(refusals) > 0 {
+		t.Errorf("pinned: %q, refused: %q", pins, refusals)
+	}
+	commands, connections := p.proxy.Served()
+	if connections < 3 {
+		t.Errorf("%d connections of the database", connections)
+	}
+	t.Logf("%d commands of %d clients over %d connections of the database", commands, len(p.proxy.Logins()), connections)
+}
+
+// A rush through the proxy: what is promised of a hot row does not depend on who has which connection.
+func TestRaceThroughProxyNeverOversells(t *testing.T) {
+	t.Parallel()
+	p := newProxied(t, nil)
+	p.MustPut(t, "hot", 50)
+	l := must(ledger.OpenProxy(p.config(t), p.Counts))(t)
+	t.Cleanup(func() { _ = l.Close() })
+	gate, outcomes := make(chan struct{}), make(chan checkout.Code, 128)
+	var buyers sync.WaitGroup
+	for range cap(outcomes) {
+		buyers.Go(func() {
+			<-gate
+			_, err := l.PlaceHold(context.Background(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: "hot", Qty: 1, TTL: time.Hour})
+			outcomes <- checkout.CodeOf(err)
+		})
+	}
+	close(gate)
+	buyers.Wait()
+	close(outcomes)
+	tally := map[checkout.Code]int{}
+	for code := range outcomes {
+		tally[code]++
+	}
+	if d := cmp.Diff(map[checkout.Code]int{"": 50, checkout.CodeSoldOut: 78}, tally); d != "" {
+		t.Errorf("want (-), got (+):\n%s", d)
+	}
+	p.MustAudit(t)
+	p.mustSpread(t)
+}
+
+// What pins RDS Proxy's connections is seen: else the tests above prove nothing.
+func TestProxySeesPins(t *testing.T) {
+	t.Parallel()
+	e := ledgertest.New(t)
+	plain := func(*mysql.Config) {}
+	for _, test := range []struct {
+		name   string
+		change func(*mysql.Config)
+		do     func(context.Context, *sql.DB) error
+		want   string
+	}{
+		{"SET of the direct ledger", func(c *mysql.Config) { // ledger.Config's
+			c.Params = map[string]string{"innodb_lock_wait_timeout": "2"}
+		}, exec("SELECT 1"), "SET innodb_lock_wait_timeout"},
+		{"prepared statement", func(c *mysql.Config) { c.InterpolateParams = false }, func(ctx context.Context, db *sql.DB) error {
+			return db.QueryRowContext(ctx, "SELECT ?", 1).Scan(new(int))
+		}, "command 0x16"},
+		{"isolation level", plain, func(ctx context.Context, db *sql.DB) error {
+			tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
+			if err != nil {
+				return err
+			}
+			return tx.Rollback()
+		}, "SET TRANSACTION ISOLATION LEVEL"},
+		{"transaction that writes", plain, func(ctx context.Context, db *sql.DB) error {
+			tx, err := db.BeginTx(ctx, nil)
+			if err != nil {
+				return err
+			}
+			return tx.Rollback()
+		}, "START TRANSACTION"},
+		{"user variable", plain, exec("SELECT @a := 1"), "@"},
+		{"system variable", plain, exec("SELECT @@version"), "@"},
+		{"named lock", plain, exec("SELECT GET_LOCK('a', 0)"), "GET_LOCK"},
+		{"ROW_COUNT", plain, exec("SELECT ROW_COUNT()"), "ROW_COUNT"},
+		{"LAST_INSERT_ID", plain, exec("SELECT last_insert_id()"), "last_insert_id"},
+		{"temporary table", plain, func(ctx context.Context, db *sql.DB) error {
+			_ = exec("CREATE TEMPORARY TABLE t (n INT)")(ctx, db) // the user may not
+			return nil
+		}, "CREATE TEMPORARY TABLE"},
+		{"long statement", plain, exec("SELECT '" + strings.Repeat("x", 16<<10) + "'"), "a statement of 163"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := proxy(t, e, nil)
+			cfg := p.config(t)
+			test.change(cfg)
+			if err := test.do(context.Background(), mustOpen(t, cfg)); err != nil {
+				t.Fatal(err)
+			}
+			pins := p.proxy.Pins()
+			if len(pins) == 0 || !strings.Contains(pins[0], test.want) {
+				t.Errorf("pins: %q", pins)
+			}
+		})
+	}
+}
+
+func exec(statement string) func(context.Context, *sql.DB) error {
+	return func(ctx context.Context, db *sql.DB) error {
+		_, err := db.ExecContext(ctx, statement)
+		return err
+	}
+}

@@ -1,0 +1,257 @@
+package test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/google/uuid"
+
+	"flashsale/pkg/awsauth/awstest"
+	"flashsale/pkg/checkout"
+	"flashsale/pkg/ledger"
+	"flashsale/pkg/ledger/ledgertest"
+	"flashsale/pkg/payments"
+	"flashsale/test/runtimeapi"
+)
+
+const (
+	standardARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:WebhookSecret-AbCdEf"
+	stripeARN   = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:StripeWebhookSecret-AbCdEf"
+)
+
+// fronts are what AWS puts in front of a shop's database, cache and secrets.
+type fronts struct {
+	authority *awstest.Authority
+	account   *awstest.Account
+	proxy     *awstest.RDSProxy
+	cache     *awstest.ElastiCache
+	secrets   *awstest.SecretsManager
+	database  *mysql.Config // of the application's user
+	cacheName string
+}
+
+func newFronts(t *testing.T, s *shop, o options) fronts {
+	t.Helper()
+	f := fronts{
+		authority: must(awstest.NewAuthority(t.TempDir()))(t), account: awstest.NewAccount(), cacheName: "flashsale-vpc-" + uuid.NewString(),
+	}
+	dsn := must(ledger.AccountsOf(s.AdminDSN))(t).AppDSN
+	f.database = must(mysql.ParseDSN(dsn))(t)
+	f.proxy = awstest.StartRDSProxy(t, awstest.RDSProxyOptions{Account: f.account, Authority: f.authority, Database: dsn})
+	user := at(ofType(t, "AWS::ElastiCache::User")["CacheUser"], "Properties")
+	if at(user, "UserId", "Fn::Sub") != at(user, "UserName", "Fn::Sub") {
+		t.Error("the cache user's id and name differ, which IAM does not allow")
+	}
+	f.cache = awstest.StartElastiCache(t, awstest.ElastiCacheOptions{
+		Account: f.account, Authority: f.authority, Cache: o.cacheAddr, Name: f.cacheName, User: f.cacheName, Access: at(user, "AccessString").(string),
+	})
+	f.secrets = awstest.StartSecretsManager(t, f.account, f.authority)
+	f.secrets.Put(standardARN, secret("old"))
+	f.secrets.Put(standardARN, secret("new"))
+	return f
+}
+
+// env is the environment of a function in AWS: what template.yaml sets, no more and no less, what Lambda adds, and where
+// the authority and Secrets Manager are.
+func (f fronts) env(t *testing.T, name string) []string {
+	t.Helper()
+	host, port, err := net.SplitHostPort(f.proxy.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]string{ // in place of the template's references to resources and parameters, and its ports and names
+		"DB_HOST": host, "DB_PORT": port, "DB_NAME": f.database.DBName, "DB_USER": f.database.User, "CACHE_ADDR": f.cache.Addr,
+		"CACHE_NAME": f.cacheName, "CACHE_USER": f.cacheName, "WEBHOOK_SECRET_ARN": standardARN, "STRIPE_WEBHOOK_SECRET_ARN": stripeARN,
+		"DB_ADMIN_HOST": "cluster.invalid", "DB_ADMIN_SECRET_ARN": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!cluster-AbCdEf",
+		"HOLD_TTL": "2m", "PAYMENT_WINDOW": "15m", "LOG_LEVEL": "debug", "METRICS_NAMESPACE": "flashsale-test",
+	}
+	own, _ := at(templateFunctions(t)[name], "Environment", "Variables").(object)
+	var env []string
+	for _, variables := range []object{global(t, "Environment", "Variables").(object), own} {
+		for variable, value := range variables {
+			text, literal := value.(string)
+			if v, ok := values[variable]; ok {
+				text = v
+			} else if !literal {
+				t.Errorf("no value for %s", variable)
+			}
+			env = append(env, variable+"="+text)
+		}
+	}
+	env = append(env, f.account.Env()...)
+	return slices.Clip(append(env, "SSL_CERT_FILE="+f.authority.File, "AWS_ENDPOINT_URL_SECRETS_MANAGER="+f.secrets.URL))
+}
+
+// deployBehind is deploy without a schedule, with IAM and TLS in front of everything.
+func deployBehind(t *testing.T, s *shop, f fronts) {
+	t.Helper()
+	c := &cloud{pools: map[string]*runtimeapi.Pool{}}
+	for name := range templateFunctions(t) {
+		c.pools[name] = runtimeapi.NewPool(function(t, name), concurrency, f.env(t, name)...)
+	}
+	gateway := &runtimeapi.Gateway{}
+	for pattern, name := range templateRoutes(t) {
+		gateway.Route(pattern, c.pools[name])
+	}
+	c.gateway = httptest.NewServer(gateway)
+	c.stop = sync.OnceFunc(func() {
+		s.client.CloseIdleConnections()
+		c.gateway.Close()
+		for _, p := range c.pools {
+			p.Stop()
+		}
+	})
+	s.cloud, s.url = c, c.gateway.URL
+	t.Cleanup(c.stop)
+}
+
+// The functions as they are in AWS, with IAM and TLS to the database, the cache and the secrets: a purchase, a sweep, an
+// audit, and a rotation. No connection of the database is pinned, and no log has a secret.
+func TestFunctionsSignInWithIAM(t *testing.T) {
+	o := withDefaults(t, options{})
+	s := newShop(t, 10, o)
+	f := newFronts(t, s, o)
+	deployBehind(t, s, f)
+
+	for _, visit := range []string{"first", "second"} {
+		begun := time.Now()
+		if a := s.do(t, http.MethodGet, "/v1/products/"+s.product, "", nil); a.status != http.StatusOK {
+			t.Fatalf("%+v", a)
+		}
+		t.Logf("the %s visit of the product took %s", visit, time.Since(begun).Round(time.Millisecond))
+	}
+	s.purchase(t)
+	s.rotate(t, f.secrets)
+	mustProblem(t, s.do(t, http.MethodPost, "/v1/payments/webhook/stripe", "{}", nil), http.StatusNotFound, "not_found") // no secret is set up
+
+	due := ledgertest.NewID()
+	must(s.PlaceHold(t.Context(), checkout.HoldRequest{ID: due, ProductID: s.product, Qty: 3, TTL: time.Millisecond}))(t)
+	must(s.cloud.pools["expire"].Invoke(t.Context(), map[string]string{"source": "aws.scheduler"}, 5*time.Second))(t)
+	var status string
+	if err := s.Admin.QueryRowContext(t.Context(), "SELECT status FROM holds WHERE id = ?", due[:]).Scan(&status); err != nil || status != "expired" {
+		t.Errorf("the hold that was due is %s, %v", status, err)
+	}
+	for _, operation := range []string{"audit", "list_products", "list_refunds_due", "list_unmatched_events"} {
+		got, err := s.cloud.pools["admin"].Invoke(t.Context(), map[string]string{"operation": operation}, adminTimeout)
+		if err != nil || strings.Contains(string(got), `"error"`) {
+			t.Errorf("%s: %s, %v", operation, got, err)
+		}
+	}
+	s.MustAudit(t)
+	f.mustBeClean(t, s)
+}
+
+// rotate gives the webhook a secret that the functions have not seen. It counts within a second or two, and the one
+// before it stays good; the one before that does not.
+func (s *shop) rotate(t *testing.T, secrets *awstest.SecretsManager) {
+	t.Helper()
+	pay := func(signer *payments.Standard) answer {
+		body := s.event("payment.succeeded", s.mustOrder(t, 1), 1)
+		return s.do(t, http.MethodPost, "/v1/payments/webhook", string(body), signer.Sign("evt_"+uuid.NewString(), time.Now(), body))
+	}
+	if a := pay(s.old); a.text("result") != "applied" {
+		t.Errorf("the previous secret: %+v", a)
+	}
+	secrets.Put(standardARN, secret("newest"))
+	newest := must(payments.NewStandard([]string{secret("newest")}))(t)
+	body := s.event("payment.succeeded", s.mustOrder(t, 1), 1)
+	header := newest.Sign("evt_"+uuid.NewString(), time.Now(), body)
+	begun := time.Now()
+	for {
+		a := s.do(t, http.MethodPost, "/v1/payments/webhook", string(body), header)
+		if a.text("result") == "applied" {
+			break
+		}
+		mustProblem(t, a, http.StatusUnauthorized, "signature_invalid")
+		if time.Since(begun) > 15*time.Second {
+			t.Fatal("the new secret is not taken")
+		}
+	}
+	t.Logf("a new secret counted after %s and %d reads", time.Since(begun).Round(time.Millisecond), len(secrets.Reads()))
+	if a := pay(s.signer); a.text("result") != "applied" {
+		t.Errorf("the secret before: %+v", a)
+	}
+	mustProblem(t, pay(s.old), http.StatusUnauthorized, "signature_invalid")
+}
+
+// mustBeClean fails the test if a front had to refuse or pin something, if the cache was no use, or if the functions'
+// logs show a secret.
+func (f fronts) mustBeClean(t *testing.T, s *shop) {
+	t.Helper()
+	if pins := f.proxy.Pins(); len(pins) > 0 {
+		t.Errorf("pinned: %q", pins)
+	}
+	if refusals := slices.Concat(f.proxy.Refusals(), f.cache.Refusals(), f.cache.Denied(t), f.secrets.Refusals()); len(refusals) > 0 {
+		t.Errorf("refused: %q", refusals)
+	}
+	s.cloud.stop() // then its output is whole
+	var output string
+	for _, p := range s.cloud.pools {
+		output += p.Output()
+	}
+	for _, word := range append(f.account.Secrets(), "whsec_", secret("new")[6:], secret("old")[6:], secret("newest")[6:], f.database.Passwd) {
+		if strings.Contains(output, word) {
+			t.Errorf("a log shows %s", word)
+		}
+	}
+	if !strings.Contains(output, `"result":"hit"`) {
+		t.Error("the cache was never hit")
+	}
+	commands, connections := f.proxy.Served()
+	t.Logf("%d commands of %d connections over %d of the database; %d connections of the cache", commands, len(f.proxy.Logins()),
+		connections, len(f.cache.Logins()))
+}
+
+// Without the right to sign in, or with servers that are not trusted, a function tells its log why, and nobody else. The
+// webhook's sender is asked to come again.
+func TestFunctionThatMayNotSignIn(t *testing.T) {
+	o := withDefaults(t, options{})
+	for _, test := range []struct {
+		name  string
+		spoil func(f *fronts)
+		want  map[string]string // by function, in its log
+	}{
+		{"credentials of another account", func(f *fronts) {
+			f.account = awstest.NewAccount()
+		}, map[string]string{"holds": "Error 1045", "webhook": "InvalidSignatureException"}},
+		{"an authority that is not trusted", func(f *fronts) {
+			f.authority = must(awstest.NewAuthority(t.TempDir()))(t)
+		}, map[string]string{"holds": "unknown authority", "webhook": "unknown authority"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newShop(t, 10, o)
+			f := newFronts(t, s, o)
+			test.spoil(&f)
+			f.mustFail(t, "holds", "/v1/holds", s.holdBody(1), http.StatusInternalServerError, test.want["holds"])
+			event := string(s.event("payment.succeeded", ledgertest.NewID(), 1))
+			f.mustFail(t, "webhook", "/v1/payments/webhook", event, http.StatusServiceUnavailable, test.want["webhook"])
+		})
+	}
+}
+
+func (f fronts) mustFail(t *testing.T, name, path, body string, status int, want string) {
+	t.Helper()
+	process := must(runtimeapi.Start(context.Background(), function(t, name), f.env(t, name)...))(t)
+	a, err := invoked(t, process, path, body, 10*time.Second)
+	process.Stop() // then its output is whole
+	if err != nil || a.status != status || strings.Contains(a.body, want) {
+		t.Errorf("%s: %+v, %v, want %d", name, a, err, status)
+	}
+	output := process.Output()
+	if !strings.Contains(output, want) {
+		t.Errorf("%s does not log %s: %s", name, want, output)
+	}
+	for _, word := range f.account.Secrets() {
+		if strings.Contains(output+a.body, word) {
+			t.Errorf("%s shows %s", name, word)
+		}
+	}
+}
