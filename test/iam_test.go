@@ -2,9 +2,14 @@ package test
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +30,8 @@ import (
 const (
 	standardARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:WebhookSecret-AbCdEf"
 	stripeARN   = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:StripeWebhookSecret-AbCdEf"
+
+	administratorARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!cluster-AbCdEf"
 )
 
 // fronts are what AWS puts in front of a shop's database, cache and secrets.
@@ -70,7 +77,7 @@ func (f fronts) env(t *testing.T, name string) []string {
 	values := map[string]string{ // in place of the template's references to resources and parameters, and its ports and names
 		"DB_HOST": host, "DB_PORT": port, "DB_NAME": f.database.DBName, "DB_USER": f.database.User, "CACHE_ADDR": f.cache.Addr,
 		"CACHE_NAME": f.cacheName, "CACHE_USER": f.cacheName, "WEBHOOK_SECRET_ARN": standardARN, "STRIPE_WEBHOOK_SECRET_ARN": stripeARN,
-		"DB_ADMIN_HOST": "cluster.invalid", "DB_ADMIN_SECRET_ARN": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!cluster-AbCdEf",
+		"DB_ADMIN_HOST": "cluster.invalid", "DB_ADMIN_SECRET_ARN": administratorARN,
 		"HOLD_TTL": "2m", "PAYMENT_WINDOW": "15m", "LOG_LEVEL": "debug", "METRICS_NAMESPACE": "flashsale-test",
 	}
 	own, _ := at(templateFunctions(t)[name], "Environment", "Variables").(object)
@@ -254,4 +261,58 @@ func (f fronts) mustFail(t *testing.T, name, path, body string, status int, want
 			t.Errorf("%s shows %s", name, word)
 		}
 	}
+}
+
+// The deployment's migration, as far as it goes without Aurora: the administrator's login comes from Secrets Manager, the
+// cluster shows a certificate of the authority inside the function, and the application's user is to sign in with IAM,
+// for which no server here has the plugin. (The authority inside is replaced for the test: Amazon's signs for nobody.)
+func TestAdminMigratesAtTheCluster(t *testing.T) {
+	o := withDefaults(t, options{})
+	s := newShop(t, 1, o)
+	f := newFronts(t, s, o)
+	if _, err := s.Admin.Exec("DROP USER ?@'%'", s.appUser(t)); err != nil { // as before a first deployment
+		t.Fatal(err)
+	}
+	const password = `p"w'd\\%$with(all)sorts&of#signs`
+	cluster := awstest.StartRDSProxy(t, awstest.RDSProxyOptions{
+		Authority: f.authority, Database: s.AdminDSN, User: "dbadmin", Password: password,
+	})
+	f.secrets.Put(administratorARN, string(must(json.Marshal(map[string]string{"username": "dbadmin", "password": password}))(t)))
+	host, port, err := net.SplitHostPort(cluster.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := append(f.env(t, "admin"), "DB_ADMIN_HOST="+host, "DB_PORT="+port) // the last one counts
+	process := must(runtimeapi.Start(context.Background(), adminTrusting(t, f.authority), env...))(t)
+	answer, err := process.Invoke(context.Background(), map[string]string{"operation": "migrate"}, adminTimeout)
+	process.Stop() // then its output is whole
+	output := process.Output()
+	if err == nil || !strings.Contains(output, "AWSAuthenticationPlugin") || !strings.Contains(output, "1524") {
+		t.Errorf("the server was not asked for Aurora's plugin: %s, %v\n%s", answer, err, output)
+	}
+	if n := cluster.Tokens(); n == 0 || len(cluster.Refusals()) > 0 {
+		t.Errorf("%d logins, refused: %q", n, cluster.Refusals())
+	}
+	for _, word := range append(f.account.Secrets(), password) {
+		if strings.Contains(output+fmt.Sprint(err), word) {
+			t.Error("a password is shown")
+		}
+	}
+}
+
+// adminTrusting builds the function admin with another authority in place of Amazon's.
+func adminTrusting(t *testing.T, authority *awstest.Authority) string {
+	t.Helper()
+	dir := t.TempDir()
+	embedded := must(filepath.Abs("../pkg/awsauth/rds-ca-rsa2048-g1.pem"))(t)
+	overlay := must(json.Marshal(map[string]any{"Replace": map[string]string{embedded: authority.File}}))(t)
+	if err := os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	binary := filepath.Join(dir, "admin")
+	out, err := exec.Command("go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", binary, "flashsale/functions/admin").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return binary
 }

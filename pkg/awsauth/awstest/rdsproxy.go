@@ -2,6 +2,7 @@ package awstest
 
 import (
 	"bufio"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -21,6 +22,9 @@ type RDSProxyOptions struct {
 	// Database is the DSN that it signs in with to the database behind. Clients sign in as the same user to the same
 	// database, with a token. What its parameters set stands for the database's parameter group.
 	Database string
+	// User and Password make it stand in for the cluster itself: that user signs in with that password, whoever signs in
+	// at the back.
+	User, Password string
 	// WithoutTLS offers none, as no RDS Proxy does: what a client has to refuse.
 	WithoutTLS bool
 }
@@ -160,13 +164,10 @@ func (p *RDSProxy) authenticate(conn net.Conn, greeting []byte) (net.Conn, error
 	if err == nil && l.capabilities&^capabilities != 0 {
 		err = errors.New("the client wants what was not on offer")
 	}
-	if err == nil {
-		err = writePacket(secured, switchPacket(answer.sequence+1))
-	}
 	if err != nil {
 		return secured, err
 	}
-	password, err := readPacket(secured)
+	password, err := p.ask(secured, answer.sequence+1)
 	if err != nil {
 		return secured, err
 	}
@@ -181,12 +182,38 @@ func (p *RDSProxy) authenticate(conn net.Conn, greeting []byte) (net.Conn, error
 	return secured, writePacket(secured, okPacket(password.sequence+1))
 }
 
+// ask has the client send its password, or its token, inside TLS.
+func (p *RDSProxy) ask(secured net.Conn, sequence byte) (packet, error) {
+	if p.o.Password == "" {
+		if err := writePacket(secured, switchPacket(sequence)); err != nil {
+			return packet{}, err
+		}
+		return readPacket(secured)
+	}
+	// As a server that has not cached the user's password: what the client made of the nonce does not suffice.
+	nonce := rand.Text()[:20]
+	if err := writePacket(secured, packet{sequence, []byte("\xfecaching_sha2_password\x00" + nonce + "\x00")}); err != nil {
+		return packet{}, err
+	}
+	if _, err := readPacket(secured); err != nil {
+		return packet{}, err
+	}
+	if err := writePacket(secured, packet{sequence + 2, []byte{1, 4}}); err != nil { // more to say: the whole password
+		return packet{}, err
+	}
+	return readPacket(secured)
+}
+
 // check returns the id of the key that signed the token, which ends with a zero byte here.
 func (p *RDSProxy) check(l login, password []byte) (string, error) {
 	p.mu.Lock()
 	p.tokens++
 	p.mu.Unlock()
 	switch {
+	case p.o.Password != "" && l.user == p.o.User && string(password) == p.o.Password+"\x00":
+		return "", nil
+	case p.o.Password != "":
+		return "", errors.New("another user or password")
 	case l.user != p.database.User || l.database != p.database.DBName:
 		return "", fmt.Errorf("user %s, database %s", l.user, l.database)
 	case l.capabilities&clientDeprecateEOF == 0:
