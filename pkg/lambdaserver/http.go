@@ -129,6 +129,13 @@ func (h *HTTP) request(ctx context.Context, event events.APIGatewayV2HTTPRequest
 	// The gateway has undone the path's percent-encoding, the adapter reads it as if it had not.
 	event.RawPath = (&url.URL{Path: "/" + strings.TrimLeft(path, "/")}).EscapedPath()
 	query := event.RawQueryString
+	if query == "" { // an event written by hand
+		parameters := url.Values{}
+		for name, value := range event.QueryStringParameters {
+			parameters.Set(name, value)
+		}
+		query = parameters.Encode()
+	}
 	event.RawQueryString, event.QueryStringParameters = "", nil
 	request, err := h.gateway.EventToRequestWithContext(ctx, event)
 	if err != nil {

@@ -340,4 +340,13 @@ func TestQueryIsReadable(t *testing.T) {
 		}
 	})
 	invoke(t, f, mustEvent(t, "stage-and-query.json"))
+
+	byHand := mustEvent(t, "stage-and-query.json")
+	byHand.RawQueryString, byHand.QueryStringParameters = "", map[string]string{"limit": "5", "cursor": "a&b=c"}
+	f, _ = serve(func(_ http.ResponseWriter, r *http.Request) {
+		if diff := cmp.Diff(url.Values{"limit": {"5"}, "cursor": {"a&b=c"}}, r.URL.Query()); diff != "" {
+			t.Error(diff)
+		}
+	})
+	invoke(t, f, byHand)
 }
