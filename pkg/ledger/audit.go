@@ -38,12 +38,12 @@ const maxFindings = 100
 
 // Audit recomputes every counter and checks every invariant. It locks nothing. Codes: busy.
 func (l *Ledger) Audit(ctx context.Context) (_ Audit, err error) {
-	// The one place that opens a transaction from here: a snapshot, for a person's command, never in a request.
 	defer func() {
-		if what, _ := judge(err); err != nil && what != fail {
+		if what, _ := judge(err); what != fail { // as in call
 			err = checkout.Busy(err)
 		}
 	}()
+	// The one place that opens a transaction from here: a snapshot, beside the requests, never in one.
 	tx, err := l.audits.BeginTx(ctx, &l.snapshot)
 	if err != nil {
 		return Audit{}, fmt.Errorf("opening the audit's snapshot: %w", err)

@@ -14,8 +14,8 @@ import (
 const (
 	// secretsLife is how long secrets are used before they are read again.
 	secretsLife = 5 * time.Minute
-	// secretsPause is how soon at the earliest a signature that does not match has them read again: else anybody could
-	// have the store asked once a forged request.
+	// secretsPause is how soon at the earliest a signature that does not match, or having none that can be used, has them
+	// read again: else anybody could have the store asked once a forged request.
 	secretsPause = time.Second
 	// failurePause is how soon they are read again after a failure while older ones are known: the store may take its
 	// time to fail, and nobody should wait for it with every delivery.
@@ -41,6 +41,7 @@ type Rotating struct {
 	mu      sync.Mutex
 	current verifier  // nil: nobody has set a secret up
 	known   bool      // current was read at least once
+	failed  error     // why not, after a try
 	readAt  time.Time // of the last success
 	notSoon time.Time // before this they are not read again
 }
@@ -90,21 +91,21 @@ func verify(v verifier, header http.Header, body []byte) (checkout.PaymentEvent,
 func (r *Rotating) verifier(ctx context.Context, maxAge time.Duration) (verifier, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.known && (time.Since(r.readAt) < maxAge || time.Now().Before(r.notSoon)) {
-		return r.current, nil
+	if r.known && time.Since(r.readAt) < maxAge || time.Now().Before(r.notSoon) {
+		return r.current, r.failed
 	}
 	v, err := r.read(ctx)
 	now := time.Now()
 	switch {
 	case err == nil:
-		r.current, r.known, r.readAt, r.notSoon = v, true, now, now.Add(secretsPause)
+		r.current, r.known, r.failed, r.readAt, r.notSoon = v, true, nil, now, now.Add(secretsPause)
 	case !r.known:
-		return nil, checkout.Busy(err)
+		r.failed, r.notSoon = checkout.Busy(err), now.Add(secretsPause)
 	default:
 		r.log.WarnContext(ctx, "the webhook secrets cannot be read; those that are known stay in use", "error", err.Error())
 		r.notSoon = now.Add(failurePause)
 	}
-	return r.current, nil
+	return r.current, r.failed
 }
 
 func (r *Rotating) read(ctx context.Context) (verifier, error) {

@@ -73,6 +73,7 @@ func TestRotating(t *testing.T) {
 		},
 		"the store fails at first": {
 			{err: errors.New("away"), signed: current, want: checkout.CodeBusy, reads: 1},
+			{err: errors.New("away"), signed: current, want: checkout.CodeBusy, reads: 1},
 			{after: time.Second, secrets: []string{current}, signed: current, want: none, reads: 2},
 		},
 		"the store fails later: what is known stays in use": {
