@@ -5,13 +5,10 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -19,10 +16,8 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/go-sql-driver/mysql"
 
-	"flashsale/pkg/checkout"
 	"flashsale/pkg/devstack"
 	"flashsale/pkg/ledger"
-	"flashsale/pkg/ledger/ledgertest"
 	"flashsale/test/runtimeapi"
 )
 
@@ -297,142 +292,4 @@ func TestFunctionsWithoutTheDatabase(t *testing.T) {
 	}
 	eventually(t, "holds again", func() bool { return s.invokeHold(t, f).status == http.StatusCreated })
 	s.MustAudit(t)
-}
-
-// Two of the function expire at once take everything back once, are done before their deadline, and say how late they
-// were and what the audit found.
-func TestExpireFunction(t *testing.T) {
-	o := withDefaults(t, options{holdTTL: 200 * time.Millisecond})
-	s := newShop(t, 500, o)
-	const holds = 60
-	for range holds {
-		if _, err := s.PlaceHold(t.Context(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: s.product, Qty: 2, TTL: o.holdTTL}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	const limit = 8 * time.Second
-	var wg sync.WaitGroup
-	var processes [2]*runtimeapi.Function
-	for i := range processes {
-		f := s.start(t, "expire", o)
-		processes[i] = f
-		wg.Go(func() {
-			start := time.Now()
-			if _, err := f.Invoke(context.Background(), map[string]string{"source": "aws.scheduler"}, limit); err != nil {
-				t.Error(err)
-			}
-			if took := time.Since(start); took < limit-5*time.Second || took > limit-3*time.Second {
-				t.Errorf("it took %v of %v", took, limit)
-			}
-		})
-	}
-	wg.Wait()
-	var outputs [2]string
-	for i, f := range processes { // a pipe takes a moment
-		eventually(t, "its metrics are written", func() bool {
-			outputs[i] = f.Output()
-			return strings.Contains(outputs[i], `"flashsale_audit_broken"`) && strings.Contains(outputs[i], `"flashsale_sweep_runs_total"`)
-		})
-	}
-	if p := s.stock(t); p.ReservedStock != 0 {
-		t.Errorf("%+v", p)
-	}
-	swept := sumOf(t, outputs[0], "flashsale_sweep_holds_total") + sumOf(t, outputs[1], "flashsale_sweep_holds_total")
-	if swept != holds {
-		t.Errorf("%v holds swept, want %d once each", swept, holds)
-	}
-	for _, output := range outputs {
-		for name, want := range map[string]float64{"flashsale_audit_broken": 0, "flashsale_refunds_due": 0, "flashsale_unmatched_events": 0} {
-			if got := sumOf(t, output, name); got != want || !strings.Contains(output, `"`+name+`"`) {
-				t.Errorf("%s is %v", name, got)
-			}
-		}
-	}
-	if !strings.Contains(outputs[0]+outputs[1], `"flashsale_sweep_lag_seconds":[`) {
-		t.Error("the lag is not recorded")
-	}
-	s.MustAudit(t)
-}
-
-// sumOf adds up a metric of a function's output.
-func sumOf(t testing.TB, output, name string) (sum float64) {
-	t.Helper()
-	for line := range strings.Lines(output) {
-		var members map[string]any
-		if json.Unmarshal([]byte(line), &members) != nil || members["_aws"] == nil {
-			continue
-		}
-		if n, ok := members[name].(float64); ok {
-			sum += n
-		}
-	}
-	return sum
-}
-
-// How long a process takes from exec until it asks for its first event. No connection is made in it.
-func TestColdStart(t *testing.T) {
-	var opened atomic.Int64
-	nobody := httptest.NewUnstartedServer(http.NotFoundHandler())
-	nobody.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			opened.Add(1)
-		}
-	}
-	nobody.Start()
-	defer nobody.Close()
-	addr := nobody.Listener.Addr().String()
-	env := []string{
-		"MYSQL_DSN=root@tcp(" + addr + ")/flashsale", "CACHE_ADDR=" + addr, "AWS_ENDPOINT_URL=" + nobody.URL,
-		"WEBHOOK_SECRET_ARN=arn:aws:secretsmanager:eu-west-1:123456789012:secret:x", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x",
-	}
-	for _, name := range []string{"products", "holds", "orders", "webhook", "expire", "admin"} {
-		var times []time.Duration
-		for range 20 {
-			f := must(runtimeapi.Start(context.Background(), function(t, name), env...))(t)
-			times = append(times, f.Started)
-			f.Stop()
-		}
-		slices.Sort(times)
-		t.Logf("%-8s exec to first next: median %v of 20 (%v to %v)", name, times[10].Round(100*time.Microsecond), times[0].Round(100*time.Microsecond), times[19].Round(100*time.Microsecond))
-	}
-	if n := opened.Load(); n > 0 {
-		t.Errorf("%d connections before the first event", n)
-	}
-}
-
-// What is no event at all fails, visibly at every LOG_LEVEL, and the function lives on.
-func TestEventThatIsNone(t *testing.T) {
-	o := withDefaults(t, options{})
-	s := newShop(t, 5, o)
-	f := must(runtimeapi.Start(context.Background(), function(t, "holds"), slices.Concat(functionEnv(s, o), []string{"LOG_LEVEL=error"})...))(t)
-	t.Cleanup(f.Stop)
-	var failure *runtimeapi.Failure
-	if _, err := f.Invoke(context.Background(), []int{1}, time.Second); !errors.As(err, &failure) {
-		t.Errorf("%v", err)
-	}
-	if a := s.invokeHold(t, f); a.status != http.StatusCreated {
-		t.Errorf("the next request: %+v", a)
-	}
-	f.Stop()
-	if !strings.Contains(f.Output(), `"level":"ERROR"`) {
-		t.Errorf("nothing is logged: %s", f.Output())
-	}
-}
-
-// A function that cannot start says why, in one line without a secret.
-func TestMisconfiguredFunction(t *testing.T) {
-	for want, env := range map[string][]string{
-		"DB_HOST is missing":                 {"CACHE_ADDR=127.0.0.1:1"},
-		"CACHE_ADDR is missing":              {"DB_HOST=localhost"},
-		"HOLD_TTL cannot be understood":      {"DB_HOST=localhost", "CACHE_ADDR=127.0.0.1:1", "HOLD_TTL=soon"},
-		"WEBHOOK_SECRETS: webhook secret 1 ": {"DB_HOST=localhost", "CACHE_ADDR=127.0.0.1:1", "WEBHOOK_SECRETS=hunter2"},
-	} {
-		f, err := runtimeapi.Start(context.Background(), function(t, "webhook"), env...)
-		if err == nil {
-			f.Stop()
-		}
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "exit status 2") || strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("%v, want %s", err, want)
-		}
-	}
 }
