@@ -27,6 +27,9 @@ func TestTemplateValues(t *testing.T) {
 		{"Globals.Function.Runtime", "provided.al2023", "the build is a bootstrap"},
 		{"Parameters.Architecture.Default", "arm64", "cheaper, and what `make size` checks"},
 		{"Parameters.DbMinAcu.MinValue", 0.5, "0 does not go with RDS Proxy"},
+		{"Resources.Api.Properties.CorsConfiguration.AllowOrigins", []any{ref("AllowedOrigin")}, "a list, whatever SAM makes of the parameter"},
+		{"Resources.Api.Properties.CorsConfiguration.AllowHeaders", []any{"content-type", "idempotency-key", "if-none-match"}, "what the contract takes from a page"},
+		{"Resources.Api.Properties.CorsConfiguration.ExposeHeaders", []any{"etag", "location", "idempotent-replayed", "retry-after", "x-request-id"}, "what the contract gives it"},
 		{"Resources.Api.Properties.StageName", "$default", "another stage stands in front of every path"},
 
 		{"Resources.Db.Properties.StorageEncrypted", true, "customers' orders"},
