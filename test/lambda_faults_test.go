@@ -124,7 +124,7 @@ func TestProcessLostInACall(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := withDefaults(t, options{})
-			s := newShop(t, 1000, o)
+			s := newShop(t, 1_000_000, o)
 			lost, other := s.start(t, "holds", o), s.start(t, "holds", o)
 			s.invokeHold(t, lost) // connected
 			s.invokeHold(t, other)
@@ -154,9 +154,6 @@ func TestProcessLostInACall(t *testing.T) {
 					t.Fatalf("another shopper's hold: %+v", a)
 				}
 				waits = append(waits, time.Since(start))
-				if len(waits) == 1000-10 {
-					break
-				}
 			}
 			slices.Sort(waits)
 			t.Logf("%d holds of others: median %v, longest %v", len(waits), waits[len(waits)/2], waits[len(waits)-1])
@@ -164,7 +161,6 @@ func TestProcessLostInACall(t *testing.T) {
 				t.Errorf("somebody waited %v", longest)
 			}
 			if tc.signal == syscall.SIGSTOP {
-				time.Sleep(time.Until(began.Add(tc.frozen))) // it has to be frozen so long
 				if err := lost.Signal(syscall.SIGCONT); err != nil {
 					t.Fatal(err)
 				}
