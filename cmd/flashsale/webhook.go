@@ -17,7 +17,7 @@ import (
 )
 
 type webhookCmd struct {
-	Send webhookSendCmd `cmd:"" help:"Sign one payment event (Standard Webhooks) with the first of WEBHOOK_SECRETS, else with the development secret of this directory, and send it."`
+	Send webhookSendCmd `cmd:"" help:"Sign one payment event (Standard Webhooks) with the first of WEBHOOK_SECRETS, else with the development secret of this directory (with --stack: with the stack's own), and send it."`
 }
 
 type webhookSendCmd struct {

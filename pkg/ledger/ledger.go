@@ -103,8 +103,9 @@ func Config(dsn string) (*mysql.Config, error) {
 
 // ProxyConfig is Config for a connection through RDS Proxy, to addr (host:port). Nothing is sent there but CALL, SELECT
 // and the audit's START TRANSACTION READ ONLY: a prepared statement, a transaction with an isolation level or a SET would
-// pin the proxy's connection to this client, until it hangs up. So the lock wait timeout has to be the server's own (template.yaml sets it to the same value), and so
-// has the isolation level of the audit's snapshot (REPEATABLE READ, as MySQL comes).
+// pin the proxy's connection to this client, until it hangs up. So the lock wait timeout has to be the server's own
+// (template.yaml sets it to the same value), and so has the isolation level of the audit's snapshot (REPEATABLE READ, as
+// MySQL comes).
 func ProxyConfig(addr, database, user string) *mysql.Config {
 	cfg := mysql.NewConfig()
 	cfg.Net, cfg.Addr, cfg.DBName, cfg.User = "tcp", addr, database, user
