@@ -15,6 +15,7 @@ import (
 
 	"github.com/valkey-io/valkey-go"
 
+	"flashsale/pkg/checkout"
 	"flashsale/pkg/devstack"
 )
 
@@ -189,9 +190,10 @@ func TestCacheFilledWithALie(t *testing.T) {
 	cache := privateCache(t)
 	c := rawCache(t, cache.Addr())
 	ctx := context.Background()
-	lie := func(s *shop, available int64, withEnd bool) {
+	lie := func(s *shop, about func(*checkout.Product), withEnd bool) {
 		p := s.stock(t)
-		p.Stock, p.ReservedStock, p.SoldStock, p.Version = available, 0, 0, p.Version+1000
+		about(&p)
+		p.Version += 1000
 		entry := fmt.Sprintf("%d %s", p.Version, must(json.Marshal(p))(t))
 		commands := []valkey.Completed{c.B().Set().Key("flashsale:{" + s.product + "}:entry").Value(entry).Build()}
 		if withEnd {
@@ -203,11 +205,14 @@ func TestCacheFilledWithALie(t *testing.T) {
 			}
 		}
 	}
+	available := func(n int64) func(*checkout.Product) {
+		return func(p *checkout.Product) { p.Stock, p.ReservedStock, p.SoldStock = n, 0, 0 }
+	}
 	for _, withEnd := range []bool{true, false} {
 		t.Run(fmt.Sprintf("1000 available when sold out, with an end %v", withEnd), func(t *testing.T) {
 			s := open(t, 3, options{cacheAddr: cache.Addr()})
 			s.mustHold(t, 3)
-			lie(s, 1000, withEnd)
+			lie(s, available(1000), withEnd)
 			for _, a := range together(50, func(int) answer { return s.hold(t, 1, "") }) {
 				if a.code() != "sold_out" {
 					t.Errorf("%+v", a)
@@ -219,7 +224,7 @@ func TestCacheFilledWithALie(t *testing.T) {
 		t.Run(fmt.Sprintf("sold out when not, with an end %v", withEnd), func(t *testing.T) {
 			s := open(t, 3, options{cacheAddr: cache.Addr()})
 			s.mustHold(t, 1)
-			lie(s, 0, withEnd)
+			lie(s, available(0), withEnd)
 			start := time.Now()
 			for s.hold(t, 1, "").status != http.StatusCreated {
 				if time.Since(start) > 2*time.Second {
@@ -227,6 +232,17 @@ func TestCacheFilledWithALie(t *testing.T) {
 				}
 			}
 			s.seesWithin(t, 2*time.Second, 1)
+			s.MustAudit(t)
+		})
+	}
+	for _, price := range []checkout.Money{{Amount: 1, Currency: "USD"}, {Amount: 4999, Currency: "EUR"}, {Amount: -1, Currency: "USD"}, {Amount: 4999, Currency: "€uro"}} {
+		t.Run(fmt.Sprintf("another price, %d %s", price.Amount, price.Currency), func(t *testing.T) {
+			s := open(t, 3, options{cacheAddr: cache.Addr()})
+			lie(s, func(p *checkout.Product) { p.Price = price }, true)
+			id := s.mustOrder(t, 2)
+			if o := must(s.Order(ctx, id))(t); o.Amount != (checkout.Money{Amount: 2 * 4999, Currency: "USD"}) {
+				t.Errorf("%+v", o)
+			}
 			s.MustAudit(t)
 		})
 	}

@@ -50,6 +50,9 @@ type HoldRequest struct {
 	Qty       int64
 	TTL       time.Duration
 	Key       *IdempotencyKey
+	// Price is what the caller believes the product's price to be, if it has looked: right, it saves the ledger a read;
+	// wrong, the ledger looks itself. The hold gets the product's own price in any case.
+	Price *Money
 }
 
 // DueBatch bounds one ExpireDue: at most so many holds and orders, after passing over the first Skip of each.

@@ -112,6 +112,11 @@ func (c ProductChange) Check() error {
 // currency is the form of an ISO 4217 code.
 var currency = regexp.MustCompile(`^[A-Z]{3}$`)
 
+// isPrice reports whether a product can have this price.
+func (m Money) isPrice() bool {
+	return m.Amount >= 0 && m.Amount <= MaxPrice && currency.MatchString(m.Currency)
+}
+
 // Moment is an optional instant: a nil At takes the limit away. As text it is RFC 3339, or "none".
 type Moment struct{ At *time.Time }
 

@@ -40,8 +40,8 @@ func (s *Service) Products(ctx context.Context, after string, limit int) ([]Prod
 // What the stock view shows to be impossible is refused without the ledger: that is the gate, and it only refuses.
 // A key that may have placed a hold goes past it, since its hold is there whatever has been sold since.
 func (s *Service) PlaceHold(ctx context.Context, productID string, qty int64, key *IdempotencyKey) (h Hold, replayed bool, err error) {
-	refusal, err := s.gate(ctx, productID, qty, key)
-	if err == nil && refusal != nil {
+	seen, refusal, err := s.gate(ctx, productID, qty, key)
+	if refusal != nil {
 		s.Recorder.Record(HoldsRefused, 1, string(refusal.Code), "gate")
 		return Hold{}, false, refusal
 	}
@@ -55,7 +55,7 @@ func (s *Service) PlaceHold(ctx context.Context, productID string, qty int64, ke
 	if err != nil {
 		return Hold{}, false, err
 	}
-	receipt, err := s.Ledger.PlaceHold(ctx, HoldRequest{ID: id, ProductID: productID, Qty: qty, TTL: s.HoldTTL, Key: key})
+	receipt, err := s.Ledger.PlaceHold(ctx, HoldRequest{ID: id, ProductID: productID, Qty: qty, TTL: s.HoldTTL, Key: key, Price: seen})
 	granted := key
 	if err != nil {
 		granted = nil
@@ -71,20 +71,24 @@ func (s *Service) PlaceHold(ctx context.Context, productID string, qty int64, ke
 	return *receipt.Hold, receipt.Repeated, nil
 }
 
-// gate returns a refusal if the stock view shows that the ledger would refuse.
-func (s *Service) gate(ctx context.Context, productID string, qty int64, key *IdempotencyKey) (*Error, error) {
+// gate returns a refusal if the stock view shows that the ledger would refuse, and the price that it shows if that can
+// be one: the view may lie.
+func (s *Service) gate(ctx context.Context, productID string, qty int64, key *IdempotencyKey) (*Money, *Error, error) {
 	p, unused, err := s.View.Look(ctx, productID, key)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	refusal := p.Refuses(qty)
+	if refusal == nil && p.Price.isPrice() {
+		return &p.Price, nil, nil
+	}
 	if refusal == nil || key == nil || unused {
-		return refusal, nil
+		return nil, refusal, nil
 	}
 	if used, err := s.Ledger.KeyUsed(ctx, *key); err != nil || used {
-		return nil, err
+		return nil, nil, err
 	}
-	return refusal, nil
+	return nil, refusal, nil
 }
 
 // Hold reads a hold as of now. Codes: hold_not_found, busy.

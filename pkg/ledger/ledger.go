@@ -21,7 +21,7 @@ const (
 	acquireTimeout = 2 * time.Second // for a free connection of the pool
 	callBudget     = 8 * time.Second // a call with all its retries
 	auditTimeout   = 2 * time.Minute // the answer of one query of the audit, which reads every row
-	maxConns       = 64              // more only make the queue in front of the hot row longer
+	maxConns       = 12              // callers queue up here, not at the hot row: see docs/decisions.md
 )
 
 // Ledger implements checkout.Ledger.

@@ -203,6 +203,9 @@ func (m *machine) place(t *rapid.T) {
 	if n := rapid.IntRange(0, 6).Draw(t, "key"); n > 0 {
 		req.Key = &checkout.IdempotencyKey{byte(n)}
 	}
+	if seen := rapid.SampledFrom([]int64{-1, unitPrice, unitPrice + 1}).Draw(t, "price seen"); seen >= 0 {
+		req.Price = &checkout.Money{Amount: seen, Currency: rapid.SampledFrom([]string{"USD", "EUR"}).Draw(t, "currency seen")}
+	}
 	receipt, err := m.ledger.PlaceHold(m.ctx, req)
 	if req.Key != nil {
 		if first, used := m.keys[*req.Key]; used {

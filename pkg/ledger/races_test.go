@@ -34,9 +34,10 @@ func TestOneKeyOnTheLastUnit(t *testing.T) {
 		product := fmt.Sprintf("last-unit-%d", round)
 		env.MustPut(t, product, 1)
 		key := checkout.IdempotencyKey{byte(round), 1}
+		seen := []*checkout.Money{nil, {Amount: 4999, Currency: "USD"}}[round%2]
 		var holds sync.Map
 		together(16, func() {
-			receipt, err := env.PlaceHold(context.Background(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: product, Qty: 1, TTL: ttl, Key: &key})
+			receipt, err := env.PlaceHold(context.Background(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: product, Qty: 1, TTL: ttl, Key: &key, Price: seen})
 			if err != nil {
 				t.Error(err)
 				return

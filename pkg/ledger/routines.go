@@ -14,7 +14,11 @@ func (l *Ledger) PlaceHold(ctx context.Context, req checkout.HoldRequest) (check
 	if req.Key != nil {
 		key = req.Key[:]
 	}
-	a, err := l.call(ctx, "place_hold", req.ID[:], req.ProductID, req.Qty, req.TTL.Microseconds(), key)
+	var price, currency any
+	if req.Price != nil {
+		price, currency = req.Price.Amount, req.Price.Currency
+	}
+	a, err := l.call(ctx, "place_hold", req.ID[:], req.ProductID, req.Qty, req.TTL.Microseconds(), key, price, currency)
 	if err != nil {
 		return checkout.Receipt{}, err
 	}

@@ -1,8 +1,11 @@
 -- place_hold reserves p_qty units of a product for p_ttl_us microseconds.
 --
+-- p_price and p_currency are the product's as the caller saw them a moment ago; NULL: it has not looked. They only save
+-- a read: the hold is written with them, and the guarded UPDATE goes through only if they are still right and nothing
+-- else stands against the hold. If it does not go through, the product is read to find out why, without a lock.
+--
 -- Locks, in order: the new hold's row with its idempotency key, then the product's row, which is locked last, for one
--- UPDATE and the COMMIT: on a hot product the rate is 1 / (the time this lock is held). What it decides on is read
--- without a lock before; the guarded UPDATE goes through only if all of it still holds, else it looks again.
+-- UPDATE and the COMMIT: on a hot product the rate is 1 / (the time this lock is held).
 --
 -- p_id is made by the caller before the call: a call repeated after its answer was lost finds its own hold.
 -- Outcomes: placed, replayed, idempotency_key_reused, product_not_found, qty_over_limit, sale_not_started, sale_ended,
@@ -12,18 +15,19 @@ CREATE PROCEDURE place_hold(
   p_product_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin,
   p_qty        INT,
   p_ttl_us     BIGINT,
-  p_key        BINARY(32)
+  p_key        BINARY(32),
+  p_price      BIGINT,
+  p_currency   CHAR(3) CHARACTER SET ascii COLLATE ascii_bin
 )
 MODIFIES SQL DATA
 SQL SECURITY DEFINER
 BEGIN
   DECLARE v_outcome VARCHAR(30);
-  DECLARE v_now, v_starts_at, v_ends_at DATETIME(6);
-  DECLARE v_price, v_lag_us BIGINT;
-  DECLARE v_currency CHAR(3) CHARACTER SET ascii COLLATE ascii_bin;
-  DECLARE v_available, v_max_qty, v_holds, v_orders INT;
+  DECLARE v_now DATETIME(6);
+  DECLARE v_lag_us BIGINT;
+  DECLARE v_holds, v_orders INT DEFAULT 0;
   DECLARE v_tries_left INT DEFAULT 5;
-  DECLARE v_placed, v_duplicate, v_reclaimed BOOLEAN DEFAULT FALSE;
+  DECLARE v_duplicate, v_reclaimed BOOLEAN DEFAULT FALSE;
   DECLARE v_first BINARY(16);
   DECLARE EXIT HANDLER FOR SQLEXCEPTION
   BEGIN
@@ -35,68 +39,80 @@ BEGIN
     SELECT id INTO v_first FROM holds WHERE idempotency_key = p_key;
   END IF;
 
-  attempt: WHILE v_first IS NULL AND NOT v_placed AND v_outcome IS NULL DO
-    SET v_now = UTC_TIMESTAMP(6), v_price = NULL;
-    SELECT price_amount, currency, stock - reserved_stock - sold_stock, max_qty_per_hold, sale_starts_at, sale_ends_at
-      INTO v_price, v_currency, v_available, v_max_qty, v_starts_at, v_ends_at
-      FROM products WHERE id = p_product_id;
-    SET v_outcome = CASE
-      WHEN v_price IS NULL THEN 'product_not_found'
-      WHEN p_qty > v_max_qty THEN 'qty_over_limit'
-      WHEN v_now < v_starts_at THEN 'sale_not_started'
-      WHEN v_now >= v_ends_at THEN 'sale_ended'
-      WHEN p_qty > v_available THEN 'sold_out'
-      WHEN v_tries_left = 0 THEN 'busy'
-    END;
-
-    -- Short of stock: what is overdue comes back first, in a transaction of its own.
-    IF v_outcome = 'sold_out' AND NOT v_reclaimed THEN
-      SET v_reclaimed = TRUE;
-      CALL reclaim_due(p_product_id, 500, 500, 0, v_holds, v_orders, v_lag_us);
-      IF v_holds + v_orders > 0 THEN
-        SET v_outcome = NULL;
-        ITERATE attempt;
-      END IF;
-    END IF;
-
-    IF v_outcome IS NULL THEN
+  attempt: WHILE v_first IS NULL AND v_outcome IS NULL DO
+    SET v_now = UTC_TIMESTAMP(6);
+    IF p_price IS NOT NULL THEN
       SET v_tries_left = v_tries_left - 1;
       SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
       START TRANSACTION;
       BEGIN
         DECLARE CONTINUE HANDLER FOR 1062 SET v_duplicate = TRUE; -- this id, or this key in the same instant
         INSERT INTO holds (id, product_id, qty, unit_price, currency, status, idempotency_key, created_at, expires_at)
-        VALUES (p_id, p_product_id, p_qty, v_price, v_currency, 'active', p_key, v_now, v_now + INTERVAL p_ttl_us MICROSECOND);
+        VALUES (p_id, p_product_id, p_qty, p_price, p_currency, 'active', p_key, v_now, v_now + INTERVAL p_ttl_us MICROSECOND);
       END;
       IF v_duplicate THEN
         ROLLBACK;
         SELECT id INTO v_first FROM holds WHERE id = p_id OR idempotency_key = p_key LIMIT 1;
         SET v_outcome = IF(v_first IS NULL, 'busy', NULL);
-      ELSE
-        UPDATE products
-        SET reserved_stock = reserved_stock + p_qty, keyed_holds = keyed_holds + (p_key IS NOT NULL),
-            version = version + 1, updated_at = v_now
-        WHERE id = p_product_id AND stock - reserved_stock - sold_stock >= p_qty
-          AND price_amount = v_price AND currency = v_currency AND max_qty_per_hold = v_max_qty
-          AND sale_starts_at <=> v_starts_at AND sale_ends_at <=> v_ends_at;
-        IF ROW_COUNT() = 1 THEN
-          COMMIT;
-          SET v_placed = TRUE;
-        ELSE
-          ROLLBACK;
-        END IF;
+        LEAVE attempt;
+      END IF;
+      UPDATE products
+      SET reserved_stock = reserved_stock + p_qty, keyed_holds = keyed_holds + (p_key IS NOT NULL),
+          version = version + 1, updated_at = v_now
+      WHERE id = p_product_id AND stock - reserved_stock - sold_stock >= p_qty
+        AND price_amount = p_price AND currency = p_currency AND max_qty_per_hold >= p_qty
+        AND (sale_starts_at IS NULL OR sale_starts_at <= v_now) AND (sale_ends_at IS NULL OR sale_ends_at > v_now);
+      IF ROW_COUNT() = 1 THEN
+        COMMIT;
+        SET v_outcome = 'placed';
+        LEAVE attempt;
+      END IF;
+      ROLLBACK;
+    END IF;
+
+    SET p_price = NULL;
+    SELECT price_amount, currency, CASE
+        WHEN p_qty > max_qty_per_hold THEN 'qty_over_limit'
+        WHEN sale_starts_at > v_now THEN 'sale_not_started'
+        WHEN sale_ends_at <= v_now THEN 'sale_ended'
+        WHEN p_qty > stock - reserved_stock - sold_stock THEN 'sold_out'
+        WHEN v_tries_left <= 0 THEN 'busy'
+      END
+      INTO p_price, p_currency, v_outcome
+      FROM products WHERE id = p_product_id;
+    IF p_price IS NULL THEN
+      SET v_outcome = 'product_not_found';
+    ELSEIF v_outcome = 'sold_out' AND NOT v_reclaimed THEN
+      -- Short of stock: what is overdue comes back first, in a transaction of its own.
+      SET v_reclaimed = TRUE;
+      CALL reclaim_due(p_product_id, 500, 500, 0, v_holds, v_orders, v_lag_us);
+      IF v_holds + v_orders > 0 THEN
+        SET v_outcome = NULL;
       END IF;
     END IF;
   END WHILE;
 
-  IF v_outcome IS NOT NULL AND p_key IS NOT NULL AND v_first IS NULL THEN
-    -- What refused this call may be the very hold that the key placed since it was looked up.
-    SELECT id INTO v_first FROM holds WHERE idempotency_key = p_key;
-    SET v_outcome = IF(v_first IS NULL, v_outcome, NULL);
+  IF v_outcome = 'placed' THEN
+    -- The usual case answers for itself: with what it has just written it needs no look at the hold, and reads the
+    -- product only. The columns are those of snapshot.
+    SELECT
+      v_outcome, v_holds, v_orders, v_lag_us, UTC_TIMESTAMP(6),
+      p_id, p_product_id, p_qty, 'active', v_now, v_now + INTERVAL p_ttl_us MICROSECOND,
+      NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+      id, name, price_amount, currency, stock, reserved_stock, sold_stock, keyed_holds, version,
+      max_qty_per_hold, sale_starts_at, sale_ends_at
+    FROM products WHERE id = p_product_id;
+  ELSE
+    IF v_first IS NULL AND p_key IS NOT NULL THEN
+      -- What refused this call may be the very hold that the key placed since it was looked up.
+      SELECT id INTO v_first FROM holds WHERE idempotency_key = p_key;
+    END IF;
+    IF v_first = p_id THEN
+      SET v_outcome = 'placed';
+    ELSEIF v_first IS NOT NULL THEN
+      SET v_outcome = IF(EXISTS (SELECT 1 FROM holds WHERE id = v_first AND product_id = p_product_id AND qty = p_qty),
+                         'replayed', 'idempotency_key_reused');
+    END IF;
+    CALL snapshot(v_outcome, v_first, p_product_id, v_holds, v_orders, v_lag_us);
   END IF;
-  IF v_first IS NOT NULL AND v_first <> p_id THEN
-    SET v_outcome = IF(EXISTS (SELECT 1 FROM holds WHERE id = v_first AND product_id = p_product_id AND qty = p_qty),
-                       'replayed', 'idempotency_key_reused');
-  END IF;
-  CALL snapshot(COALESCE(v_outcome, 'placed'), COALESCE(v_first, IF(v_placed, p_id, NULL)), p_product_id, v_holds, v_orders, v_lag_us);
 END
