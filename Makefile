@@ -27,6 +27,10 @@ lint: ## Check format, vet and the linters of .golangci.yml
 build: ## Build the flashsale command into .local/bin
 	@mkdir -p .local/bin && go build -o $(BIN) ./cmd/flashsale
 
+.PHONY: simulate
+simulate: build ## Play a flash sale of 20000 shoppers on a server of its own, check every invariant, write a report (SIMULATE: flags)
+	@exec $(BIN) simulate $(SIMULATE)
+
 .PHONY: audit
 audit: build ## Recompute every counter from the rows
 	@exec $(BIN) audit

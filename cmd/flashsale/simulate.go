@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"flashsale/pkg/admin"
+	"flashsale/pkg/checkout"
+	"flashsale/pkg/payments"
+	"flashsale/pkg/rush"
+)
+
+type simulateCmd struct {
+	URL      string        `help:"A running server on the database and with the webhook secret of this command (one is started for the sale; with --stack: its API)." placeholder:"URL"`
+	Shoppers int           `help:"How many come." default:"20000" placeholder:"N"`
+	Stock    int64         `help:"Units on sale." default:"500" placeholder:"N"`
+	Spike    time.Duration `help:"How long the opening rush lasts, in which four of five shoppers come." default:"5s" placeholder:"DURATION"`
+	Duration time.Duration `help:"When the last shopper comes." default:"30s" placeholder:"DURATION"`
+	Seed     uint64        `help:"The same seed gives the same shoppers." default:"1" placeholder:"N"`
+	Report   string        `help:"Where to write the report as a web page; as JSON it goes beside." default:".local/simulate/report.html" placeholder:"FILE"`
+}
+
+// What a server of its own has unless the environment says otherwise: times so short that their end is part of the
+// show, and a log of what went wrong only.
+var showVariables = []string{"HOLD_TTL=5s", "PAYMENT_WINDOW=10s", "LOG_LEVEL=warn"}
+
+func (c simulateCmd) Run(env environment) error {
+	if err := c.check(); err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	return withOperator(env, func(ctx context.Context, op admin.Operator) (err error) {
+		base, signer, stop, err := c.server(ctx, env)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, stop()) }()
+		view := newLiveView(env.out)
+		report, err := rush.Run(ctx, rush.Options{
+			Sale:    rush.Sale{Seed: c.Seed, Shoppers: c.Shoppers, Stock: c.Stock, Spike: c.Spike, Duration: c.Duration},
+			URL:     base,
+			Product: fmt.Sprintf("rush-%d-%d", c.Seed, time.Now().UnixMilli()), Operator: onSale{op}, Signer: signer,
+			Show: view.show, ShowEvery: view.every(),
+		})
+		view.end()
+		if err != nil {
+			return err
+		}
+		return c.conclude(env, report)
+	})
+}
+
+func (c simulateCmd) check() error {
+	switch {
+	case c.Shoppers < 1 || c.Shoppers > rush.MaxShoppers:
+		return fmt.Errorf("--shoppers is %d, expected 1 to %d", c.Shoppers, rush.MaxShoppers)
+	case c.Stock < 1 || c.Stock > rush.MaxStock:
+		return fmt.Errorf("--stock is %d, expected 1 to %d", c.Stock, rush.MaxStock)
+	case c.Spike < 100*time.Millisecond || c.Spike > rush.MaxDuration:
+		return fmt.Errorf("--spike is %s, expected 100ms to %s", c.Spike, rush.MaxDuration)
+	case c.Duration < c.Spike || c.Duration > rush.MaxDuration:
+		return fmt.Errorf("--duration is %s, expected at least --spike (%s) and at most %s", c.Duration, c.Spike, rush.MaxDuration)
+	case filepath.Ext(c.Report) == ".json":
+		return fmt.Errorf("--report is %s, expected the web page's name: the JSON goes beside it", c.Report)
+	}
+	if u, err := url.Parse(c.URL); err != nil || (c.URL != "" && (u.Host == "" || (u.Scheme != "http" && u.Scheme != "https"))) {
+		return fmt.Errorf("--url is %q, expected such as http://127.0.0.1:8080", c.URL)
+	}
+	return nil
+}
+
+// server returns where the sale takes place and what signs its payments: the stack's API, the server of --url, or one
+// that is started for it and stopped by stop.
+func (c simulateCmd) server(ctx context.Context, env environment) (base string, signer *payments.Standard, stop func() error, err error) {
+	nothing := func() error { return nil }
+	if env.stack != "" {
+		s := webhookSendCmd{URL: c.URL}
+		signer, err = s.signer(ctx, env)
+		return s.URL, signer, nothing, err
+	}
+	if c.URL != "" {
+		signer, err = webhookSigner(env)
+		return strings.TrimSuffix(c.URL, "/"), signer, nothing, err
+	}
+	var variables []string
+	for _, v := range showVariables {
+		if name, _, _ := strings.Cut(v, "="); os.Getenv(name) == "" {
+			variables = append(variables, v)
+		}
+	}
+	server, err := startChild(ctx, env, variables...)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	if signer, err = webhookSigner(env); err != nil { // after the start, which makes the secret of a new directory
+		return "", nil, nil, errors.Join(err, server.Stop())
+	}
+	return server.URL, signer, server.Stop, nil
+}
+
+// onSale is what a rush needs of an operator, by what operators can do.
+type onSale struct{ admin.Operator }
+
+// PutOnSale implements rush.Operator.
+func (o onSale) PutOnSale(ctx context.Context, offer rush.Offer) error {
+	_, _, err := o.PutProduct(ctx, checkout.ProductChange{
+		ID: offer.ID, Name: &offer.Name, Price: &checkout.Money{Amount: offer.Price, Currency: offer.Currency},
+		Stock: &offer.Stock, MaxQtyPerHold: &offer.MaxQtyPerHold,
+	})
+	return err
+}
+
+// Audit implements rush.Operator.
+func (o onSale) Audit(ctx context.Context) ([]rush.Finding, error) {
+	audit, err := o.Operator.Audit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	findings := make([]rush.Finding, len(audit.Broken))
+	for i, f := range audit.Broken {
+		findings[i] = rush.Finding(f)
+	}
+	return findings, nil
+}
+
+// conclude writes the report's files, prints what matters, and fails when an invariant is broken.
+func (c simulateCmd) conclude(env environment, report *rush.Report) error {
+	page, err := report.HTML()
+	if err != nil {
+		return err
+	}
+	data, err := report.JSON()
+	if err != nil {
+		return err
+	}
+	beside := strings.TrimSuffix(c.Report, filepath.Ext(c.Report)) + ".json"
+	if err := os.MkdirAll(filepath.Dir(c.Report), 0o750); err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	for path, text := range map[string][]byte{c.Report: page, beside: data} {
+		if err := os.WriteFile(path, text, 0o644); err != nil { //nolint:gosec // G306: there is nothing secret in it, and people show it around
+			return fmt.Errorf("writing the report: %w", err)
+		}
+	}
+	if err := write(env.out, "%s\nReport: %s\n        %s\n", summary(report), c.Report, beside); err != nil {
+		return err
+	}
+	if !report.Clean && env.stack == "" && c.URL == "" {
+		if err := write(env.out, "The server's log: %s\n", childLog); err != nil {
+			return err
+		}
+	}
+	if !report.Clean {
+		return fmt.Errorf("%w: the sale broke %s", errRefused, strings.Join(report.BrokenNames(), ", "))
+	}
+	return nil
+}

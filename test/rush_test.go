@@ -1,0 +1,204 @@
+package test
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"flashsale/pkg/checkout"
+	"flashsale/pkg/ledger/ledgertest"
+	"flashsale/pkg/rush"
+)
+
+// salesClerk is what a rush needs of an operator, on a test's own schema.
+type salesClerk struct{ *ledgertest.Env }
+
+func (c salesClerk) PutOnSale(ctx context.Context, o rush.Offer) error {
+	_, _, err := c.PutProduct(ctx, checkout.ProductChange{
+		ID: o.ID, Name: &o.Name, Price: &checkout.Money{Amount: o.Price, Currency: o.Currency}, Stock: &o.Stock, MaxQtyPerHold: &o.MaxQtyPerHold,
+	})
+	return err
+}
+
+func (c salesClerk) Audit(ctx context.Context) ([]rush.Finding, error) {
+	audit, err := c.Env.Audit(ctx)
+	var found []rush.Finding
+	for _, f := range audit.Broken {
+		found = append(found, rush.Finding(f))
+	}
+	return found, err
+}
+
+// small is a sale of a second in which a unit is fought for; a test takes other numbers where it has to.
+func small(shoppers int, stock int64) rush.Sale {
+	return rush.Sale{Seed: 1, Shoppers: shoppers, Stock: stock, Spike: 600 * time.Millisecond, Duration: time.Second}
+}
+
+// rushOn plays a sale at a shop.
+func rushOn(ctx context.Context, t *testing.T, s *shop, sale rush.Sale) *rush.Report {
+	t.Helper()
+	report, err := rush.Run(ctx, rush.Options{
+		Sale: sale, URL: s.url, Product: "rush-" + uuid.NewString(), Operator: salesClerk{s.Env}, Signer: s.signer,
+		Quiet: 2 * time.Second, TakenBack: 5 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+// Everything holds on a correct ledger, with somebody else's sale beside it, and everything that a rush is made of happens.
+func TestRush(t *testing.T) {
+	s := open(t, 50, options{holdTTL: 1500 * time.Millisecond, window: 2 * time.Second})
+	t.Parallel()
+	ctx, stop := context.WithCancel(context.Background())
+	elsewhere := make(chan struct{})
+	go func() {
+		defer close(elsewhere)
+		for ctx.Err() == nil {
+			_, _ = s.try(http.MethodPost, "/v1/holds", s.holdBody(1), nil)
+		}
+	}()
+	report := rushOn(context.Background(), t, s, small(500, 60))
+	stop()
+	<-elsewhere
+	for _, c := range report.Invariants {
+		if !c.Holds {
+			t.Errorf("%s: %d broken: %v", c.Name, c.Broken, c.Evidence)
+		}
+		if c.LookedAt == 0 && c.Name != "leftovers_can_be_bought" {
+			t.Errorf("%s looked at nothing", c.Name)
+		}
+	}
+	f := report.Figures
+	if !report.Clean || f.Shoppers != 500 || f.Holds < 40 || f.Refusals["sold_out"] < 100 || f.Duplicates == 0 || f.Replays == 0 || f.SoldOutAfter < 0 {
+		t.Errorf("clean %t, %+v", report.Clean, f)
+	}
+	came := 0
+	for _, o := range report.Outcomes {
+		came += o.Shoppers
+	}
+	if came != 500 {
+		t.Errorf("%d outcomes: %v", came, report.Outcomes)
+	}
+}
+
+// Nobody comes any more after an interrupt, and everything is checked all the same.
+func TestRushIsInterrupted(t *testing.T) {
+	s := open(t, 1, options{holdTTL: time.Second, window: time.Second})
+	t.Parallel()
+	ctx, stop := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer stop()
+	report := rushOn(ctx, t, s, small(300, 60))
+	if !report.Clean || !report.Interrupted || report.Figures.Shoppers == 0 || report.Figures.Shoppers == 300 {
+		t.Errorf("%v %v %+v", report.BrokenNames(), report.Interrupted, report.Figures)
+	}
+}
+
+// On a server with the usual times nothing can be waited for, and the bounds are wide; they still hold.
+func TestRushOnLongTimes(t *testing.T) {
+	s := open(t, 1, options{})
+	t.Parallel()
+	if report := rushOn(context.Background(), t, s, small(300, 60)); !report.Clean {
+		t.Errorf("%+v", report.Invariants)
+	}
+}
+
+// wrong is a ledger with a defect: a routine in which a text is another one.
+type wrong struct {
+	routine   string
+	replace   []string // old, new, old, new …
+	unchecked bool     // without the CHECK that would stop it
+	sale      rush.Sale
+	breaks    []string // at least one of these invariants, each of which would tell
+}
+
+func TestRushFindsWrongLedgers(t *testing.T) {
+	// A few units are sold out at once; of many everybody gets some; in a long sale what comes back is bought again.
+	few, many, long := small(400, 60), small(400, 400), small(1500, 100)
+	long.Spike, long.Duration = 3*time.Second, 3*time.Second
+	const has = "stock - reserved_stock - sold_stock >= p_qty"
+	guard := []string{"WHERE id = p_product_id AND " + has, "WHERE id = p_product_id"}
+	for name, w := range map[string]wrong{
+		"no guard":              {"place_hold", guard, false, few, []string{"no_internal_error"}},
+		"no guard and no CHECK": {"place_hold", guard, true, few, []string{"never_oversold"}},
+		"refuses too early": {
+			"place_hold", []string{has, has + " + 20", "WHEN p_qty > stock", "WHEN p_qty + 20 > stock"}, false, few, []string{"sold_out_is_true"},
+		},
+		"a release gives back twice": {
+			"release_hold", []string{"IF v_status = 'active' THEN", "IF v_status IN ('active', 'released') THEN"}, true, few,
+			[]string{"reserved_is_what_is_held", "no_internal_error"},
+		},
+		"a cancellation keeps the units": {
+			"cancel_order", []string{"reserved_stock = reserved_stock - v_qty,", ""}, false, many, []string{"reserved_is_what_is_held"},
+		},
+		"a payment counts twice": {
+			"apply_payment", []string{
+				"IF v_event = 'unmatched' AND p_kind", "IF p_kind", "IF v_event <> 'unmatched' THEN", "IF FALSE THEN",
+				"COALESCE(v_order, 'cancelled') IN ('pending_payment', 'cancelled')", "COALESCE(v_order, 'cancelled') IN ('pending_payment', 'cancelled', 'paid')",
+			},
+			true, many, []string{"events_apply_once"},
+		},
+		"any amount will do": {
+			"apply_payment", []string{"SET v_right = COALESCE(p_amount = v_qty * v_price AND p_currency = v_currency, FALSE)", "SET v_right = TRUE"},
+			false, many, []string{"no_money_is_lost"},
+		},
+		"a late payment sells what is not there": {
+			"apply_payment", []string{"AND stock - reserved_stock - sold_stock >= v_qty", ""}, true, long, []string{"never_oversold", "stock_adds_up"},
+		},
+		"a payment has no effect": {
+			"apply_payment", []string{"SET v_to = 'paid';\n      ELSE", "SET v_outcome = 'ignored';\n      ELSE"}, false, few, []string{"no_money_is_lost"},
+		},
+		"holds expire early": {
+			"reclaim_due", []string{"status = 'active' AND expires_at <= v_now", "status = 'active' AND expires_at <= v_now + INTERVAL 1 SECOND"},
+			false, many, []string{"no_hold_ends_early", "never_oversold"},
+		},
+		"orders time out early": {
+			"reclaim_due", []string{"pay_by <= v_now", "pay_by <= v_now + INTERVAL 1900000 MICROSECOND"}, false, few, []string{"no_hold_ends_early"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, 1, options{holdTTL: 1500 * time.Millisecond, window: 2 * time.Second})
+			install(t, s, w)
+			t.Parallel() // only now: making a handler while another one serves is a race in huma's package variables
+			report := rushOn(context.Background(), t, s, w.sale)
+			found := slices.ContainsFunc(w.breaks, func(check string) bool { return slices.Contains(report.BrokenNames(), check) })
+			if report.Clean || !found {
+				t.Errorf("broken: %v, want one of %v", report.BrokenNames(), w.breaks)
+			}
+			for _, c := range report.Invariants {
+				if !c.Holds && len(c.Evidence) == 0 {
+					t.Errorf("%s is broken without evidence", c.Name)
+				}
+			}
+		})
+	}
+}
+
+// install replaces a routine of the shop's schema with a wrong one.
+func install(t *testing.T, s *shop, w wrong) {
+	t.Helper()
+	text := string(must(os.ReadFile(filepath.Join("..", "pkg", "ledger", "routines", w.routine+".sql")))(t))
+	for i := 0; i < len(w.replace); i += 2 {
+		if !strings.Contains(text, w.replace[i]) {
+			t.Fatalf("%s.sql does not contain %q any more: the defect cannot be made", w.routine, w.replace[i])
+		}
+		text = strings.ReplaceAll(text, w.replace[i], w.replace[i+1])
+	}
+	statements := []string{"DROP PROCEDURE " + w.routine, text}
+	if w.unchecked {
+		statements = append(statements, "ALTER TABLE products DROP CONSTRAINT products_never_oversold")
+	}
+	for _, statement := range statements {
+		if _, err := s.Admin.ExecContext(context.Background(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,177 @@
+package test
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"flashsale/pkg/ledger/ledgertest"
+)
+
+// simulation is a desk on a schema of its own, and a small sale. What the sale takes longest for is waiting: 1 s for
+// what lapses, and 10 s after a lost answer.
+func simulation(t *testing.T, adminDSN string, env ...string) (desk, []string) {
+	t.Helper()
+	cacheAddr := withDefaults(t, options{}).cacheAddr
+	d := newDesk(t, append(env, "MYSQL_DSN="+adminDSN, "CACHE_ADDR="+cacheAddr)...)
+	return d, strings.Fields("simulate --shoppers 300 --stock 40 --spike 600ms --duration 1s --report out/sale.html")
+}
+
+func TestSimulateThatCannotBeUnderstood(t *testing.T) {
+	d := newDesk(t)
+	for args, says := range map[string]string{
+		"--shoppers 0":                 "--shoppers is 0, expected 1 to 1000000",
+		"--shoppers many":              "--shoppers",
+		"--stock 0":                    "--stock is 0, expected 1 to 1000000",
+		"--spike 1ms":                  "--spike is 1ms, expected 100ms to 1h0m0s",
+		"--spike 10s --duration 5s":    "--duration is 5s, expected at least --spike (10s)",
+		"--duration 3h":                "--duration is 3h0m0s",
+		"--seed=-1":                    "--seed",
+		"--url localhost:8080":         "expected such as http://127.0.0.1:8080",
+		"--report x.json":              "the JSON goes beside it",
+		"--url http://127.0.0.1:1 now": "now",
+	} {
+		code, stdout, stderr := d.run(t, append([]string{"simulate"}, strings.Fields(args)...)...)
+		if code != 2 || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, says) {
+			t.Errorf("%s: exit %d\n%s%s", args, code, stdout, stderr)
+		}
+	}
+	if len(d.working(t)) > 0 {
+		t.Error("something was started")
+	}
+}
+
+// A sale on a server of its own, which is gone afterwards; the report is there, and needs nothing else.
+func TestSimulate(t *testing.T) {
+	d, args := simulation(t, ledgertest.New(t).AdminDSN, "HOLD_TTL=1s", "PAYMENT_WINDOW=1s")
+	t.Parallel()
+	code, stdout, stderr := d.run(t, args...)
+	if code != 0 || !strings.Contains(stdout, "requests/s p50") || !strings.Contains(stdout, "never_oversold") || strings.Contains(stdout, "BROKEN") {
+		t.Fatalf("exit %d\n%s%s", code, stdout, stderr)
+	}
+	page := string(must(os.ReadFile(filepath.Join(d.dir, "out", "sale.html")))(t))
+	if found := regexp.MustCompile(`(?i)<script|<link|@import|url\(|(src|href)\s*=\s*["']?(https?:)?//`).FindString(page); found != "" {
+		t.Errorf("the page loads something: %s", found)
+	}
+	for _, text := range []string{"Every invariant held", "The first ten seconds", "prefers-color-scheme: dark", "flashsale simulate --seed 1 --shoppers 300"} {
+		if !strings.Contains(page, text) {
+			t.Errorf("the page has no %q", text)
+		}
+	}
+	if n := strings.Count(page, "<svg"); n != 6 {
+		t.Errorf("%d charts", n)
+	}
+	var report struct {
+		Schema     string
+		Clean      bool
+		HoldTTL    float64 `json:"hold_ttl_s"`
+		Figures    struct{ Requests, Holds int }
+		Invariants []struct {
+			Name     string
+			Holds    bool
+			Evidence []string
+		}
+		Stock   []struct{ Available *int64 }
+		Moments []struct{ Answers map[string]int }
+	}
+	if err := json.Unmarshal(must(os.ReadFile(filepath.Join(d.dir, "out", "sale.json")))(t), &report); err != nil {
+		t.Fatal(err)
+	}
+	if report.Schema != "flashsale.rush/1" || !report.Clean || report.HoldTTL != 1 || report.Figures.Holds == 0 || len(report.Invariants) < 19 || len(report.Moments) == 0 ||
+		len(report.Stock) == 0 || report.Stock[0].Available == nil {
+		t.Errorf("%+v", report)
+	}
+	if left := d.working(t); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	if records, _ := filepath.Glob(filepath.Join(d.dir, ".local", "run-*")); len(records) > 0 {
+		t.Errorf("left behind: %v", records)
+	}
+}
+
+// The evidence of a wrong ledger is printed, and the exit code is 1. The server is one that runs already.
+func TestSimulateFindsAWrongLedger(t *testing.T) {
+	s := open(t, 1, options{holdTTL: time.Second, window: time.Second})
+	install(t, s, wrong{routine: "place_hold", replace: []string{"WHERE id = p_product_id AND stock - reserved_stock - sold_stock >= p_qty", "WHERE id = p_product_id"}})
+	d, args := simulation(t, s.AdminDSN, "WEBHOOK_SECRETS="+secret("new"))
+	t.Parallel()
+	code, stdout, stderr := d.run(t, append(args, "--url", s.url)...)
+	if code != 1 || !regexp.MustCompile(`(?m)^BROKEN  no_internal_error .*\n +key rush-1-.*: hold was answered 500 internal at .* \(request .*\)$`).MatchString(stdout) ||
+		!strings.Contains(stderr, "the sale broke no_internal_error") {
+		t.Errorf("exit %d\n%s%s", code, stdout, stderr)
+	}
+	page := string(must(os.ReadFile(filepath.Join(d.dir, "out", "sale.html")))(t))
+	if !strings.Contains(page, "invariants are broken") || !strings.Contains(page, "was answered 500 internal") {
+		t.Error("the page does not say so")
+	}
+	if _, err := os.Stat(filepath.Join(d.dir, ".local", "server.log")); err == nil {
+		t.Error("a server was started")
+	}
+}
+
+// A server on another database, with another secret, or none at all: one sentence says so.
+func TestSimulateElsewhere(t *testing.T) {
+	s := open(t, 1, options{})
+	other := ledgertest.New(t)
+	t.Parallel()
+	for _, c := range []struct{ dsn, secret, url, says string }{
+		{other.AdminDSN, secret("new"), s.url, "does not appear at " + s.url},
+		{s.AdminDSN, secret("retired"), s.url, "does not accept this command's webhook secret"},
+		{s.AdminDSN, secret("new"), "http://" + freeAddr(t), "no server answers at"},
+	} {
+		d, args := simulation(t, c.dsn, "WEBHOOK_SECRETS="+c.secret)
+		code, stdout, stderr := d.run(t, append(args, "--url", c.url)...)
+		if code != 3 || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, c.says) {
+			t.Errorf("%s: exit %d\n%s%s", c.says, code, stdout, stderr)
+		}
+	}
+}
+
+// Ctrl-C ends the arrivals; what is there is checked. A simulation that is killed takes its server with it.
+func TestSimulateIsStopped(t *testing.T) {
+	d, args := simulation(t, ledgertest.New(t).AdminDSN, "HOLD_TTL=1s", "PAYMENT_WINDOW=1s")
+	t.Parallel()
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
+		command := d.command(t, append(args, "--duration", "1m", "--spike", "1m")...)
+		var out synced
+		command.Stdout = &out
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the sale has begun", func() bool { return strings.Contains(out.String(), "spike") })
+		if err := command.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		err := command.Wait()
+		if signal == syscall.SIGINT && (err != nil || !strings.Contains(out.String(), "The sale was interrupted") || !strings.Contains(out.String(), "Report: ")) {
+			t.Errorf("%v\n%s", err, out.String())
+		}
+		eventually(t, "its server has ended", func() bool { return len(d.working(t)) == 0 })
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// synced is a buffer that a process writes to while a test reads it.
+type synced struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *synced) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *synced) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
