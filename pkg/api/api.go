@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -65,11 +66,15 @@ func OpenAPI() ([]byte, error) {
 	return register(http.NewServeMux(), Options{}).OpenAPI().YAML()
 }
 
-func register(mux *http.ServeMux, o Options) huma.API {
-	// huma is configured by its package variables; all of this program's handlers want the same.
+// configureHuma sets huma's package variables: all of this program's handlers want the same.
+var configureHuma = sync.OnceFunc(func() {
 	huma.NewErrorWithContext = newHumaError
 	huma.ValidateStrictCasing = true                                                   // {"Qty": 1} is an unknown field
 	huma.NewError = func(int, string, ...error) huma.StatusError { return &Problem{} } // huma takes the schema from it
+})
+
+func register(mux *http.ServeMux, o Options) huma.API {
+	configureHuma()
 	config := huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
