@@ -157,7 +157,7 @@ func TestRushFindsWrongLedgers(t *testing.T) {
 			"apply_payment", []string{"SET v_to = 'paid';\n      ELSE", "SET v_outcome = 'ignored';\n      ELSE"}, false, few, []string{"no_money_is_lost"},
 		},
 		"holds expire early": {
-			"reclaim_due", []string{"status = 'active' AND expires_at <= v_now", "status = 'active' AND expires_at <= v_now + INTERVAL 1 SECOND"},
+			"reclaim_due", []string{"expires_at <= v_now", "expires_at <= v_now + INTERVAL 1 SECOND"},
 			false, many, []string{"no_hold_ends_early", "never_oversold"},
 		},
 		"orders time out early": {
@@ -165,9 +165,9 @@ func TestRushFindsWrongLedgers(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := open(t, 1, options{holdTTL: 1500 * time.Millisecond, window: 2 * time.Second})
 			install(t, s, w)
-			t.Parallel() // only now: making a handler while another one serves is a race in huma's package variables
 			report := rushOn(context.Background(), t, s, w.sale)
 			found := slices.ContainsFunc(w.breaks, func(check string) bool { return slices.Contains(report.BrokenNames(), check) })
 			if report.Clean || !found {

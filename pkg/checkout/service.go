@@ -146,7 +146,7 @@ func (s *Service) show(ctx context.Context, r Receipt, granted *IdempotencyKey) 
 // Limits of one sweep: what a round of it can touch is bounded, the next round does the rest.
 const (
 	sweepProducts = 1000
-	sweepBatch    = 500
+	sweepBatch    = 2000
 	sweepEvents   = 100
 	maxBadRows    = 100 // rows of one product that cannot be moved, before the sweep leaves it
 

@@ -225,7 +225,7 @@ func TestAuditFindsDrift(t *testing.T) {
 		"keyed_holds_drift":          {nil, []string{"UPDATE products SET keyed_holds = 1 WHERE ? <> ''"}},
 		"hold_without_product":       {nil, []string{"DELETE FROM products WHERE ? <> ''"}},
 		"ordered_hold_without_order": {[]checkout.Trigger{checkout.OnOrder}, []string{"DELETE FROM orders WHERE id = ?"}},
-		"order_of_active_hold":       {[]checkout.Trigger{checkout.OnOrder}, []string{"UPDATE holds SET status = 'active', ended_at = NULL WHERE id = ?"}},
+		"order_of_active_hold":       {[]checkout.Trigger{checkout.OnOrder}, []string{"UPDATE holds SET status = 'active' WHERE id = ?"}},
 		"order_differs_from_hold":    {[]checkout.Trigger{checkout.OnOrder}, []string{"UPDATE orders SET amount = 1 WHERE id = ?"}},
 		"order_stock_differs_from_status": {[]checkout.Trigger{checkout.OnOrder}, []string{
 			"ALTER TABLE orders DROP CONSTRAINT orders_stock_follows_status", "UPDATE orders SET stock = 'none' WHERE id = ?",

@@ -11,8 +11,9 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// refreshLimit bounds what one fill of the stock view takes back on its way.
-const refreshLimit = 500
+// refreshLimit bounds what one fill of the stock view takes back on its way: enough that a product is not sold out any
+// more, and so little that all who wait for the fill hardly notice. The sweep, or who runs short of stock, does the rest.
+const refreshLimit = 20
 
 // Hold reads a hold with its status as of now.
 func (l *Ledger) Hold(ctx context.Context, id checkout.ID) (checkout.Hold, error) {

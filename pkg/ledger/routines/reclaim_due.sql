@@ -2,8 +2,14 @@
 -- p_max_orders, the most overdue first, passing over the first p_skip (rows that the caller found it cannot move). It answers through its
 -- parameters, for the routines that need stock back before they decide; expire_due is its public face.
 --
--- Locks, in order: holds, orders (both SKIP LOCKED: what somebody else is moving is theirs), the product. A
--- transaction of its own.
+-- It goes in steps of 40 holds and 40 orders, each a transaction of its own: so the product's row is locked for a short
+-- COMMIT at a time, and those who place holds meanwhile hardly notice. What steps before a failure took back stays so.
+--
+-- Each step begins where the last one ended. What it took has left the range of the index only for those who do not have
+-- to walk over it: a row stays there, marked as deleted, until the server purges it. FORCE INDEX FOR ORDER BY makes the
+-- server enter the range at its lower bound; left alone, MariaDB enters at the first row of the status.
+--
+-- Locks, in order, in each step: holds, orders (both SKIP LOCKED: what somebody else is moving is theirs), the product.
 CREATE PROCEDURE reclaim_due(
   p_product_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin,
   p_max_holds  INT,
@@ -17,18 +23,21 @@ MODIFIES SQL DATA
 SQL SECURITY DEFINER
 main: BEGIN
   DECLARE v_now DATETIME(6) DEFAULT UTC_TIMESTAMP(6);
+  DECLARE v_first_hold, v_first_order DATETIME(6) DEFAULT '1000-01-01 00:00:00';
   DECLARE v_oldest, v_due DATETIME(6);
   DECLARE v_id BINARY(16);
-  DECLARE v_qty, v_units INT DEFAULT 0;
+  DECLARE v_qty, v_units, v_holds, v_orders INT DEFAULT 0;
+  DECLARE v_step INT DEFAULT 40;
+  DECLARE v_max_holds, v_max_orders INT; -- of one step
   DECLARE v_done BOOLEAN DEFAULT FALSE;
   DECLARE due_holds CURSOR FOR
-    SELECT id, qty, expires_at FROM holds
-    WHERE product_id = p_product_id AND status = 'active' AND expires_at <= v_now
-    ORDER BY expires_at LIMIT p_max_holds OFFSET p_skip FOR UPDATE SKIP LOCKED;
+    SELECT id, qty, expires_at FROM holds FORCE INDEX FOR ORDER BY (holds_due)
+    WHERE product_id = p_product_id AND status = 'active' AND expires_at >= v_first_hold AND expires_at <= v_now
+    ORDER BY expires_at LIMIT v_max_holds OFFSET p_skip FOR UPDATE SKIP LOCKED;
   DECLARE due_orders CURSOR FOR
-    SELECT id, qty, pay_by FROM orders
-    WHERE product_id = p_product_id AND status = 'pending_payment' AND pay_by <= v_now
-    ORDER BY pay_by LIMIT p_max_orders OFFSET p_skip FOR UPDATE SKIP LOCKED;
+    SELECT id, qty, pay_by FROM orders FORCE INDEX FOR ORDER BY (orders_due)
+    WHERE product_id = p_product_id AND status = 'pending_payment' AND pay_by >= v_first_order AND pay_by <= v_now
+    ORDER BY pay_by LIMIT v_max_orders OFFSET p_skip FOR UPDATE SKIP LOCKED;
   DECLARE CONTINUE HANDLER FOR NOT FOUND SET v_done = TRUE;
   DECLARE EXIT HANDLER FOR SQLEXCEPTION
   BEGIN
@@ -44,38 +53,45 @@ main: BEGIN
     LEAVE main;
   END IF;
 
-  SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
-  START TRANSACTION;
+  REPEAT
+    SET v_holds = 0, v_orders = 0, v_units = 0;
+    SET v_max_holds = LEAST(v_step, p_max_holds - p_holds), v_max_orders = LEAST(v_step, p_max_orders - p_orders);
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+    START TRANSACTION;
 
-  OPEN due_holds;
-  expiring: LOOP
-    FETCH due_holds INTO v_id, v_qty, v_due;
-    IF v_done THEN
-      LEAVE expiring;
+    SET v_done = FALSE;
+    OPEN due_holds;
+    expiring: LOOP
+      FETCH due_holds INTO v_id, v_qty, v_due;
+      IF v_done THEN
+        LEAVE expiring;
+      END IF;
+      UPDATE holds SET status = 'expired', ended_at = v_now WHERE id = v_id;
+      SET v_holds = v_holds + 1, v_units = v_units + v_qty, v_first_hold = v_due, v_oldest = LEAST(v_due, COALESCE(v_oldest, v_due));
+    END LOOP;
+    CLOSE due_holds;
+
+    SET v_done = FALSE;
+    OPEN due_orders;
+    cancelling: LOOP
+      FETCH due_orders INTO v_id, v_qty, v_due;
+      IF v_done THEN
+        LEAVE cancelling;
+      END IF;
+      UPDATE orders SET status = 'cancelled', reason = 'payment_timeout', stock = 'none', updated_at = v_now WHERE id = v_id;
+      SET v_orders = v_orders + 1, v_units = v_units + v_qty, v_first_order = v_due, v_oldest = LEAST(v_due, COALESCE(v_oldest, v_due));
+    END LOOP;
+    CLOSE due_orders;
+
+    IF v_units > 0 THEN
+      UPDATE products SET reserved_stock = reserved_stock - v_units, version = version + 1, updated_at = v_now
+      WHERE id = p_product_id;
     END IF;
-    UPDATE holds SET status = 'expired', ended_at = v_now WHERE id = v_id;
-    SET p_holds = p_holds + 1, v_units = v_units + v_qty, v_oldest = LEAST(v_due, COALESCE(v_oldest, v_due));
-  END LOOP;
-  CLOSE due_holds;
-
-  SET v_done = FALSE;
-  OPEN due_orders;
-  cancelling: LOOP
-    FETCH due_orders INTO v_id, v_qty, v_due;
-    IF v_done THEN
-      LEAVE cancelling;
-    END IF;
-    UPDATE orders SET status = 'cancelled', reason = 'payment_timeout', stock = 'none', updated_at = v_now WHERE id = v_id;
-    SET p_orders = p_orders + 1, v_units = v_units + v_qty, v_oldest = LEAST(v_due, COALESCE(v_oldest, v_due));
-  END LOOP;
-  CLOSE due_orders;
-
-  IF v_units > 0 THEN
-    UPDATE products SET reserved_stock = reserved_stock - v_units, version = version + 1, updated_at = v_now
-    WHERE id = p_product_id;
-  END IF;
-  COMMIT;
-  IF v_units > 0 THEN
+    COMMIT;
+    SET p_holds = p_holds + v_holds, p_orders = p_orders + v_orders;
+    SET p_skip = 0; -- they stand before where the next step begins
+  UNTIL v_holds < v_step AND v_orders < v_step END REPEAT;
+  IF v_oldest IS NOT NULL THEN
     SET p_lag_us = TIMESTAMPDIFF(MICROSECOND, v_oldest, UTC_TIMESTAMP(6));
   END IF;
 END
