@@ -1,6 +1,6 @@
--- Reads a product's entry, and what its set of used keys says of one key.
--- KEYS: entry, keys. ARGV: longest life of an entry in ms, member or ''.
--- An entry without an end, or with one too far away, is none of ours: a miss.
+-- Reads a product's entry, how many members its set of used keys has, and for each of some members whether it is there.
+-- KEYS: entry, keys. ARGV: longest life of an entry in ms, members.
+-- An entry without an end, or with one too far away, is none of ours: a miss. A set that is none of ours has -1 members.
 local entry = redis.pcall('GET', KEYS[1])
 if type(entry) == 'string' then
   local left = redis.call('PTTL', KEYS[1])
@@ -10,12 +10,15 @@ if type(entry) == 'string' then
 else
   entry = false -- nothing there, or something of another type
 end
-if ARGV[2] == '' then
-  return {entry, 0, 0}
+if #ARGV == 1 then
+  return {entry, 0}
 end
-local member = redis.pcall('SISMEMBER', KEYS[2], ARGV[2])
+local answer = {entry, -1}
 local count = redis.pcall('SCARD', KEYS[2])
-if type(member) ~= 'number' or type(count) ~= 'number' then
-  return {entry, 0, -1}
+if type(count) == 'number' then
+  answer[2] = count
+  for i = 2, #ARGV do
+    answer[i + 1] = redis.call('SISMEMBER', KEYS[2], ARGV[i])
+  end
 end
-return {entry, member, count}
+return answer

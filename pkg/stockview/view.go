@@ -61,6 +61,7 @@ type View struct {
 	rec    checkout.Recorder
 	log    *slog.Logger
 
+	reads     gatherer
 	filling   singleflight.Group
 	restoring singleflight.Group
 }
@@ -69,7 +70,8 @@ var _ checkout.StockView = (*View)(nil)
 
 // New makes a view; it connects on the first call.
 func New(o Options) *View {
-	return &View{client: newClient(o.Addr, o.SignIn, o.Logger), source: o.Source, rec: o.Recorder, log: o.Logger}
+	return &View{client: newClient(o.Addr, o.SignIn, o.Logger), source: o.Source, rec: o.Recorder, log: o.Logger,
+		reads: gatherer{next: map[string]*gathering{}}}
 }
 
 // Close closes all connections.
@@ -135,21 +137,25 @@ type sight struct {
 	count   int64             // members of the set
 }
 
-func (v *View) read(ctx context.Context, id string, key *checkout.IdempotencyKey) (s sight, err error) {
-	err = v.client.do(ctx, func(ctx context.Context, c valkey.Client) error {
-		values, err := readScript.Exec(ctx, c, keyNames(id), []string{millis(longestLife), member(key)}).ToArray()
-		if err != nil {
-			return err
-		}
-		if text, err := values[0].ToString(); err == nil {
-			s.product = parseEntry(id, text)
-		}
-		used, _ := values[1].ToInt64() // a number by read.lua
-		s.member = used == 1
-		s.count, _ = values[2].ToInt64()
-		return nil
+func (v *View) read(ctx context.Context, id string, key *checkout.IdempotencyKey) (sight, error) {
+	return v.reads.read(id, member(key), func(members []string) (seen shown, err error) {
+		err = v.client.do(ctx, func(ctx context.Context, c valkey.Client) error {
+			values, err := readScript.Exec(ctx, c, keyNames(id), append([]string{millis(longestLife)}, members...)).ToArray()
+			if err != nil {
+				return err
+			}
+			if text, err := values[0].ToString(); err == nil {
+				seen.product = parseEntry(id, text)
+			}
+			seen.count, _ = values[1].ToInt64() // numbers by read.lua, one for each member
+			for _, value := range values[2:] {
+				used, _ := value.ToInt64()
+				seen.used = append(seen.used, used == 1)
+			}
+			return nil
+		})
+		return seen, err
 	})
-	return s, err
 }
 
 // parseEntry reads "version json"; nil for what Put did not write.
