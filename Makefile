@@ -17,6 +17,10 @@ test: build ## Run every test with the race detector, on private servers (or tho
 	@$(CC_MISSING)
 	@exec $(BIN) with-servers -- go test -race -timeout 20m ./...
 
+.PHONY: bench
+bench: build ## Measure everything on this machine and write docs/performance.md (BENCH: experiments and flags)
+	@exec $(BIN) bench $(BENCH)
+
 .PHONY: lint
 lint: ## Check format, vet and the linters of .golangci.yml
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }

@@ -2,18 +2,16 @@ package test
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"flashsale/test/runtimeapi"
+	"flashsale/pkg/runtimeapi"
 )
 
 // The functions are built as template.yaml's build does it, but for this machine's processor.
@@ -22,12 +20,7 @@ var builtFunctions = sync.OnceValues(func() (dir string, err error) {
 		return "", err
 	}
 	functionsDir = dir
-	build := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", dir+"/", "flashsale/functions/...")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", errors.New(string(out))
-	}
-	return dir, nil
+	return dir, runtimeapi.Build(context.Background(), dir, "")
 })
 
 var functionsDir string

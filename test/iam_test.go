@@ -24,7 +24,7 @@ import (
 	"flashsale/pkg/ledger"
 	"flashsale/pkg/ledger/ledgertest"
 	"flashsale/pkg/payments"
-	"flashsale/test/runtimeapi"
+	"flashsale/pkg/runtimeapi"
 )
 
 const (

@@ -17,7 +17,7 @@ import (
 
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger/ledgertest"
-	"flashsale/test/runtimeapi"
+	"flashsale/pkg/runtimeapi"
 )
 
 const adminTimeout = 30 * time.Second

@@ -18,7 +18,7 @@ import (
 
 	"flashsale/pkg/devstack"
 	"flashsale/pkg/ledger"
-	"flashsale/test/runtimeapi"
+	"flashsale/pkg/runtimeapi"
 )
 
 // invoked is what a function answered to a POST.

@@ -16,7 +16,7 @@ import (
 
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger/ledgertest"
-	"flashsale/test/runtimeapi"
+	"flashsale/pkg/runtimeapi"
 )
 
 // Two of the function expire at once take everything back once, are done before their deadline, and say how late they
