@@ -35,6 +35,8 @@ func TestSimulateThatCannotBeUnderstood(t *testing.T) {
 		"--duration 3h":                "--duration is 3h0m0s",
 		"--seed=-1":                    "--seed",
 		"--url localhost:8080":         "expected such as http://127.0.0.1:8080",
+		"--url http://a:b@127.0.0.1":   "where the server is and nothing more",
+		"--report=":                    "--report is empty",
 		"--report x.json":              "the JSON goes beside it",
 		"--url http://127.0.0.1:1 now": "now",
 	} {

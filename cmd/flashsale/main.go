@@ -28,8 +28,8 @@ const description = `A checkout for limited-stock sales: products, two-minute ho
 
 Commands use the servers that MYSQL_DSN and CACHE_ADDR name, else private ones below .local/ in this directory, which
 they start if need be; with --stack NAME those that work on a checkout work on a deployed one. Exit codes: 0 done;
-1 refused, or the audit is not clean; 2 the command line or a variable cannot be understood; 3 it could not be done (no
-database, no server).`
+1 refused, the audit is not clean, or a simulated sale broke an invariant; 2 the command line or a variable cannot be
+understood; 3 it could not be done (no database, no server).`
 
 type cli struct {
 	Stack string `help:"Work on this deployed CloudFormation stack, through its admin function, instead of on servers here. AWS credentials and region are the usual ones." placeholder:"NAME"`

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/url"
@@ -18,12 +19,12 @@ import (
 
 type simulateCmd struct {
 	URL      string        `help:"A running server on the database and with the webhook secret of this command (one is started for the sale; with --stack: its API)." placeholder:"URL"`
-	Shoppers int           `help:"How many come." default:"20000" placeholder:"N"`
-	Stock    int64         `help:"Units on sale." default:"500" placeholder:"N"`
-	Spike    time.Duration `help:"How long the opening rush lasts, in which four of five shoppers come." default:"5s" placeholder:"DURATION"`
-	Duration time.Duration `help:"When the last shopper comes." default:"30s" placeholder:"DURATION"`
-	Seed     uint64        `help:"The same seed gives the same shoppers." default:"1" placeholder:"N"`
-	Report   string        `help:"Where to write the report as a web page; as JSON it goes beside." default:".local/simulate/report.html" placeholder:"FILE"`
+	Shoppers int           `help:"How many come (${default})." default:"20000" placeholder:"N"`
+	Stock    int64         `help:"Units on sale (${default})." default:"500" placeholder:"N"`
+	Spike    time.Duration `help:"How long the opening rush lasts, in which four of five shoppers come (${default})." default:"5s" placeholder:"DURATION"`
+	Duration time.Duration `help:"When the last shopper comes (${default})." default:"30s" placeholder:"DURATION"`
+	Seed     uint64        `help:"The same seed gives the same shoppers (${default})." default:"1" placeholder:"N"`
+	Report   string        `help:"Where to write the report as a web page; as JSON it goes beside (${default})." default:".local/simulate/report.html" placeholder:"FILE"`
 }
 
 // What a server of its own has unless the environment says otherwise: times so short that their end is part of the
@@ -34,8 +35,11 @@ func (c simulateCmd) Run(env environment) error {
 	if err := c.check(); err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
+	if err := c.prepare(); err != nil {
+		return err
+	}
 	return withOperator(env, func(ctx context.Context, op admin.Operator) (err error) {
-		base, signer, stop, err := c.server(ctx, env)
+		base, signer, ttl, stop, err := c.server(ctx, env)
 		if err != nil {
 			return err
 		}
@@ -44,7 +48,7 @@ func (c simulateCmd) Run(env environment) error {
 		report, err := rush.Run(ctx, rush.Options{
 			Sale:    rush.Sale{Seed: c.Seed, Shoppers: c.Shoppers, Stock: c.Stock, Spike: c.Spike, Duration: c.Duration},
 			URL:     base,
-			Product: fmt.Sprintf("rush-%d-%d", c.Seed, time.Now().UnixMilli()), Operator: onSale{op}, Signer: signer,
+			Product: fmt.Sprintf("rush-%d-%s", c.Seed, strings.ToLower(rand.Text()[:12])), HoldTTL: ttl, Operator: onSale{op}, Signer: signer,
 			Show: view.show, ShowEvery: view.every(),
 		})
 		view.end()
@@ -65,42 +69,75 @@ func (c simulateCmd) check() error {
 		return fmt.Errorf("--spike is %s, expected 100ms to %s", c.Spike, rush.MaxDuration)
 	case c.Duration < c.Spike || c.Duration > rush.MaxDuration:
 		return fmt.Errorf("--duration is %s, expected at least --spike (%s) and at most %s", c.Duration, c.Spike, rush.MaxDuration)
+	case c.Report == "":
+		return errors.New("--report is empty, expected a file's name")
 	case filepath.Ext(c.Report) == ".json":
 		return fmt.Errorf("--report is %s, expected the web page's name: the JSON goes beside it", c.Report)
 	}
-	if u, err := url.Parse(c.URL); err != nil || (c.URL != "" && (u.Host == "" || (u.Scheme != "http" && u.Scheme != "https"))) {
-		return fmt.Errorf("--url is %q, expected such as http://127.0.0.1:8080", c.URL)
+	if c.URL == "" {
+		return nil
+	}
+	u, err := url.Parse(c.URL)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.Trim(u.Path, "/") != "" ||
+		u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return errors.New("--url has to say where the server is and nothing more, expected such as http://127.0.0.1:8080")
 	}
 	return nil
 }
 
+// prepare makes sure, before the sale, that the report can be written after it.
+func (c simulateCmd) prepare() error {
+	if err := os.MkdirAll(filepath.Dir(c.Report), 0o750); err != nil {
+		return fmt.Errorf("preparing the report: %w", err)
+	}
+	for _, path := range []string{c.Report, c.beside()} {
+		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644) //nolint:gosec // G302, G304: the user's own file, which people show around
+		if err != nil {
+			return fmt.Errorf("preparing the report: %w", err)
+		}
+		if err := file.Close(); err != nil {
+			return fmt.Errorf("preparing the report: %w", err)
+		}
+	}
+	return nil
+}
+
+// beside is the report as JSON.
+func (c simulateCmd) beside() string {
+	return strings.TrimSuffix(c.Report, filepath.Ext(c.Report)) + ".json"
+}
+
 // server returns where the sale takes place and what signs its payments: the stack's API, the server of --url, or one
-// that is started for it and stopped by stop.
-func (c simulateCmd) server(ctx context.Context, env environment) (base string, signer *payments.Standard, stop func() error, err error) {
+// that is started for it and stopped by stop, whose holds last ttl.
+func (c simulateCmd) server(ctx context.Context, env environment) (base string, signer *payments.Standard, ttl time.Duration, stop func() error, err error) {
 	nothing := func() error { return nil }
 	if env.stack != "" {
 		s := webhookSendCmd{URL: c.URL}
 		signer, err = s.signer(ctx, env)
-		return s.URL, signer, nothing, err
+		return s.URL, signer, 0, nothing, err
 	}
 	if c.URL != "" {
 		signer, err = webhookSigner(env)
-		return strings.TrimSuffix(c.URL, "/"), signer, nothing, err
+		return strings.TrimSuffix(c.URL, "/"), signer, 0, nothing, err
 	}
 	var variables []string
+	ttl = env.config.HoldTTL
 	for _, v := range showVariables {
-		if name, _, _ := strings.Cut(v, "="); os.Getenv(name) == "" {
+		if name, value, _ := strings.Cut(v, "="); os.Getenv(name) == "" {
 			variables = append(variables, v)
+			if name == "HOLD_TTL" {
+				ttl, _ = time.ParseDuration(value) // a constant
+			}
 		}
 	}
 	server, err := startChild(ctx, env, variables...)
 	if err != nil {
-		return "", nil, nil, err
+		return "", nil, 0, nil, err
 	}
 	if signer, err = webhookSigner(env); err != nil { // after the start, which makes the secret of a new directory
-		return "", nil, nil, errors.Join(err, server.Stop())
+		return "", nil, 0, nil, errors.Join(err, server.Stop())
 	}
-	return server.URL, signer, server.Stop, nil
+	return server.URL, signer, ttl, server.Stop, nil
 }
 
 // onSale is what a rush needs of an operator, by what operators can do.
@@ -108,10 +145,13 @@ type onSale struct{ admin.Operator }
 
 // PutOnSale implements rush.Operator.
 func (o onSale) PutOnSale(ctx context.Context, offer rush.Offer) error {
-	_, _, err := o.PutProduct(ctx, checkout.ProductChange{
+	_, created, err := o.PutProduct(ctx, checkout.ProductChange{
 		ID: offer.ID, Name: &offer.Name, Price: &checkout.Money{Amount: offer.Price, Currency: offer.Currency},
 		Stock: &offer.Stock, MaxQtyPerHold: &offer.MaxQtyPerHold,
 	})
+	if err == nil && !created {
+		err = fmt.Errorf("the product %s is there already", offer.ID)
+	}
 	return err
 }
 
@@ -128,35 +168,32 @@ func (o onSale) Audit(ctx context.Context) ([]rush.Finding, error) {
 	return findings, nil
 }
 
-// conclude writes the report's files, prints what matters, and fails when an invariant is broken.
+// conclude prints what matters, writes the report's files, and fails when an invariant is broken.
 func (c simulateCmd) conclude(env environment, report *rush.Report) error {
+	if err := write(env.out, "%s\n", summary(report)); err != nil {
+		return err
+	}
+	broken := error(nil)
+	if !report.Clean {
+		broken = fmt.Errorf("%w: the sale broke %s", errRefused, strings.Join(report.BrokenNames(), ", "))
+		if env.stack == "" && c.URL == "" {
+			if err := write(env.out, "The server's log: %s\n", childLog); err != nil {
+				return errors.Join(broken, err)
+			}
+		}
+	}
 	page, err := report.HTML()
 	if err != nil {
-		return err
+		return errors.Join(broken, err)
 	}
 	data, err := report.JSON()
 	if err != nil {
-		return err
+		return errors.Join(broken, err)
 	}
-	beside := strings.TrimSuffix(c.Report, filepath.Ext(c.Report)) + ".json"
-	if err := os.MkdirAll(filepath.Dir(c.Report), 0o750); err != nil {
-		return fmt.Errorf("writing the report: %w", err)
-	}
-	for path, text := range map[string][]byte{c.Report: page, beside: data} {
+	for path, text := range map[string][]byte{c.Report: page, c.beside(): data} {
 		if err := os.WriteFile(path, text, 0o644); err != nil { //nolint:gosec // G306: there is nothing secret in it, and people show it around
-			return fmt.Errorf("writing the report: %w", err)
+			return errors.Join(broken, fmt.Errorf("writing the report: %w", err))
 		}
 	}
-	if err := write(env.out, "%s\nReport: %s\n        %s\n", summary(report), c.Report, beside); err != nil {
-		return err
-	}
-	if !report.Clean && env.stack == "" && c.URL == "" {
-		if err := write(env.out, "The server's log: %s\n", childLog); err != nil {
-			return err
-		}
-	}
-	if !report.Clean {
-		return fmt.Errorf("%w: the sale broke %s", errRefused, strings.Join(report.BrokenNames(), ", "))
-	}
-	return nil
+	return errors.Join(write(env.out, "Report: %s\n        %s\n", c.Report, c.beside()), broken)
 }

@@ -19,7 +19,14 @@ type liveView struct {
 	out      io.Writer
 	terminal *os.File // nil: not one
 	lines    int      // of the panel on the screen
+	width    int      // that it was drawn for
 }
+
+// The smallest terminal that the panel is drawn on.
+const (
+	smallestWidth  = 40
+	smallestHeight = 8
+)
 
 func newLiveView(out io.Writer) *liveView {
 	v := &liveView{out: out}
@@ -37,18 +44,23 @@ func (v *liveView) every() time.Duration {
 }
 
 func (v *liveView) show(g rush.Glance) {
-	if v.terminal == nil {
+	width, height := 0, 0
+	if v.terminal != nil {
+		var err error
+		if width, height, err = term.GetSize(int(v.terminal.Fd())); err != nil || width == 0 {
+			width, height = 80, 24
+		}
+	}
+	if width < smallestWidth || height < smallestHeight { // no terminal, or one that a panel does not fit into
+		v.lines = 0
 		_ = write(v.out, "%s\n", line(g)) // a closed pipe is noticed when the result is printed
 		return
 	}
-	width, _, err := term.GetSize(int(v.terminal.Fd()))
-	if err != nil || width < 40 {
-		width = 80
-	}
 	var screen strings.Builder
-	if v.lines > 0 {
-		fmt.Fprintf(&screen, "\x1b[%dA", v.lines) // back to the panel's first line
+	if v.lines > 0 && width == v.width {
+		fmt.Fprintf(&screen, "\x1b[%dA", v.lines) // back to the panel's first line; a new one after a resize, which wraps the old
 	}
+	v.width = width
 	lines := panel(g, min(width, 110))
 	for _, text := range lines {
 		screen.WriteString("\x1b[2K" + text + "\n")
@@ -152,7 +164,7 @@ func summary(r *rush.Report) string {
 		s.WriteString("The sale was interrupted: not all shoppers came.\n")
 	}
 	if r.Clean {
-		fmt.Fprintf(&s, "All %d invariants hold.\n", len(r.Invariants))
+		fmt.Fprintf(&s, "All %d invariants hold, in what %d shoppers did.\n", len(r.Invariants), f.Shoppers)
 	}
 	return s.String()
 }

@@ -27,13 +27,14 @@ type attempt struct {
 	hold    *hold // nil: none that the shopper knows of
 }
 
-// uncertain reports whether the server may have placed a hold that no answer told of.
+// uncertain reports whether the server may have placed a hold that no answer told of: busy may also be the answer when
+// the server lost the database's.
 func (a *attempt) uncertain() bool {
 	if a.hold != nil {
 		return false
 	}
 	for _, answer := range a.answers {
-		if answer.lost() {
+		if answer.lost() || answer.busy() {
 			return true
 		}
 	}
@@ -61,14 +62,15 @@ func lastLost(answers []answer) (at time.Duration) {
 // learn books an answer to the key's request, and the hold when it tells of one for the first time.
 func (a *attempt) learn(answer answer) {
 	a.answers = append(a.answers, answer)
-	if !answer.ok() || answer.body.ID == "" {
-		return
+	if answer.ok() && answer.body.ID != "" {
+		if a.hold == nil {
+			a.hold = &hold{id: answer.body.ID, qty: a.qty, ttl: answer.body.ExpiresAt.Sub(answer.body.CreatedAt), known: answer.received, granted: answer.body}
+		}
+		a.hold.known = min(a.hold.known, answer.received) // two answers may come in either order
 	}
-	if a.hold == nil {
-		a.hold = &hold{id: answer.body.ID, qty: a.qty, ttl: answer.body.ExpiresAt.Sub(answer.body.CreatedAt), known: answer.received}
+	if a.hold != nil {
+		a.hold.asked = a.firstSent()
 	}
-	a.hold.known = min(a.hold.known, answer.received) // two answers may come in either order
-	a.hold.asked = a.firstSent()
 }
 
 // hold is one that was granted, and everything that was done about it.
@@ -79,6 +81,8 @@ type hold struct {
 	known time.Duration // and at the latest then
 	ttl   time.Duration
 	acts  []act
+
+	granted body // the answer that told of it first
 
 	window     time.Duration // how long its order waits for its payment; 0: no answer told
 	finalHold  *answer       // what the server says of it at the end

@@ -115,6 +115,42 @@ func (r *rush) checkKeys(c *Check) {
 // takesToShow is how long the gate may not know of a key that was granted, at most (docs/decisions.md says when).
 const takesToShow = 5 * time.Second
 
+// checkGrants compares what the grant said with what was asked for, and with what the server keeps.
+func (r *rush) checkGrants(c *Check) {
+	for _, a := range r.attempts() {
+		h := a.hold
+		if h == nil {
+			continue
+		}
+		c.looks()
+		for i := range a.answers {
+			if b := a.answers[i].body; a.answers[i].ok() && (b.ProductID != r.product || b.Qty != a.qty) {
+				c.breaks("%s: asked for %d units of %s, the grant says %d of %q", h.id, a.qty, r.product, b.Qty, b.ProductID)
+			}
+		}
+		said, kept := h.granted, h.finalHold
+		if kept != nil && kept.ok() && (!kept.body.ExpiresAt.Equal(said.ExpiresAt) || !kept.body.CreatedAt.Equal(said.CreatedAt)) {
+			c.breaks("%s: granted from %s to %s, the server has %s to %s", h.id, said.CreatedAt, said.ExpiresAt, kept.body.CreatedAt, kept.body.ExpiresAt)
+		}
+		if usual := r.usualTTL(); h.ttl < usual-rounding || h.ttl > usual+rounding {
+			c.breaks("%s: it lasts %s, others %s", h.id, h.ttl, usual)
+		}
+		for i := range h.acts {
+			if act := &h.acts[i]; act.op == LookHold && act.ok() && act.body.ID != h.id {
+				c.breaks("%s: asked for it, the answer is of %s", h.id, act.body.ID)
+			}
+		}
+	}
+}
+
+// usualTTL is how long holds last: as the server was told, if that is known, else as the first hold does.
+func (r *rush) usualTTL() time.Duration {
+	if r.HoldTTL > 0 {
+		return r.HoldTTL
+	}
+	return r.holds()[0].ttl
+}
+
 func (r *rush) checkHoldsThere(c *Check) {
 	for _, h := range r.holds() {
 		c.looks()
@@ -171,6 +207,11 @@ func (r *rush) checkHoldEnds(c *Check) {
 		state := h.finalHold.body.state()
 		if by := h.orderedBy(); by < forever && state != "ordered" {
 			c.breaks("%s: its order was there at %s, but it is %s", h.id, seconds(by), state)
+		}
+		for i := range h.acts {
+			if a := &h.acts[i]; isRelease(a) && a.ok() && a.sent > h.orderedBy() {
+				c.breaks("%s: its order was there at %s, and it was released at %s", h.id, seconds(h.orderedBy()), seconds(a.received))
+			}
 		}
 		switch state {
 		case "ordered":

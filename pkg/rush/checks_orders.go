@@ -19,6 +19,9 @@ func (r *rush) checkOrders(c *Check) {
 			}
 			c.looks()
 			existed = true
+			if a.op == Order && a.status == http.StatusCreated && a.sent > h.latestEnd() {
+				c.breaks("%s: granted at %s for %s, it was ordered at %s, after its time", h.id, seconds(h.known), h.ttl, seconds(a.received))
+			}
 			if b := a.body; b.ID != h.orderID() || b.HoldID != h.id || b.ProductID != r.product || b.Qty != h.qty ||
 				b.Amount.Amount != h.qty*r.price.Amount || b.Amount.Currency != r.price.Currency {
 				c.breaks("%s: the order of %d units at %d %s is %s of %s: %d units of %s for %d %s", h.id, h.qty, r.price.Amount, r.price.Currency,
@@ -54,10 +57,32 @@ func (r *rush) checkOrderEnds(c *Check) {
 		if !possible[state+" "+reason] {
 			c.breaks("%s: it is %s %s, which nothing that its shopper did leads to", h.orderID(), state, reason)
 		}
+		if end := h.orderEndsBy(); state == "pending_payment" && h.finalOrder.sent > end+r.TakenBack {
+			c.breaks("%s: its payment was due at %s, but it is %s", h.orderID(), seconds(end), state)
+		}
+		for i := range h.acts {
+			if a := &h.acts[i]; isCancel(a) && a.ok() && a.sent > h.paidBy() {
+				c.breaks("%s: it was paid at %s, and cancelled at %s", h.orderID(), seconds(h.paidBy()), seconds(a.received))
+			}
+		}
 		if ended := h.any(both(isCancel, isDone)) || h.any(both(isFailure, isApplied)); ended && state == "pending_payment" {
 			c.breaks("%s: its cancellation or the failure of its payment was confirmed, but it is %s", h.orderID(), state)
 		}
 	}
+}
+
+// orderEndsBy is when the payment of the hold's order is due at the latest, far away if no answer told.
+func (h *hold) orderEndsBy() time.Duration {
+	if h.window == 0 {
+		return forever / 2
+	}
+	var last time.Duration
+	for i := range h.acts {
+		if a := &h.acts[i]; isOrder(a) {
+			last = max(last, a.received)
+		}
+	}
+	return last + h.window + rounding
 }
 
 // checkPaidOnce counts the events by which an order was paid. One that was applied while its answer was lost answers

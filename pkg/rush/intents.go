@@ -80,6 +80,14 @@ func (v *visit) withOrder(ctx context.Context, h *hold) {
 		v.pay(ctx, h, 0, failed, 0)
 		v.thinks()
 		v.pay(ctx, h, 1, succeeded, 0)
+	case ReleasesOrdered:
+		v.release(ctx, h)
+		v.thinks()
+		v.pay(ctx, h, 0, succeeded, 0)
+	case CancelsPaid:
+		v.pay(ctx, h, 0, succeeded, 0)
+		v.thinks()
+		v.cancel(ctx, h)
 	case Cancels:
 		v.cancel(ctx, h)
 		v.thinks()

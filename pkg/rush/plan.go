@@ -47,7 +47,9 @@ const (
 	PaysLapsedOrder  Intent = "pays_lapsed_order"   // its payment comes after the order was cancelled
 	Declined         Intent = "declined"            // the payment fails
 	DeclinedThenPays Intent = "declined_then_pays"  // the payment fails, then another one succeeds
+	ReleasesOrdered  Intent = "releases_ordered"    // orders, tries to give the hold up, pays
 	Cancels          Intent = "cancels"             // cancels the order, twice
+	CancelsPaid      Intent = "cancels_paid"        // pays, and tries to cancel
 	CancelsAndPays   Intent = "cancels_and_pays"    // cancels while the payment is under way
 	WrongAmount      Intent = "pays_a_wrong_amount" // a unit of the currency too little
 	Refunded         Intent = "is_refunded"         // pays and gets the money back
@@ -60,7 +62,7 @@ var intents = []struct {
 	weight int
 }{
 	{OnlyLooks, 60},
-	{Pays, 480},
+	{Pays, 450},
 	{PaysFirst, 60},
 	{Waits, 50},
 	{Releases, 60},
@@ -70,7 +72,9 @@ var intents = []struct {
 	{PaysLapsedOrder, 20},
 	{Declined, 40},
 	{DeclinedThenPays, 20},
+	{ReleasesOrdered, 15},
 	{Cancels, 30},
+	{CancelsPaid, 15},
 	{CancelsAndPays, 15},
 	{WrongAmount, 15},
 	{Refunded, 15},

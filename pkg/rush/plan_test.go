@@ -55,7 +55,7 @@ func TestShoppersAreAsPlanned(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	}
-	if len(intents) != 16 || intents[rush.Pays] < 2200 {
+	if len(intents) != 18 || intents[rush.Pays] < 2200 {
 		t.Errorf("%v", intents)
 	}
 	if share := float64(spike) / float64(len(shoppers)); share < rush.SpikeShare-0.03 || share > rush.SpikeShare+0.03 {

@@ -59,6 +59,8 @@ type Options struct {
 	Show     func(Glance) // is called every ShowEvery; nil: nobody looks on
 	// ShowEvery is how often Show is called; a second when it is zero.
 	ShowEvery time.Duration
+	// HoldTTL is how long the server's holds last, if that is known.
+	HoldTTL time.Duration
 	// Quiet is longer than the server may work on a request: whatever a request without an answer did, it has done by
 	// then. Ten seconds when it is zero.
 	Quiet time.Duration
