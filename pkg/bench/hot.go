@@ -32,7 +32,7 @@ func runHot(ctx context.Context, r *Run) (*Result, error) {
 		"Callers place holds of one unit on one product as fast as they get answers; the stock never runs short. Each design " +
 			"writes the same row of `holds`. In each round and for each number of callers the designs run one after the other on a new, " +
 			"empty database.",
-		fmt.Sprintf("“1 ms more” is a link on which each answer arrives %s later than on loopback; a round trip of `SELECT 1` over either is in the last table.", linkDelay),
+		fmt.Sprintf("“1 ms more” is a link on which each answer arrives %s later than on loopback; a round trip of `DO 1` over either is in the last table.", linkDelay),
 	}}
 	for _, d := range designs {
 		result.About = append(result.About, fmt.Sprintf("- **%s**: %s.", d.name, d.what))
@@ -41,9 +41,6 @@ func runHot(ctx context.Context, r *Run) (*Result, error) {
 		for _, d := range r.Databases {
 			r.Log("hot: %s, round %d of %d", d.Label, round+1, r.Rounds)
 			for _, link := range hotLinks {
-				if err := roundTrip(ctx, d, link.delay, result.Figures, d.Label, link.name); err != nil {
-					return nil, fmt.Errorf("%s: %w", d.Label, err)
-				}
 				for _, callers := range hotCallers {
 					err := r.on(ctx, d, func(ctx context.Context, d Database, s *schema) error {
 						return hotRound(ctx, r, s, callers, link.delay, result.Figures, d.Label, link.name)
@@ -64,6 +61,9 @@ func runHot(ctx context.Context, r *Run) (*Result, error) {
 
 // hotRound runs each design once.
 func hotRound(ctx context.Context, r *Run, s *schema, callers int, delay time.Duration, f Figures, where ...string) error {
+	if err := roundTrip(ctx, s, delay, f, where...); err != nil {
+		return err
+	}
 	database := newCrew(s.adminDSN, "", 0)
 	for _, design := range designs {
 		product := productID()
@@ -93,8 +93,8 @@ func hotRound(ctx context.Context, r *Run, s *schema, callers int, delay time.Du
 }
 
 // roundTrip measures the link with the shortest of questions.
-func roundTrip(ctx context.Context, d Database, delay time.Duration, f Figures, where ...string) (err error) {
-	db, err := connect(d.DSN, 1, delay)
+func roundTrip(ctx context.Context, s *schema, delay time.Duration, f Figures, where ...string) (err error) {
+	db, err := connect(s.adminDSN, 1, delay)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func roundTrip(ctx context.Context, d Database, delay time.Duration, f Figures, 
 		_, err := db.ExecContext(ctx, "DO 1")
 		return err
 	}}.run(ctx)
-	f.AddSample(sample, append(where, "round trip")...)
+	f.AddSample(sample, append(slices.Clone(where), "round trip")...)
 	return err
 }
 

@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+	"golang.org/x/sync/semaphore"
 
 	"flashsale/pkg/checkout"
 )
@@ -18,15 +20,16 @@ const (
 	lockWait       = 2 * time.Second // innodb_lock_wait_timeout
 	dialTimeout    = 2 * time.Second
 	readTimeout    = 5 * time.Second // without it a call can hang past every context
-	acquireTimeout = 2 * time.Second // for a free connection of the pool
+	acquireTimeout = 2 * time.Second // for a turn, and then for a connection of the pool
 	callBudget     = 8 * time.Second // a call with all its retries
 	auditTimeout   = 2 * time.Minute // the answer of one query of the audit, which reads every row
-	maxConns       = 12              // callers queue up here, not at the hot row: see docs/decisions.md
+	maxConns       = 8               // callers queue up here, not at the hot row: see docs/decisions.md
 )
 
 // Ledger implements checkout.Ledger.
 type Ledger struct {
 	db       *sql.DB
+	turns    *semaphore.Weighted // one for each connection of db: see turn
 	rec      checkout.Recorder
 	audits   *sql.DB       // one connection, with more patience
 	snapshot sql.TxOptions // of the audit
@@ -63,6 +66,7 @@ func open(cfg *mysql.Config, rec checkout.Recorder) (*Ledger, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	l := New(db, rec)
+	l.turns = semaphore.NewWeighted(maxConns)
 	l.audits = audits
 	return l, nil
 }
@@ -79,9 +83,9 @@ func pool(cfg *mysql.Config, conns int) (*sql.DB, error) {
 	return db, nil
 }
 
-// New makes a ledger of a pool that the caller has configured with Config.
+// New makes a ledger of a pool that the caller has configured with Config. There are no turns: callers meet in the pool.
 func New(db *sql.DB, rec checkout.Recorder) *Ledger {
-	return &Ledger{db: db, rec: rec, audits: db, snapshot: sql.TxOptions{ReadOnly: true}}
+	return &Ledger{db: db, turns: semaphore.NewWeighted(math.MaxInt64), rec: rec, audits: db, snapshot: sql.TxOptions{ReadOnly: true}}
 }
 
 // Config reads a DSN and sets what the ledger relies on.

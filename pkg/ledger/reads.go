@@ -141,6 +141,11 @@ func collect[T any](ctx context.Context, l *Ledger, doing string, scan func(*sql
 			err = checkout.Busy(err)
 		}
 	}()
+	end, err := l.turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	rows, err := l.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
