@@ -18,7 +18,7 @@ import (
 type benchCmd struct {
 	Experiments []string `arg:"" optional:"" help:"Which to run: hot, http, soldout, reads, expiry, payments, function (default: all). The others' figures stay in the document." placeholder:"EXPERIMENT"`
 	Also        []string `help:"A second database server to measure on, as a go-sql-driver DSN of a user who may create databases and users; repeatable." placeholder:"DSN"`
-	Rounds      int      `help:"How often each case runs; figures are medians." default:"5" placeholder:"N"`
+	Rounds      int      `help:"How often each case runs (default: ${default}); figures are medians." default:"5" placeholder:"N"`
 	Tiny        bool     `help:"As short as it can be, once: to see that it works, not to measure. Writes to .local/bench unless --out says otherwise."`
 	Out         string   `help:"The directory of performance.md (default: docs)." placeholder:"DIR"`
 }
@@ -41,6 +41,12 @@ func (c benchCmd) Run(env environment) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
+	// What the user has set for a server of theirs must not change what is measured.
+	for _, name := range []string{"HOLD_TTL", "PAYMENT_WINDOW", "LOG_LEVEL", "STRIPE_WEBHOOK_SECRETS"} {
+		if os.Getenv(name) != "" {
+			return fmt.Errorf("%w: %s is set; what is measured is the server as it comes", errUsage, name)
+		}
+	}
 	if c.Tiny {
 		c.Rounds = 1
 	}
@@ -48,6 +54,10 @@ func (c benchCmd) Run(env environment) (err error) {
 		if c.Out = "docs"; c.Tiny {
 			c.Out = filepath.Join(localDir, "bench")
 		}
+	}
+	page := bench.Page{Dir: c.Out}
+	if err := page.Prepare(); err != nil {
+		return err
 	}
 	s, err := openServers(env, databaseAndCache)
 	if err != nil {
@@ -62,23 +72,26 @@ func (c benchCmd) Run(env environment) (err error) {
 	if err != nil {
 		return err
 	}
-	return c.measure(env, r, machine, experiments)
+	return c.measure(env, r, machine, experiments, page)
 }
 
 // measure runs the experiments. The figures of each are in the document as soon as it has ended, so that the hour before
 // is not lost with the last one. One that fails does not keep the others from running.
-func (c benchCmd) measure(env environment, r *bench.Run, machine bench.Machine, experiments []bench.Experiment) error {
-	page := bench.Page{Dir: c.Out}
+func (c benchCmd) measure(env environment, r *bench.Run, machine bench.Machine, experiments []bench.Experiment, page bench.Page) error {
 	var failed error
 	for _, e := range experiments {
 		progress("measuring %s: %s", e.Name, e.Title)
 		start := time.Now()
 		result, err := e.Run(env.ctx, r)
 		if env.ctx.Err() != nil {
-			return env.ctx.Err()
+			return fmt.Errorf("interrupted while measuring %s: the figures of it are lost, those of others are kept", e.Name)
 		}
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("measuring %s: %w", e.Name, err))
+			continue
+		}
+		if len(result.Figures) == 0 { // figures of an earlier run are better than none
+			progress("%s is left out: %s", e.Name, strings.Join(result.LeftOut, "; "))
 			continue
 		}
 		result.Experiment, result.Title, result.Machine = e.Name, e.Title, machine
@@ -103,7 +116,7 @@ func (c benchCmd) databases(ctx context.Context, usual string) ([]bench.Database
 	for _, dsn := range append([]string{usual}, c.Also...) {
 		d, err := bench.LabelDatabase(ctx, dsn)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%v", err) //nolint:errorlint // not an error of the application's user: it needs no migration
 		}
 		if slices.ContainsFunc(all, func(o bench.Database) bool { return o.Label == d.Label }) {
 			return nil, fmt.Errorf("%w: --also names a second %s", errUsage, d.Label)
@@ -115,12 +128,6 @@ func (c benchCmd) databases(ctx context.Context, usual string) ([]bench.Database
 
 func (c benchCmd) serve(env environment) func(context.Context, ...string) (*bench.Server, error) {
 	return func(ctx context.Context, variables ...string) (*bench.Server, error) {
-		// What the user has set for a server of theirs must not change what is measured.
-		for _, name := range []string{"HOLD_TTL", "PAYMENT_WINDOW", "LOG_LEVEL", "STRIPE_WEBHOOK_SECRETS"} {
-			if os.Getenv(name) != "" && !slices.ContainsFunc(variables, func(v string) bool { return strings.HasPrefix(v, name+"=") }) {
-				return nil, fmt.Errorf("%w: %s is set; what is measured is the server as it comes", errUsage, name)
-			}
-		}
 		server, err := startChild(ctx, env, variables...)
 		if err != nil {
 			return nil, err

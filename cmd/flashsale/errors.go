@@ -11,7 +11,7 @@ import (
 
 // oneLine says an error in one line, with what to do about the usual ones.
 func oneLine(err error) string {
-	text := strings.Join(strings.Fields(err.Error()), " ")
+	text := strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "\n", "; ")), " ")
 	var domain *checkout.Error
 	if errors.As(err, &domain) && len(domain.Fields) > 0 {
 		parts := make([]string, len(domain.Fields))

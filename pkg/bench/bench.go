@@ -59,6 +59,7 @@ func Find(names ...string) ([]Experiment, error) {
 type Database struct {
 	DSN   string // an administrator's; the name in it is not used: every experiment makes databases of its own
 	Label string // such as "MariaDB 10.11.14": what the server says it is
+	Setup string // those of its settings that a figure depends on
 }
 
 // Server is a running `flashsale run`.

@@ -25,9 +25,10 @@ var numbers = func() string {
 type kind int
 
 const (
-	old  kind = iota // expired a day ago
-	due              // expired a moment ago, and still reserve their units
-	open             // expire tomorrow
+	old       kind = iota // expired a day ago
+	cancelled             // ordered, not paid, and cancelled a day ago
+	due                   // expired a moment ago, and still reserve their units
+	open                  // expire tomorrow
 )
 
 // bulk are holds made in bulk.
@@ -49,8 +50,11 @@ func (s *schema) holdsInBulk(ctx context.Context, products []string, n int, k ki
 	b := bulk{[10]byte(run[:10])}
 	status, expires := "active", "UTC_TIMESTAMP(6) - INTERVAL 1 SECOND - INTERVAL (100000 - n) MICROSECOND"
 	switch k {
-	case old:
+	case old, cancelled:
 		status, expires = "expired", "UTC_TIMESTAMP(6) - INTERVAL 1 DAY - INTERVAL (100000 - n) MICROSECOND"
+		if k == cancelled {
+			status = "ordered"
+		}
 	case open:
 		expires = "UTC_TIMESTAMP(6) + INTERVAL 1 DAY"
 	case due:
@@ -68,8 +72,12 @@ func (s *schema) holdsInBulk(ctx context.Context, products []string, n int, k ki
 			return b, fmt.Errorf("making holds: %w", err)
 		}
 	}
-	if k == old {
+	switch k {
+	case old:
 		return b, nil
+	case cancelled:
+		return b, s.cancelInBulk(ctx, b)
+	case due, open:
 	}
 	//nolint:gosec // G202: question marks
 	_, err := s.admin.ExecContext(ctx, `
@@ -80,6 +88,19 @@ func (s *schema) holdsInBulk(ctx context.Context, products []string, n int, k ki
 		return b, fmt.Errorf("counting what the holds reserve: %w", err)
 	}
 	return b, nil
+}
+
+// cancelInBulk makes the orders of the holds of a bulk, whose time to pay is over.
+func (s *schema) cancelInBulk(ctx context.Context, b bulk) error {
+	_, err := s.admin.ExecContext(ctx, `
+		INSERT INTO orders (id, product_id, qty, amount, currency, status, reason, stock, pay_by, created_at, updated_at)
+		SELECT id, product_id, qty, qty * unit_price, currency, 'cancelled', 'payment_timeout', 'none', expires_at, created_at, expires_at
+		FROM holds WHERE id >= UNHEX(CONCAT(?, '000000000000')) AND id <= UNHEX(CONCAT(?, 'FFFFFFFFFFFF'))`,
+		hex.EncodeToString(b.prefix[:]), hex.EncodeToString(b.prefix[:]))
+	if err != nil {
+		return fmt.Errorf("making cancelled orders: %w", err)
+	}
+	return nil
 }
 
 func places(n int) string { return strings.TrimSuffix(strings.Repeat("?,", n), ",") }

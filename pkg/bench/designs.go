@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"flashsale/pkg/checkout"
@@ -37,10 +38,10 @@ const (
 )
 
 var designs = []design{
-	{usual, "`BEGIN; SELECT … FOR UPDATE; INSERT; UPDATE; COMMIT` from the client, a connection for each caller", fromClient(usualHold)},
+	{usual, "`BEGIN; SELECT … FOR UPDATE; INSERT; UPDATE; COMMIT` from the client at the server's isolation (REPEATABLE READ), a connection for each caller", fromClient(usualHold)},
 	{guarded, "`BEGIN; INSERT; UPDATE … WHERE enough is left; COMMIT` from the client, a connection for each caller", fromClient(guardedHold)},
-	{shipped, "one `CALL place_hold`, as `flashsale run` makes it: the callers queue for the connections of its pool", asShipped(false)},
-	{keyed, "the same, each hold with an `Idempotency-Key` of its own", asShipped(true)},
+	{shipped, "one `CALL place_hold`, as `flashsale run` makes it: the callers queue for the " + strconv.Itoa(ledger.MaxConns) + " connections of its pool", asShipped(false)},
+	{keyed, "the same, each hold with an `Idempotency-Key` of its own: one lookup and one index entry more", asShipped(true)},
 	{unqueue, "one `CALL place_hold` over a connection for each caller, as from so many Lambda functions without RDS Proxy's queue", fromClient(unqueuedHold)},
 	{ceiling, "bare `INSERT` of the same row, autocommit, a connection for each caller: no product is touched, nobody waits for anybody", fromClient(bareInsert)},
 }

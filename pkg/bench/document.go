@@ -2,7 +2,6 @@ package bench
 
 import (
 	"fmt"
-	"math"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -19,13 +18,7 @@ func document(results []*Result, notes bool) string {
 		"load. Ratios are worth more than rates: another machine has other rates. Every case runs once a round, one after the " +
 		"other; a figure is the median over the rounds, and a ratio is taken within a round before its median is taken. " +
 		"`make bench` measures all of it again.")
-	for _, r := range results {
-		if r.Tiny {
-			m.paragraph("**These figures are from a run with `--tiny`, which only shows that the measuring works.**")
-			break
-		}
-	}
-	claims(m, results)
+	claims(m, results, notes)
 	machines(m, results)
 	for _, r := range results {
 		section(m, r)
@@ -38,21 +31,25 @@ func document(results []*Result, notes bool) string {
 	m.paragraph("`MYSQL_DSN` and `CACHE_ADDR` name servers to use instead of the private ones. Each experiment makes databases of " +
 		"its own and drops them. Nothing else should run on the machine meanwhile.")
 	if notes {
-		m.paragraph("What was tried and did not help is in [" + notesFile + "](" + notesFile + ").")
+		m.paragraph("What limits it, what helped and what did not is in [" + notesFile + "](" + notesFile + ").")
 	}
 	return strings.TrimRight(m.String(), "\n") + "\n"
 }
 
-func claims(m *markdown, results []*Result) {
+func claims(m *markdown, results []*Result, notes bool) {
 	var rows [][]string
 	for _, r := range results {
 		for _, c := range r.Claims {
-			rows = append(rows, []string{fmt.Sprintf("[%s](#%s)", r.Title, anchor(r.Title)), c.Text, c.wanted(), c.Unit.WithUnit(c.Measured), c.verdict()})
+			rows = append(rows, []string{fmt.Sprintf("[%s](#%s)", r.Title, anchor(r.Title)), c.Text, c.wanted(), c.Unit.WithUnit(c.Measured), c.spread(), c.verdict()})
 		}
 	}
 	if len(rows) > 0 {
 		m.line("## Targets\n")
-		m.table(2, []string{"experiment", "what", "target", "measured", ""}, rows)
+		m.paragraph("*Rounds*: the least and the most that was measured in a round.")
+		m.table(2, []string{"experiment", "what", "target", "measured", "rounds", ""}, rows)
+		if notes {
+			m.paragraph("Why some are short is in [" + notesFile + "](" + notesFile + ").")
+		}
 	}
 }
 
@@ -91,12 +88,15 @@ func machines(m *markdown, results []*Result) {
 }
 
 func (d Machine) text() string {
-	return fmt.Sprintf("%d × %s, %s GiB of memory, %s. %s; %s; %s. Writing 4 KiB through to the disk takes %s ms (median). Program: %s.",
+	return fmt.Sprintf("%d × %s, %s GiB of memory, %s. %s; %s; %s. Writing 4 KiB through to the disk takes %s ms (median). Commit: %s.",
 		d.Cores, d.Processor, digits(d.MemoryGiB), d.System, d.Go, strings.Join(d.Databases, "; "), d.Cache, digits(d.SyncMS), d.Revision)
 }
 
 func section(m *markdown, r *Result) {
 	m.line("## %s\n", r.Title)
+	if r.Tiny {
+		m.paragraph("**From a run with `--tiny`, which only shows that the measuring works.**")
+	}
 	for _, text := range r.About {
 		m.paragraph(text)
 	}
@@ -179,12 +179,13 @@ func (c Chart) horizontal() bool {
 	return letters*len(c.Groups) > 90
 }
 
-// percent is a share in percent.
-func percent(part Value) Value {
-	if math.IsNaN(float64(part)) {
-		return none
+// percents are shares in percent.
+func percents(parts []Value) []Value {
+	out := make([]Value, len(parts))
+	for i, part := range parts {
+		out[i] = 100 * part
 	}
-	return part * 100
+	return out
 }
 
 // Summary is the result for somebody who stands in front of the terminal.

@@ -34,22 +34,22 @@ func runExpiry(ctx context.Context, r *Run) (*Result, error) {
 				"every second, until nothing is due. Meanwhile, and before for comparison (*idle*), %.0f new holds a second are placed on the "+
 				"same products through `Service.PlaceHold`, with the gate and the stock view; their times count from when each was due to be sent.",
 				digits(float64(overdue)), 1/newHoldEvery.Seconds()),
-			say("*old rows*: with %s expired holds of the same products in the table from the start. Afterwards the audit has to be clean.", digits(float64(aged))),
+			say("*old rows*: with %s old holds of the same products in the tables from the start, half of them expired, half with an order that "+
+				"was cancelled; each round leaves %s more. Afterwards the audit has to be clean.", digits(float64(aged)), digits(float64(overdue))),
 		},
 		Figures: Figures{},
 	}
-	err := r.onEach(ctx, func(ctx context.Context, d Database, worn *schema) error {
-		products, err := worn.productsOnSale(ctx, expiryProducts[len(expiryProducts)-1])
-		if err != nil {
-			return err
-		}
-		r.Log("making %d old rows on %s", aged, d.Label)
-		if _, err := worn.holdsInBulk(ctx, products, aged, old); err != nil {
-			return err
-		}
-		var cases []func(context.Context) error
-		for _, n := range expiryProducts {
-			cases = append(cases,
+	for _, n := range expiryProducts {
+		err := r.onEach(ctx, func(ctx context.Context, d Database, worn *schema) error {
+			products, err := worn.productsOnSale(ctx, n)
+			if err != nil {
+				return err
+			}
+			r.Log("making %d old rows of %s on %s", aged, plural(n, "product"), d.Label)
+			if err := worn.grow(ctx, products, aged); err != nil {
+				return err
+			}
+			return r.rounds(ctx,
 				func(ctx context.Context) error {
 					return r.on(ctx, d, func(ctx context.Context, d Database, fresh *schema) error {
 						products, err := fresh.productsOnSale(ctx, n)
@@ -60,16 +60,24 @@ func runExpiry(ctx context.Context, r *Run) (*Result, error) {
 					})
 				},
 				func(ctx context.Context) error {
-					return worn.sweepMany(ctx, r, out.Figures, products[:n], overdue, d.Label, strconv.Itoa(n), history)
+					return worn.sweepMany(ctx, r, out.Figures, products, overdue, d.Label, strconv.Itoa(n), history)
 				})
+		})
+		if err != nil {
+			return nil, err
 		}
-		return r.rounds(ctx, cases...)
-	})
-	if err != nil {
-		return nil, err
 	}
 	expiryReport(out, r.Databases)
 	return out, nil
+}
+
+// grow makes a database old: n holds that have ended, every second one with a cancelled order.
+func (s *schema) grow(ctx context.Context, products []string, n int) error {
+	if _, err := s.holdsInBulk(ctx, products, n-n/2, old); err != nil {
+		return err
+	}
+	_, err := s.holdsInBulk(ctx, products, n/2, cancelled)
+	return err
 }
 
 func (s *schema) productsOnSale(ctx context.Context, n int) ([]string, error) {
@@ -176,18 +184,17 @@ func expiryReport(out *Result, databases []Database) {
 		for _, n := range expiryProducts {
 			for _, rows := range []string{emptyTables, history} {
 				key := []string{d.Label, strconv.Itoa(n), rows}
-				rate, growth := f.Median("swept", key...), f.RatioOf("busy p99", key, "idle p99", key)
-				t.Add(key[1:], rate, f.Median("idle p50", key...), f.Median("idle p99", key...), f.Median("busy p50", key...), f.Median("busy p99", key...), f.Median("busy max", key...), growth)
+				rate, growth := f.Median("swept", key...), f.RatiosOf("busy p99", key, "idle p99", key)
+				t.Add(key[1:], rate, f.Median("idle p50", key...), f.Median("idle p99", key...), f.Median("busy p50", key...), f.Median("busy p99", key...), f.Median("busy max", key...), median(growth))
 				series.Values = append(series.Values, rate)
 				where := say("%s, %s", map[string]string{emptyTables: plural(n, "product"), history: plural(n, "product") + " with old rows"}[rows], d.Label)
 				out.Claims = append(out.Claims,
-					Claim{Text: "due holds swept, " + where, Wanted: 20_000, Unit: PerSecond, Measured: rate},
-					Claim{Text: "p99 of new holds meanwhile, by its idle value, " + where, Wanted: 3, Below: true, Unit: Times, Measured: growth})
+					Claim{Text: "due holds swept, " + where, Wanted: 20_000, Unit: PerSecond}.by(f.Get("swept", key...)...),
+					Claim{Text: "p99 of new holds meanwhile, by its idle value, " + where, Wanted: 3, Below: true, Unit: Times}.by(growth...))
 			}
 			out.Claims = append(out.Claims, Claim{
 				Text: say("swept with old rows, of the rate without, %s, %s", plural(n, "product"), d.Label), Wanted: 80, Unit: Percent,
-				Measured: percent(f.Ratio("swept", []string{d.Label, strconv.Itoa(n), history}, []string{d.Label, strconv.Itoa(n), emptyTables})),
-			})
+			}.by(percents(f.Ratios("swept", []string{d.Label, strconv.Itoa(n), history}, []string{d.Label, strconv.Itoa(n), emptyTables}))...))
 		}
 		chart.Series = append(chart.Series, series)
 		out.Tables = append(out.Tables, t)

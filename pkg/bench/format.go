@@ -80,6 +80,14 @@ func (c Claim) wanted() string {
 	return sign + " " + c.Unit.WithUnit(c.Wanted)
 }
 
+// spread is how far apart the rounds were.
+func (c Claim) spread() string {
+	if c.Least == c.Most {
+		return ""
+	}
+	return c.Unit.Format(c.Least) + " to " + c.Unit.Format(c.Most)
+}
+
 func (c Claim) verdict() string {
 	switch {
 	case math.IsNaN(float64(c.Measured)):

@@ -225,7 +225,7 @@ func functionReport(out *Result, architecture string, checkpoints []int) {
 		largest = max(largest, zipped)
 		t.Add([]string{name}, f.Median("start", name), f.Median("binary", name), zipped)
 	}
-	out.Claims = append(out.Claims, Claim{Text: "the largest function, zipped", Wanted: zipLimit, AtMost: true, Unit: MiB, Measured: largest})
+	out.Claims = append(out.Claims, Claim{Text: "the largest function, zipped", Wanted: zipLimit, AtMost: true, Unit: MiB}.by(largest))
 
 	last, half := checkpoints[len(checkpoints)-1], checkpoints[len(checkpoints)-3]
 	grown := Table{Title: "Memory by requests served", Labels: []string{"function"}}
@@ -250,8 +250,7 @@ func functionReport(out *Result, architecture string, checkpoints []int) {
 		out.Claims = append(out.Claims, Claim{
 			Text:   say("growth of the function %s from %s to %s requests", name, digits(float64(half)), digits(float64(last))),
 			Wanted: growthAllowed, AtMost: true, Unit: Percent,
-			Measured: percent(f.Ratio("memory", []string{name, strconv.Itoa(last)}, []string{name, strconv.Itoa(half)})) - 100,
-		})
+		}.by(growth(f.Get("memory", name, strconv.Itoa(half)), f.Get("memory", name, strconv.Itoa(last)))...))
 	}
 	out.Tables = slices.Concat([]Table{t, grown}, out.Tables)
 	out.Charts = []Chart{chart}
@@ -261,4 +260,9 @@ func functionReport(out *Result, architecture string, checkpoints []int) {
 func oneLine(err error) string {
 	text, _, _ := bytes.Cut([]byte(err.Error()), []byte("\n"))
 	return string(text)
+}
+
+// growth is by how much memory has grown, in percent, a value a round.
+func growth(before, after []Value) []Value {
+	return pairs(before, after, func(before, after Value) Value { return 100 * (after - before) / before })
 }

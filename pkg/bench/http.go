@@ -71,12 +71,12 @@ func runHTTP(ctx context.Context, r *Run) (*Result, error) {
 		for _, n := range callers {
 			for _, c := range [][2]string{{ledgerAlone, ledgerAlone}, {wholeServer, ledgerAlone}, {ledgerAloneKeyed, ledgerAloneKeyed}, {wholeServerKeyed, ledgerAloneKeyed}} {
 				key := []string{d.Label, strconv.Itoa(n), c[0]}
-				share := percent(f.Ratio("rate", key, []string{d.Label, strconv.Itoa(n), c[1]}))
-				t.Add([]string{strconv.Itoa(n), c[0]}, append([]Value{f.Median("rate", key...), share, f.Median("p50", key...), f.Median("p99", key...)}, f.cpu(key...)...)...)
+				share := percents(f.Ratios("rate", key, []string{d.Label, strconv.Itoa(n), c[1]}))
+				t.Add([]string{strconv.Itoa(n), c[0]}, append([]Value{f.Median("rate", key...), median(share), f.Median("p50", key...), f.Median("p99", key...)}, f.cpu(key...)...)...)
 				if c[0] != c[1] {
 					out.Claims = append(out.Claims, Claim{
-						Text: say("accepted holds, %s with %d callers, of the ledger's own rate, %s", c[0], n, d.Label), Wanted: 50, Unit: Percent, Measured: share,
-					})
+						Text: say("accepted holds, %s with %d callers, of the ledger's own rate, %s", c[0], n, d.Label), Wanted: 50, Unit: Percent,
+					}.by(share...))
 				}
 			}
 		}

@@ -15,7 +15,7 @@ import (
 // last (a closed loop): what is measured is how much goes through, and how long one call takes when that much does.
 type load struct {
 	workers int
-	warmUp  time.Duration // runs before the clock starts: connections, caches
+	warmUp  time.Duration // runs at least so long before the clock starts: connections, caches
 	length  time.Duration
 	op      func(ctx context.Context, worker int) error
 	// begin and end, which may be nil, are called when the clock starts and stops, to look at others' counters.
@@ -31,22 +31,27 @@ type Sample struct {
 	Failed int64         `json:"failed"`
 }
 
-// run drives the load. More than one call in a hundred that fails makes the figure worthless: an error.
+// run drives the load. The clock starts when each worker has made a call: until then the queue is still growing. No call
+// at all, and more than one in a hundred that fails, make the figure worthless: an error.
 func (l load) run(ctx context.Context) (Sample, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var (
 		wait      sync.WaitGroup
+		ready     sync.WaitGroup // until each worker has made a call
 		measuring atomic.Bool
 		failed    atomic.Int64
 		firstErr  atomic.Pointer[error]
 		all       = newHistogram()
 		mu        sync.Mutex
 	)
+	ready.Add(l.workers)
 	for worker := range l.workers {
 		wait.Go(func() {
+			warm := sync.OnceFunc(ready.Done)
+			defer warm()
 			own := newHistogram()
-			for ctx.Err() == nil {
+			for ; ctx.Err() == nil; warm() {
 				start := time.Now()
 				err := l.op(ctx, worker)
 				took := time.Since(start)
@@ -65,6 +70,7 @@ func (l load) run(ctx context.Context) (Sample, error) {
 		})
 	}
 	err := sleep(ctx, l.warmUp)
+	ready.Wait()
 	if l.begin != nil {
 		l.begin()
 	}
@@ -85,6 +91,9 @@ func (l load) run(ctx context.Context) (Sample, error) {
 	s.Failed = failed.Load()
 	if first := firstErr.Load(); first != nil && (s.Failed*100 > all.TotalCount() || all.TotalCount() == 0) {
 		return s, fmt.Errorf("%d of %d calls failed, the first: %w", s.Failed, s.Failed+all.TotalCount(), *first)
+	}
+	if all.TotalCount() == 0 {
+		return s, fmt.Errorf("no call was answered within %s", took.Round(time.Millisecond))
 	}
 	return s, nil
 }

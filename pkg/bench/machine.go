@@ -47,7 +47,7 @@ func Describe(ctx context.Context, dir string, databases []Database, cacheAddr s
 	}
 	m.System += ", " + system()
 	for _, d := range databases {
-		m.Databases = append(m.Databases, d.Label)
+		m.Databases = append(m.Databases, d.Label+" ("+d.Setup+")")
 	}
 	var err error
 	if m.Cache, err = cacheLabel(ctx, cacheAddr); err != nil {
@@ -111,7 +111,23 @@ func LabelDatabase(ctx context.Context, dsn string) (_ Database, err error) {
 	if strings.Contains(rest, "MariaDB") {
 		product = "MariaDB"
 	}
-	return Database{DSN: dsn, Label: product + " " + number}, nil
+	d := Database{DSN: dsn, Label: product + " " + number}
+	d.Setup, err = setup(ctx, db)
+	return d, err
+}
+
+// setup names the settings that decide what a commit costs, and what fits into memory.
+func setup(ctx context.Context, db *sql.DB) (string, error) {
+	var pool float64
+	var flush, binlog, instrumented int
+	err := db.QueryRowContext(ctx, "SELECT @@innodb_buffer_pool_size / 1048576, @@innodb_flush_log_at_trx_commit, @@log_bin, @@performance_schema").
+		Scan(&pool, &flush, &binlog, &instrumented)
+	if err != nil {
+		return "", fmt.Errorf("asking the database for its settings: %w", err)
+	}
+	onOff := []string{"off", "on"}
+	return say("buffer pool %s MiB, innodb_flush_log_at_trx_commit %d, binary log %s, performance_schema %s",
+		digits(pool), flush, onOff[binlog&1], onOff[instrumented&1]), nil
 }
 
 // cacheInfo returns the section "server" of the cache's INFO.

@@ -17,18 +17,33 @@ type Page struct{ Dir string }
 const (
 	pageFile  = "performance.md"
 	filesDir  = "performance"
-	notesFile = "performance-notes.md" // written by hand: what was tried and did not help
+	notesFile = "performance-notes.md" // written by hand: what limits it, and what was tried
 )
 
 // Path is the document's.
 func (p Page) Path() string { return filepath.Join(p.Dir, pageFile) }
 
-// Keep writes one experiment's result and charts, in the place of those of an earlier run.
-func (p Page) Keep(r *Result) error {
+// Prepare makes the directory, and finds out whether it can be written to and what is there be read: an hour of measuring
+// later would be too late.
+func (p Page) Prepare() error {
 	dir := filepath.Join(p.Dir, filesDir)
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // G301: documents, for everybody to read
 		return fmt.Errorf("keeping the figures: %w", err)
 	}
+	probe, err := os.CreateTemp(dir, ".probe-*")
+	if err != nil {
+		return fmt.Errorf("keeping the figures: %w", err)
+	}
+	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
+		return fmt.Errorf("keeping the figures: %w", err)
+	}
+	_, err = p.Results()
+	return err
+}
+
+// Keep writes one experiment's result and charts, in the place of those of an earlier run, after Prepare.
+func (p Page) Keep(r *Result) error {
+	dir := filepath.Join(p.Dir, filesDir)
 	old, err := filepath.Glob(filepath.Join(dir, r.Experiment+"-*.png"))
 	if err != nil {
 		return fmt.Errorf("keeping the figures: %w", err)

@@ -33,7 +33,7 @@ type Value float64
 // none is a figure that there is not.
 var none = Value(math.NaN())
 
-// MarshalJSON writes NaN as null, and what nobody can have measured that exactly with four digits.
+// MarshalJSON writes NaN as null, and what nobody can have measured that exactly with six digits.
 func (v Value) MarshalJSON() ([]byte, error) {
 	if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
 		return []byte("null"), nil
@@ -126,7 +126,7 @@ type Point struct {
 	Y Value `json:"y"`
 }
 
-// Claim is a target and what was measured.
+// Claim is a target and what was measured: the median of the rounds, and how far apart they were.
 type Claim struct {
 	Text     string `json:"text"`   // what should be, such as "the usual design, over 1 ms, MariaDB, 64 connections"
 	Wanted   Value  `json:"wanted"` // at least
@@ -134,6 +134,17 @@ type Claim struct {
 	Below    bool   `json:"below,omitempty"` // less than Wanted, not at most
 	Unit     Unit   `json:"unit"`
 	Measured Value  `json:"measured"`
+	Least    Value  `json:"least"`
+	Most     Value  `json:"most"`
+}
+
+// by notes what was measured, a value a round.
+func (c Claim) by(rounds ...Value) Claim {
+	c.Measured, c.Least, c.Most = median(rounds), none, none
+	if known := measured(rounds); len(known) > 0 {
+		c.Least, c.Most = slices.Min(known), slices.Max(known)
+	}
+	return c
 }
 
 // Reached reports whether it is so.
@@ -177,22 +188,39 @@ func (f Figures) Get(quantity string, key ...string) []Value {
 func (f Figures) Median(quantity string, key ...string) Value { return median(f.Get(quantity, key...)) }
 
 // Ratio returns the median of the ratios a/b within the rounds.
-func (f Figures) Ratio(quantity string, a, b []string) Value {
-	return f.RatioOf(quantity, a, quantity, b)
+func (f Figures) Ratio(quantity string, a, b []string) Value { return median(f.Ratios(quantity, a, b)) }
+
+// Ratios returns a/b of each round.
+func (f Figures) Ratios(quantity string, a, b []string) []Value {
+	return f.RatiosOf(quantity, a, quantity, b)
 }
 
-// RatioOf is Ratio of two different quantities.
-func (f Figures) RatioOf(quantityA string, a []string, quantityB string, b []string) Value {
-	over, under := f.Get(quantityA, a...), f.Get(quantityB, b...)
-	ratios := make([]Value, 0, len(over))
-	for i := range min(len(over), len(under)) {
-		ratios = append(ratios, over[i]/under[i])
+// RatiosOf is Ratios of two different quantities.
+func (f Figures) RatiosOf(quantityA string, a []string, quantityB string, b []string) []Value {
+	return pairs(f.Get(quantityA, a...), f.Get(quantityB, b...), func(a, b Value) Value { return a / b })
+}
+
+// Differences returns a-b of each round.
+func (f Figures) Differences(quantity string, a, b []string) []Value {
+	return pairs(f.Get(quantity, a...), f.Get(quantity, b...), func(a, b Value) Value { return a - b })
+}
+
+// pairs goes through the rounds of two cases together.
+func pairs(a, b []Value, of func(a, b Value) Value) []Value {
+	values := make([]Value, min(len(a), len(b)))
+	for i := range values {
+		values[i] = of(a[i], b[i])
 	}
-	return median(ratios)
+	return values
+}
+
+// measured leaves out what is no figure.
+func measured(values []Value) []Value {
+	return slices.DeleteFunc(slices.Clone(values), func(v Value) bool { return math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) })
 }
 
 func median(values []Value) Value {
-	sorted := slices.DeleteFunc(slices.Clone(values), func(v Value) bool { return math.IsNaN(float64(v)) })
+	sorted := measured(values)
 	if len(sorted) == 0 {
 		return none
 	}
@@ -206,12 +234,7 @@ func median(values []Value) Value {
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// Difference returns the median of the differences a-b within the rounds.
+// Difference returns the median of a-b within the rounds.
 func (f Figures) Difference(quantity string, a, b []string) Value {
-	over, under := f.Get(quantity, a...), f.Get(quantity, b...)
-	differences := make([]Value, 0, len(over))
-	for i := range min(len(over), len(under)) {
-		differences = append(differences, over[i]-under[i])
-	}
-	return median(differences)
+	return median(f.Differences(quantity, a, b))
 }

@@ -66,12 +66,10 @@ func runSoldOut(ctx context.Context, r *Run) (*Result, error) {
 			out.Claims = append(out.Claims,
 				Claim{
 					Text: say("holds %s, a second, by those %s, %s", c[0], c[1], d.Label), Wanted: 10, Unit: Times,
-					Measured: f.Ratio("rate", []string{d.Label, c[0]}, []string{d.Label, c[1]}),
-				},
+				}.by(f.Ratios("rate", []string{d.Label, c[0]}, []string{d.Label, c[1]})...),
 				Claim{
 					Text: say("database statements for the product while holds are %s, %s", c[0], d.Label), Wanted: 1, Below: true, Unit: PerSecond,
-					Measured: f.Difference("statements", []string{d.Label, c[0]}, []string{d.Label, idle}),
-				})
+				}.by(f.above(idle, d.Label, c[0])...))
 		}
 		series := Series{Name: d.Label}
 		for _, name := range chart.Groups {

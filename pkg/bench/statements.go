@@ -65,6 +65,18 @@ func (s *site) counted(ctx context.Context, f Figures, l load, key ...string) er
 	return err
 }
 
+// above returns by how much the statements of a case are above the idle server's, a value a round. Below is none: others
+// used the database server meanwhile.
+func (f Figures) above(idle, database, name string) []Value {
+	values := f.Differences("statements", []string{database, name}, []string{database, idle})
+	for i, v := range values {
+		if v < -1 {
+			values[i] = none
+		}
+	}
+	return values
+}
+
 // both calls two functions, which may be nil.
 func both(first, second func()) func() {
 	return func() {

@@ -23,8 +23,10 @@ const (
 	acquireTimeout = 2 * time.Second // for a turn, and then for a connection of the pool
 	callBudget     = 8 * time.Second // a call with all its retries
 	auditTimeout   = 2 * time.Minute // the answer of one query of the audit, which reads every row
-	maxConns       = 8               // callers queue up here, not at the hot row: see docs/decisions.md
 )
+
+// MaxConns is how many connections a ledger has. Callers queue up for them, not at the hot row: see docs/decisions.md.
+const MaxConns = 8
 
 // Ledger implements checkout.Ledger.
 type Ledger struct {
@@ -55,7 +57,7 @@ func Open(dsn string, rec checkout.Recorder) (*Ledger, error) {
 func OpenProxy(cfg *mysql.Config, rec checkout.Recorder) (*Ledger, error) { return open(cfg, rec) }
 
 func open(cfg *mysql.Config, rec checkout.Recorder) (*Ledger, error) {
-	db, err := pool(cfg, maxConns)
+	db, err := pool(cfg, MaxConns)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +68,7 @@ func open(cfg *mysql.Config, rec checkout.Recorder) (*Ledger, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	l := New(db, rec)
-	l.turns = semaphore.NewWeighted(maxConns)
+	l.turns = semaphore.NewWeighted(MaxConns)
 	l.audits = audits
 	return l, nil
 }
