@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"flashsale/pkg/admin"
@@ -44,12 +46,14 @@ func (c simulateCmd) Run(env environment) error {
 			return err
 		}
 		defer func() { err = errors.Join(err, stop()) }()
+		again, listened := secondInterrupt()
+		defer listened()
 		view := newLiveView(env.out)
 		report, err := rush.Run(ctx, rush.Options{
 			Sale:    rush.Sale{Seed: c.Seed, Shoppers: c.Shoppers, Stock: c.Stock, Spike: c.Spike, Duration: c.Duration},
 			URL:     base,
 			Product: fmt.Sprintf("rush-%d-%s", c.Seed, strings.ToLower(rand.Text()[:12])), HoldTTL: ttl, Operator: onSale{op}, Signer: signer,
-			Show: view.show, ShowEvery: view.every(),
+			Show: view.show, ShowEvery: view.every(), GiveUp: again,
 		})
 		view.end()
 		if err != nil {
@@ -85,26 +89,25 @@ func (c simulateCmd) check() error {
 	return nil
 }
 
-// prepare makes sure, before the sale, that the report can be written after it.
-func (c simulateCmd) prepare() error {
-	if err := os.MkdirAll(filepath.Dir(c.Report), 0o750); err != nil {
-		return fmt.Errorf("preparing the report: %w", err)
-	}
-	for _, path := range []string{c.Report, c.beside()} {
-		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644) //nolint:gosec // G302, G304: the user's own file, which people show around
-		if err != nil {
-			return fmt.Errorf("preparing the report: %w", err)
-		}
-		if err := file.Close(); err != nil {
-			return fmt.Errorf("preparing the report: %w", err)
-		}
-	}
-	return nil
-}
+// ownServer reports whether the sale is on a server that is started for it.
+func (c simulateCmd) ownServer(env environment) bool { return env.stack == "" && c.URL == "" }
 
-// beside is the report as JSON.
-func (c simulateCmd) beside() string {
-	return strings.TrimSuffix(c.Report, filepath.Ext(c.Report)) + ".json"
+// secondInterrupt returns what is closed by the second Ctrl-C: the first one only ends the arrivals. Until done is called
+// no Ctrl-C ends the process by itself, so that a server of the sale's own is always stopped in order.
+func secondInterrupt() (again <-chan struct{}, done func()) {
+	signals, second, ended := make(chan os.Signal, 2), make(chan struct{}), make(chan struct{})
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		for range 2 {
+			select {
+			case <-signals:
+			case <-ended:
+				return
+			}
+		}
+		close(second)
+	}()
+	return second, func() { signal.Stop(signals); close(ended) }
 }
 
 // server returns where the sale takes place and what signs its payments: the stack's API, the server of --url, or one
@@ -166,34 +169,4 @@ func (o onSale) Audit(ctx context.Context) ([]rush.Finding, error) {
 		findings[i] = rush.Finding(f)
 	}
 	return findings, nil
-}
-
-// conclude prints what matters, writes the report's files, and fails when an invariant is broken.
-func (c simulateCmd) conclude(env environment, report *rush.Report) error {
-	if err := write(env.out, "%s\n", summary(report)); err != nil {
-		return err
-	}
-	broken := error(nil)
-	if !report.Clean {
-		broken = fmt.Errorf("%w: the sale broke %s", errRefused, strings.Join(report.BrokenNames(), ", "))
-		if env.stack == "" && c.URL == "" {
-			if err := write(env.out, "The server's log: %s\n", childLog); err != nil {
-				return errors.Join(broken, err)
-			}
-		}
-	}
-	page, err := report.HTML()
-	if err != nil {
-		return errors.Join(broken, err)
-	}
-	data, err := report.JSON()
-	if err != nil {
-		return errors.Join(broken, err)
-	}
-	for path, text := range map[string][]byte{c.Report: page, c.beside(): data} {
-		if err := os.WriteFile(path, text, 0o644); err != nil { //nolint:gosec // G306: there is nothing secret in it, and people show it around
-			return errors.Join(broken, fmt.Errorf("writing the report: %w", err))
-		}
-	}
-	return errors.Join(write(env.out, "Report: %s\n        %s\n", c.Report, c.beside()), broken)
 }

@@ -156,6 +156,9 @@ func summary(r *rush.Report) string {
 		if more := c.Broken - len(c.Evidence); more > 0 {
 			fmt.Fprintf(&s, "        and %d more\n", more)
 		}
+		if c.Cause != "" {
+			fmt.Fprintf(&s, "        the server's log says: %s\n", c.Cause)
+		}
 	}
 	if n := len(r.BrokenThen); n > 0 {
 		fmt.Fprintf(&s, "The audit had %d findings before this sale; they are not counted here: see flashsale audit.\n", n)

@@ -13,6 +13,9 @@ type Check struct {
 	LookedAt int      `json:"looked_at"`
 	Broken   int      `json:"broken"`
 	Evidence []string `json:"evidence"` // the first cases
+
+	Requests []string `json:"requests,omitempty"` // the ids of those in the evidence, for who can read the server's log
+	Cause    string   `json:"cause,omitempty"`    // what that log says of the first of them
 }
 
 // looks counts one thing that was looked at.

@@ -66,6 +66,9 @@ func (r *rush) checkInternal(c *Check) {
 	r.answers(func(a *answer, about string) {
 		c.looks()
 		if a.status == http.StatusInternalServerError {
+			if a.body.RequestID != "" && len(c.Requests) < maxEvidence {
+				c.Requests = append(c.Requests, a.body.RequestID)
+			}
 			c.breaks("%s: %s was answered %d %s at %s (request %s)", about, a.op, a.status, a.body.Code, seconds(a.received), a.body.RequestID)
 		}
 	})

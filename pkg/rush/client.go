@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -140,6 +141,7 @@ type client struct {
 	clock clock
 	http  *http.Client
 	slots chan struct{}
+	heard atomic.Int64 // when the last answer came
 }
 
 func newClient(base string, clock clock, slots int) *client {
@@ -154,6 +156,9 @@ func newClient(base string, clock clock, slots int) *client {
 }
 
 func (c *client) close() { c.http.CloseIdleConnections() }
+
+// lastHeard is when the last answer came, whatever it said: 0 before the first.
+func (c *client) lastHeard() time.Duration { return time.Duration(c.heard.Load()) }
 
 // send waits for a free connection and makes one request. Its timeout begins when it is sent.
 func (c *client) send(ctx context.Context, r request) answer {
@@ -170,6 +175,9 @@ func (c *client) send(ctx context.Context, r request) answer {
 	a.sent = c.clock.now()
 	c.exchange(ctx, r, &a)
 	a.received = c.clock.now()
+	if !a.lost() {
+		c.heard.Store(int64(a.received)) // two at once may store in either order: a moment does not matter
+	}
 	return a
 }
 

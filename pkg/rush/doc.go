@@ -12,7 +12,8 @@
 //
 // At the end what remained unknown is asked again, every hold and order is read back (settle.go), and the books are held
 // against the server's word, invariant by invariant (checks*.go). The checks use sure bounds only: a slow machine, a lost
-// answer or somebody else's sale on the same server never breaks one.
+// answer or somebody else's sale on the same server never breaks one. A server that is dead by then cannot be checked, which
+// is an error of its own (giveup.go).
 //
 // The package speaks HTTP and signs payment events; what it needs of an operator it declares (Operator).
 package rush

@@ -67,6 +67,8 @@ type Options struct {
 	// TakenBack is how long stock that is due may take to come back before that is a defect. 15 seconds when it is
 	// zero: the promise is two, and the machine may be slow.
 	TakenBack time.Duration
+	// GiveUp is closed when nobody wants the result any more: Run then returns soon, with an error. nil: that never is.
+	GiveUp <-chan struct{}
 }
 
 // ErrElsewhere means that the server at the URL is not the one that the operator and the signer belong to.
@@ -82,6 +84,7 @@ type rush struct {
 	before   []Finding // what the audit found before
 
 	arrived, done atomic.Int64
+	closed        atomic.Int64 // when the last had come, or nobody came any more; 0 before
 	phase         atomic.Value // string
 	probe         *attempt     // the rush's own hold at the end; nil: there was nothing left to try
 	left          Sample       // when it was tried
@@ -89,8 +92,9 @@ type rush struct {
 	unanswered    atomic.Int64 // questions at the end
 }
 
-// Run plays a sale to its end and checks it. When ctx ends, nobody comes any more; who is there finishes, and the checks
-// are made all the same. The error says what could not be done; a broken invariant is in the report.
+// Run plays a sale to its end and checks it. When ctx ends during the sale, nobody comes any more; who is there finishes,
+// and the checks are made all the same. When it ends during the checks, or the server is dead by then, they are given up.
+// The error says what could not be done; a broken invariant is in the report.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	r := newRush(o)
 	defer func() {
@@ -101,8 +105,8 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	// What is under way is finished and checked even after an interrupt.
-	work, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
+	work, giveUp := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer giveUp(nil)
 	began := time.Now()
 	r.client.close()
 	r.observer.client.close()
@@ -112,12 +116,19 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	watching, stopWatching := context.WithCancel(work)
 	beside.Go(func() { r.observer.run(watching) })
 	beside.Go(func() { r.measure(watching) })
+	beside.Go(func() { r.mind(watching, giveUp) })
 	interrupted := r.play(ctx, work)
 	played := r.clock.now()
+	if ctx.Err() == nil { // there are no arrivals left for an interrupt to stop
+		defer context.AfterFunc(ctx, func() { giveUp(errStopped) })()
+	}
 	r.settle(work)
 	stopWatching()
 	beside.Wait()
 	after, err := o.Operator.Audit(work)
+	if work.Err() != nil {
+		return nil, context.Cause(work)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("auditing after the sale: %w", err)
 	}
@@ -224,6 +235,7 @@ func (r *rush) play(ctx, work context.Context) (interrupted bool) {
 			r.done.Add(1)
 		})
 	}
+	r.closed.Store(int64(r.clock.now()))
 	r.phase.Store("draining")
 	visits.Wait()
 	return interrupted

@@ -80,7 +80,7 @@ func (r *rush) askAgain(ctx context.Context) {
 			again = append(again, a)
 		}
 	}
-	r.each(len(again), func(i int) {
+	r.each(ctx, len(again), func(i int) {
 		a := again[i]
 		unknown := a.hold == nil
 		answer := r.question(ctx, placeRequest(r.product, a))
@@ -96,7 +96,7 @@ func (r *rush) askAgain(ctx context.Context) {
 		}
 	})
 	holds := r.holds()
-	r.each(len(holds), func(i int) {
+	r.each(ctx, len(holds), func(i int) {
 		for _, e := range holds[i].unansweredEvents() {
 			e.answer = r.question(ctx, r.delivery(e.event, e.text))
 			holds[i].did(e)
@@ -130,8 +130,8 @@ func (r *rush) question(ctx context.Context, q request) answer {
 	return a
 }
 
-// each does something for 0 to n-1, a bounded number at a time.
-func (r *rush) each(n int, do func(i int)) {
+// each does something for 0 to n-1, a bounded number at a time, until ctx ends.
+func (r *rush) each(ctx context.Context, n int, do func(i int)) {
 	var all sync.WaitGroup
 	next := make(chan int)
 	for range asking {
@@ -141,7 +141,7 @@ func (r *rush) each(n int, do func(i int)) {
 			}
 		})
 	}
-	for i := range n {
+	for i := 0; i < n && ctx.Err() == nil; i++ {
 		next <- i
 	}
 	close(next)
@@ -182,7 +182,7 @@ func (r *rush) await(ctx context.Context, limit time.Duration, expected func(Sam
 // readBack asks for every hold and its order.
 func (r *rush) readBack(ctx context.Context) {
 	holds := r.holds()
-	r.each(len(holds), func(i int) {
+	r.each(ctx, len(holds), func(i int) {
 		h := holds[i]
 		hold := r.question(ctx, lookHoldRequest(h))
 		order := r.question(ctx, lookOrderRequest(h))

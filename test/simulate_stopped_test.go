@@ -1,0 +1,166 @@
+package test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"flashsale/pkg/ledger/ledgertest"
+)
+
+// Ctrl-C ends the arrivals; what is there is checked. A simulation that is killed takes its server with it.
+func TestSimulateIsStopped(t *testing.T) {
+	d, args := simulation(t, ledgertest.New(t).AdminDSN, "HOLD_TTL=1s", "PAYMENT_WINDOW=1s")
+	t.Parallel()
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
+		command, out := d.begin(t, append(args, "--duration", "1m", "--spike", "1m")...)
+		eventually(t, "the sale has begun", func() bool { return strings.Contains(out.String(), "spike") })
+		if err := command.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		err := command.Wait()
+		if signal == syscall.SIGINT && (err != nil || !strings.Contains(out.String(), "The sale was interrupted") || !strings.Contains(out.String(), "Report: ")) {
+			t.Errorf("%v\n%s", err, out.String())
+		}
+		eventually(t, "its server has ended", func() bool { return len(d.working(t)) == 0 })
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// Ctrl-C when nobody comes any more ends the checks: the second one, or the first if the sale was over by itself.
+func TestSimulateIsStoppedForGood(t *testing.T) {
+	const says = "flashsale: interrupted before the sale was checked: nothing can be said about it\n"
+	s := open(t, 1, options{holdTTL: time.Second, window: time.Second})
+	proxy := httputil.NewSingleHostReverseProxy(must(url.Parse(s.url))(t))
+	var requests atomic.Int64
+	// Answers get lost to the end, and after the last of them the checks wait for ten seconds.
+	lossy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if requests.Add(1)%10 == 0 {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(lossy.Close)
+	d, args := simulation(t, s.AdminDSN, "WEBHOOK_SECRETS="+secret("new"))
+	t.Parallel()
+	args = append(args, "--url", lossy.URL)
+	for name, c := range map[string]struct {
+		args   []string
+		phases []string // in which Ctrl-C is pressed
+	}{
+		"in the checks": {args, []string{"checking"}},
+		"twice":         {append(args, "--spike", "1m", "--duration", "1m"), []string{"spike", "checking"}},
+	} {
+		d.leaveOldReport(t)
+		command, out := d.begin(t, c.args...)
+		for _, phase := range c.phases {
+			eventually(t, name+": "+phase, func() bool { return strings.Contains(out.String(), "s "+phase) })
+			if err := command.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = command.Wait()
+		if code, text := command.ProcessState.ExitCode(), out.String(); code != 3 || !strings.HasSuffix(text, says) {
+			t.Errorf("%s: exit %d\n%s", name, code, text)
+		}
+		d.noReport(t)
+	}
+}
+
+// A server that dies in the sale and does not come back is found out, one that comes back is checked.
+func TestSimulateOnAServerThatDies(t *testing.T) {
+	for name, comesBack := range map[string]bool{"for good": false, "and comes back": true} {
+		t.Run(name, func(t *testing.T) {
+			d, args := simulation(t, ledgertest.New(t).AdminDSN, "HOLD_TTL=1s", "PAYMENT_WINDOW=1s")
+			t.Parallel()
+			d.leaveOldReport(t)
+			addr := freeAddr(t)
+			server, pid := d.serve(t, addr)
+			t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+			command, out := d.begin(t, append(args, "--spike", "3s", "--duration", "3s", "--url", "http://"+addr)...)
+			eventually(t, "the sale has begun", func() bool { return strings.Contains(out.String(), "spike") })
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			_ = server.Wait()
+			if comesBack {
+				server, pid = d.serve(t, addr)
+			}
+			_ = command.Wait()
+			code, text := command.ProcessState.ExitCode(), out.String()
+			if comesBack {
+				_ = syscall.Kill(pid, syscall.SIGTERM)
+				_ = server.Wait()
+				if code != 0 || !strings.Contains(text, "Report: ") || !strings.Contains(text, "no_answer") {
+					t.Errorf("exit %d\n%s", code, text)
+				}
+				return
+			}
+			if says := "flashsale: the server at http://" + addr + " does not answer any more: nothing could be checked\n"; code != 3 || !strings.HasSuffix(text, says) {
+				t.Errorf("exit %d\n%s", code, text)
+			}
+			d.noReport(t)
+		})
+	}
+}
+
+// begin starts a command and returns what it prints, to both outputs.
+func (d desk) begin(t *testing.T, args ...string) (*exec.Cmd, *synced) {
+	t.Helper()
+	command, out := d.command(t, args...), &synced{}
+	command.Stdout, command.Stderr = out, out
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return command, out
+}
+
+// leaveOldReport leaves what an earlier sale would have left.
+func (d desk) leaveOldReport(t *testing.T) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Join(d.dir, "out"), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"sale.html", "sale.json"} {
+		if err := os.WriteFile(filepath.Join(d.dir, "out", file), []byte("an earlier sale's"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// noReport makes sure that there is no report that could be taken for that of a sale which was not checked.
+func (d desk) noReport(t *testing.T) {
+	t.Helper()
+	if files := must(os.ReadDir(filepath.Join(d.dir, "out")))(t); len(files) > 0 {
+		t.Errorf("left behind: %v", files)
+	}
+}
+
+// synced is a buffer that a process writes to while a test reads it.
+type synced struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *synced) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *synced) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
