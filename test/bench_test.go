@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-sql-driver/mysql"
+
 	"flashsale/pkg/bench"
 )
 
@@ -96,6 +98,17 @@ func TestBenchRefusesWhatItCannotDo(t *testing.T) {
 	}
 	d.env = append(d.env, "HOLD_TTL=5m")
 	if code, _, stderr := d.run(t, "bench"); code != 2 || !strings.Contains(stderr, "HOLD_TTL") {
+		t.Errorf("%d %q", code, stderr)
+	}
+}
+
+// Who may not log in as an administrator has a wrong password, and need not be told to migrate.
+func TestBenchWithAWrongPassword(t *testing.T) {
+	server := must(mysql.ParseDSN(os.Getenv("MYSQL_DSN")))(t)
+	server.Passwd = "wrong"
+	d := newDesk(t, "MYSQL_DSN="+os.Getenv("MYSQL_DSN"), "CACHE_ADDR="+os.Getenv("CACHE_ADDR"))
+	code, _, stderr := d.run(t, "bench", "--also", server.FormatDSN())
+	if code != 3 || !strings.Contains(stderr, "Access denied") || strings.Contains(stderr, "migrate") {
 		t.Errorf("%d %q", code, stderr)
 	}
 }

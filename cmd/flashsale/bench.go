@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -90,10 +89,6 @@ func (c benchCmd) measure(env environment, r *bench.Run, machine bench.Machine, 
 			failed = errors.Join(failed, fmt.Errorf("measuring %s: %w", e.Name, err))
 			continue
 		}
-		if len(result.Figures) == 0 { // figures of an earlier run are better than none
-			progress("%s is left out: %s", e.Name, strings.Join(result.LeftOut, "; "))
-			continue
-		}
 		result.Experiment, result.Title, result.Machine = e.Name, e.Title, machine
 		result.MeasuredAt, result.Took = start, time.Since(start).Round(time.Second).String()
 		result.Rounds, result.Tiny = c.Rounds, c.Tiny
@@ -116,7 +111,7 @@ func (c benchCmd) databases(ctx context.Context, usual string) ([]bench.Database
 	for _, dsn := range append([]string{usual}, c.Also...) {
 		d, err := bench.LabelDatabase(ctx, dsn)
 		if err != nil {
-			return nil, fmt.Errorf("%v", err) //nolint:errorlint // not an error of the application's user: it needs no migration
+			return nil, err
 		}
 		if slices.ContainsFunc(all, func(o bench.Database) bool { return o.Label == d.Label }) {
 			return nil, fmt.Errorf("%w: --also names a second %s", errUsage, d.Label)

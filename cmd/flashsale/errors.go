@@ -21,13 +21,22 @@ func oneLine(err error) string {
 		text = strings.Join(parts, "; ")
 	}
 	var server *mysql.MySQLError
-	if errors.As(err, &server) {
-		switch server.Number {
-		case erAccessDenied, erNoSuchTable, erNoSuchRoutine, erRoutineAccessDenied:
-			text += " (has this database been migrated? try: flashsale migrate)"
-		}
+	if errors.As(err, &server) && unmigrated(server) {
+		text += " (has this database been migrated? try: flashsale migrate)"
 	}
 	return text
+}
+
+// unmigrated reports whether a database that was never migrated answers so. An administrator that is denied access has a
+// wrong password; the application's user (…_app) may not exist yet.
+func unmigrated(err *mysql.MySQLError) bool {
+	switch err.Number {
+	case erNoSuchTable, erNoSuchRoutine, erRoutineAccessDenied:
+		return true
+	case erAccessDenied:
+		return strings.Contains(err.Message, "_app'@")
+	}
+	return false
 }
 
 // What a database that was never migrated answers to the application's user.
