@@ -179,7 +179,7 @@ func TestRushFindsWrongLedgers(t *testing.T) {
 			[]string{"holds_end_for_a_reason", "no_internal_error"},
 		},
 		"orders time out early": {
-			"reclaim_due", []string{"pay_by <= v_now", "pay_by <= v_now + INTERVAL 4 SECOND"}, false, few, []string{"no_hold_ends_early"},
+			"reclaim_due", []string{"pay_by <= v_now", "pay_by <= v_now + INTERVAL 4 SECOND"}, false, many, []string{"no_hold_ends_early"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
