@@ -11,7 +11,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
-	"flashsale/pkg/bench"
+	"flashsale/bench/measure"
 )
 
 // Every experiment runs, has figures in all its rows, an opinion on every target, and charts that are pictures; the

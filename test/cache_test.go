@@ -15,8 +15,8 @@ import (
 
 	"github.com/valkey-io/valkey-go"
 
+	"flashsale/internal/devstack"
 	"flashsale/pkg/checkout"
-	"flashsale/pkg/devstack"
 )
 
 // privateCache is one that a test may kill.

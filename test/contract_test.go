@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"flashsale/internal/ledgertest"
 	"flashsale/pkg/checkout"
-	"flashsale/pkg/ledger/ledgertest"
 )
 
 // mustProblem checks that an answer is a whole problem and tells nothing of the inside.

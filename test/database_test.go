@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"flashsale/internal/devstack"
 	"flashsale/pkg/checkout"
-	"flashsale/pkg/devstack"
 )
 
 // The database is killed twice and comes back while 50 clients place holds, each repeated with its key until it has an

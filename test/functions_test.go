@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"flashsale/pkg/runtimeapi"
+	"flashsale/internal/lambdaemu"
 )
 
 // The functions are built as template.yaml's build does it, but for this machine's processor.
@@ -20,7 +20,7 @@ var builtFunctions = sync.OnceValues(func() (dir string, err error) {
 		return "", err
 	}
 	functionsDir = dir
-	return dir, runtimeapi.Build(context.Background(), dir, "")
+	return dir, lambdaemu.Build(context.Background(), dir, "")
 })
 
 var functionsDir string
@@ -34,7 +34,7 @@ func function(t testing.TB, name string) string {
 // cloud is a deployed checkout, as far as it can be without AWS: its functions behind a gateway, and the schedule.
 type cloud struct {
 	gateway *httptest.Server
-	pools   map[string]*runtimeapi.Pool
+	pools   map[string]*lambdaemu.Pool
 	stop    func()
 }
 
@@ -44,12 +44,12 @@ const concurrency = 16
 // deploy starts the functions of s, as options say.
 func deploy(t *testing.T, s *shop, o options) *cloud {
 	t.Helper()
-	c := &cloud{pools: map[string]*runtimeapi.Pool{}}
+	c := &cloud{pools: map[string]*lambdaemu.Pool{}}
 	env := functionEnv(s, o)
 	for _, name := range []string{"products", "holds", "orders", "webhook", "expire", "admin"} {
-		c.pools[name] = runtimeapi.NewPool(function(t, name), concurrency, env...)
+		c.pools[name] = lambdaemu.NewPool(function(t, name), concurrency, env...)
 	}
-	gateway := &runtimeapi.Gateway{}
+	gateway := &lambdaemu.Gateway{}
 	for pattern, name := range templateRoutes(t) {
 		gateway.Route(pattern, c.pools[name])
 	}

@@ -19,12 +19,12 @@ import (
 	"github.com/go-sql-driver/mysql"
 	"github.com/google/uuid"
 
-	"flashsale/pkg/awsauth/awstest"
+	"flashsale/internal/awstest"
+	"flashsale/internal/lambdaemu"
+	"flashsale/internal/ledgertest"
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger"
-	"flashsale/pkg/ledger/ledgertest"
 	"flashsale/pkg/payments"
-	"flashsale/pkg/runtimeapi"
 )
 
 const (
@@ -100,11 +100,11 @@ func (f fronts) env(t *testing.T, name string) []string {
 // deployBehind is deploy without a schedule, with IAM and TLS in front of everything.
 func deployBehind(t *testing.T, s *shop, f fronts) {
 	t.Helper()
-	c := &cloud{pools: map[string]*runtimeapi.Pool{}}
+	c := &cloud{pools: map[string]*lambdaemu.Pool{}}
 	for name := range templateFunctions(t) {
-		c.pools[name] = runtimeapi.NewPool(function(t, name), concurrency, f.env(t, name)...)
+		c.pools[name] = lambdaemu.NewPool(function(t, name), concurrency, f.env(t, name)...)
 	}
-	gateway := &runtimeapi.Gateway{}
+	gateway := &lambdaemu.Gateway{}
 	for pattern, name := range templateRoutes(t) {
 		gateway.Route(pattern, c.pools[name])
 	}
@@ -246,7 +246,7 @@ func TestFunctionThatMayNotSignIn(t *testing.T) {
 
 func (f fronts) mustFail(t *testing.T, name, path, body string, status int, want string) {
 	t.Helper()
-	process := must(runtimeapi.Start(context.Background(), function(t, name), f.env(t, name)...))(t)
+	process := must(lambdaemu.Start(context.Background(), function(t, name), f.env(t, name)...))(t)
 	a, err := invoked(t, process, path, body, 10*time.Second)
 	process.Stop() // then its output is whole
 	if err != nil || a.status != status || strings.Contains(a.body, want) {
@@ -283,7 +283,7 @@ func TestAdminMigratesAtTheCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := append(f.env(t, "admin"), "DB_ADMIN_HOST="+host, "DB_PORT="+port) // the last one counts
-	process := must(runtimeapi.Start(context.Background(), adminTrusting(t, f.authority), env...))(t)
+	process := must(lambdaemu.Start(context.Background(), adminTrusting(t, f.authority), env...))(t)
 	answer, err := process.Invoke(context.Background(), map[string]string{"operation": "migrate"}, adminTimeout)
 	process.Stop() // then its output is whole
 	output := process.Output()

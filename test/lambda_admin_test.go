@@ -15,15 +15,15 @@ import (
 
 	"github.com/google/uuid"
 
+	"flashsale/internal/lambdaemu"
+	"flashsale/internal/ledgertest"
 	"flashsale/pkg/checkout"
-	"flashsale/pkg/ledger/ledgertest"
-	"flashsale/pkg/runtimeapi"
 )
 
 const adminTimeout = 30 * time.Second
 
 // ask calls the function admin, as `aws lambda invoke` would.
-func ask(t testing.TB, f *runtimeapi.Function, payload string) (string, error) {
+func ask(t testing.TB, f *lambdaemu.Function, payload string) (string, error) {
 	t.Helper()
 	answer, err := f.Invoke(context.Background(), json.RawMessage(payload), adminTimeout)
 	return strings.TrimSpace(string(answer)), err
@@ -173,7 +173,7 @@ func aws(t *testing.T, s *shop, api string, throttled *atomic.Bool, migrations *
 			return
 		}
 		answer, err := s.cloud.pools["admin"].Invoke(r.Context(), json.RawMessage(payload), adminTimeout)
-		var failure *runtimeapi.Failure
+		var failure *lambdaemu.Failure
 		if errors.As(err, &failure) {
 			w.Header().Set("X-Amz-Function-Error", "Unhandled")
 			answer, _ = json.Marshal(failure)

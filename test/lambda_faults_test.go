@@ -16,17 +16,17 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/go-sql-driver/mysql"
 
-	"flashsale/pkg/devstack"
+	"flashsale/internal/devstack"
+	"flashsale/internal/lambdaemu"
 	"flashsale/pkg/ledger"
-	"flashsale/pkg/runtimeapi"
 )
 
 // invoked is what a function answered to a POST.
-func invoked(t testing.TB, f *runtimeapi.Function, path, body string, timeout time.Duration) (answer, error) {
+func invoked(t testing.TB, f *lambdaemu.Function, path, body string, timeout time.Duration) (answer, error) {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
-	text, err := f.Invoke(context.Background(), must(runtimeapi.Event(r))(t), timeout)
+	text, err := f.Invoke(context.Background(), must(lambdaemu.Event(r))(t), timeout)
 	if err != nil {
 		return answer{}, err
 	}
@@ -42,15 +42,15 @@ func invoked(t testing.TB, f *runtimeapi.Function, path, body string, timeout ti
 }
 
 // start starts one process of a function of the shop.
-func (s *shop) start(t testing.TB, name string, o options) *runtimeapi.Function {
+func (s *shop) start(t testing.TB, name string, o options) *lambdaemu.Function {
 	t.Helper()
-	f := must(runtimeapi.Start(context.Background(), function(t, name), functionEnv(s, o)...))(t)
+	f := must(lambdaemu.Start(context.Background(), function(t, name), functionEnv(s, o)...))(t)
 	t.Cleanup(f.Stop)
 	return f
 }
 
 // invokeHold asks a process of the function holds for a unit.
-func (s *shop) invokeHold(t testing.TB, f *runtimeapi.Function) answer {
+func (s *shop) invokeHold(t testing.TB, f *lambdaemu.Function) answer {
 	t.Helper()
 	a, err := invoked(t, f, "/v1/holds", s.holdBody(1), 10*time.Second)
 	if err != nil {
@@ -92,7 +92,7 @@ func (s *shop) appUser(t testing.TB) string {
 func TestSixteenProcessesOnFiftyUnits(t *testing.T) {
 	o := withDefaults(t, options{})
 	s := newShop(t, 50, o)
-	processes := make([]*runtimeapi.Function, 16)
+	processes := make([]*lambdaemu.Function, 16)
 	for i := range processes {
 		processes[i] = s.start(t, "holds", o)
 	}
@@ -167,7 +167,7 @@ func TestProcessLostInACall(t *testing.T) {
 			}
 			got := <-answered
 			switch {
-			case tc.signal == syscall.SIGKILL && !errors.Is(got.err, runtimeapi.ErrGone):
+			case tc.signal == syscall.SIGKILL && !errors.Is(got.err, lambdaemu.ErrGone):
 				t.Errorf("killed: %+v", got)
 			case tc.signal == syscall.SIGSTOP && (got.err != nil || (got.answer.status != http.StatusCreated && got.answer.code() != "busy")):
 				t.Errorf("thawed: %+v", got)

@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"flashsale/internal/lambdaemu"
+	"flashsale/internal/ledgertest"
 	"flashsale/pkg/checkout"
-	"flashsale/pkg/ledger/ledgertest"
-	"flashsale/pkg/runtimeapi"
 )
 
 // Two of the function expire at once take everything back once, are done before their deadline, and say how late they
@@ -32,7 +32,7 @@ func TestExpireFunction(t *testing.T) {
 	}
 	const limit = 8 * time.Second
 	var wg sync.WaitGroup
-	var processes [2]*runtimeapi.Function
+	var processes [2]*lambdaemu.Function
 	for i := range processes {
 		f := s.start(t, "expire", o)
 		processes[i] = f
@@ -108,7 +108,7 @@ func TestColdStart(t *testing.T) {
 	for _, name := range []string{"products", "holds", "orders", "webhook", "expire", "admin"} {
 		var times []time.Duration
 		for range 20 {
-			f := must(runtimeapi.Start(context.Background(), function(t, name), env...))(t)
+			f := must(lambdaemu.Start(context.Background(), function(t, name), env...))(t)
 			times = append(times, f.Started)
 			f.Stop()
 		}
@@ -124,9 +124,9 @@ func TestColdStart(t *testing.T) {
 func TestEventThatIsNone(t *testing.T) {
 	o := withDefaults(t, options{})
 	s := newShop(t, 5, o)
-	f := must(runtimeapi.Start(context.Background(), function(t, "holds"), slices.Concat(functionEnv(s, o), []string{"LOG_LEVEL=error"})...))(t)
+	f := must(lambdaemu.Start(context.Background(), function(t, "holds"), slices.Concat(functionEnv(s, o), []string{"LOG_LEVEL=error"})...))(t)
 	t.Cleanup(f.Stop)
-	var failure *runtimeapi.Failure
+	var failure *lambdaemu.Failure
 	if _, err := f.Invoke(context.Background(), []int{1}, time.Second); !errors.As(err, &failure) {
 		t.Errorf("%v", err)
 	}
@@ -147,7 +147,7 @@ func TestMisconfiguredFunction(t *testing.T) {
 		"HOLD_TTL cannot be understood":      {"DB_HOST=localhost", "CACHE_ADDR=127.0.0.1:1", "HOLD_TTL=soon"},
 		"WEBHOOK_SECRETS: webhook secret 1 ": {"DB_HOST=localhost", "CACHE_ADDR=127.0.0.1:1", "WEBHOOK_SECRETS=hunter2"},
 	} {
-		f, err := runtimeapi.Start(context.Background(), function(t, "webhook"), env...)
+		f, err := lambdaemu.Start(context.Background(), function(t, "webhook"), env...)
 		if err == nil {
 			f.Stop()
 		}

@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"flashsale/internal/ledgertest"
 	"flashsale/pkg/checkout"
-	"flashsale/pkg/ledger/ledgertest"
 )
 
 // 400 shoppers press the button in the same instant, for 50 units.

@@ -12,39 +12,39 @@ import (
 
 	"github.com/google/uuid"
 
+	"flashsale/internal/ledgertest"
+	"flashsale/internal/simulator"
 	"flashsale/pkg/checkout"
-	"flashsale/pkg/ledger/ledgertest"
-	"flashsale/pkg/rush"
 )
 
 // salesClerk is what a rush needs of an operator, on a test's own schema.
 type salesClerk struct{ *ledgertest.Env }
 
-func (c salesClerk) PutOnSale(ctx context.Context, o rush.Offer) error {
+func (c salesClerk) PutOnSale(ctx context.Context, o simulator.Offer) error {
 	_, _, err := c.PutProduct(ctx, checkout.ProductChange{
 		ID: o.ID, Name: &o.Name, Price: &checkout.Money{Amount: o.Price, Currency: o.Currency}, Stock: &o.Stock, MaxQtyPerHold: &o.MaxQtyPerHold,
 	})
 	return err
 }
 
-func (c salesClerk) Audit(ctx context.Context) ([]rush.Finding, error) {
+func (c salesClerk) Audit(ctx context.Context) ([]simulator.Finding, error) {
 	audit, err := c.Env.Audit(ctx)
-	var found []rush.Finding
+	var found []simulator.Finding
 	for _, f := range audit.Broken {
-		found = append(found, rush.Finding(f))
+		found = append(found, simulator.Finding(f))
 	}
 	return found, err
 }
 
 // small is a sale of a second in which a unit is fought for; a test takes other numbers where it has to.
-func small(shoppers int, stock int64) rush.Sale {
-	return rush.Sale{Seed: 1, Shoppers: shoppers, Stock: stock, Spike: 600 * time.Millisecond, Duration: time.Second}
+func small(shoppers int, stock int64) simulator.Sale {
+	return simulator.Sale{Seed: 1, Shoppers: shoppers, Stock: stock, Spike: 600 * time.Millisecond, Duration: time.Second}
 }
 
 // rushOn plays a sale at a shop.
-func rushOn(ctx context.Context, t *testing.T, s *shop, sale rush.Sale) *rush.Report {
+func rushOn(ctx context.Context, t *testing.T, s *shop, sale simulator.Sale) *simulator.Report {
 	t.Helper()
-	report, err := rush.Run(ctx, rush.Options{
+	report, err := simulator.Run(ctx, simulator.Options{
 		Sale: sale, URL: s.url, Product: "rush-" + uuid.NewString(), Operator: salesClerk{s.Env}, Signer: s.signer,
 		HoldTTL: s.app.Service.HoldTTL, Quiet: 2 * time.Second, TakenBack: 5 * time.Second,
 	})
@@ -116,7 +116,7 @@ type wrong struct {
 	routine   string
 	replace   []string // old, new, old, new …
 	unchecked bool     // without the CHECK that would stop it
-	sale      rush.Sale
+	sale      simulator.Sale
 	breaks    []string // at least one of these invariants, each of which would tell
 }
 

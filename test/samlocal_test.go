@@ -15,8 +15,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"flashsale/internal/ledgertest"
 	"flashsale/pkg/checkout"
-	"flashsale/pkg/ledger/ledgertest"
 )
 
 // TestSAMLocal buys through `sam local start-api`: what `sam build` built, in containers, behind SAM's idea of the API

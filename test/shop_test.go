@@ -18,10 +18,10 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/goleak"
 
+	"flashsale/internal/ledgertest"
 	"flashsale/pkg/app"
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger"
-	"flashsale/pkg/ledger/ledgertest"
 	"flashsale/pkg/localserver"
 	"flashsale/pkg/payments"
 )

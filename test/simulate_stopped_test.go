@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"flashsale/pkg/ledger/ledgertest"
+	"flashsale/internal/ledgertest"
 )
 
 // Ctrl-C ends the arrivals; what is there is checked. A simulation that is killed takes its server with it.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"flashsale/pkg/ledger/ledgertest"
+	"flashsale/internal/ledgertest"
 )
 
 // simulation is a desk on a schema of its own, and a small sale. What the sale takes longest for is waiting: 1 s for

@@ -4,8 +4,8 @@ import (
 	"context"
 	"testing"
 
+	"flashsale/internal/ledgertest"
 	"flashsale/pkg/checkout"
-	"flashsale/pkg/ledger/ledgertest"
 )
 
 // TestBadRowDoesNotStopTheOthers damages one due hold so that its stock cannot be taken back: everything else that is

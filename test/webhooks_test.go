@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"flashsale/internal/ledgertest"
 	"flashsale/pkg/checkout"
-	"flashsale/pkg/ledger/ledgertest"
 )
 
 func TestWebhooks(t *testing.T) {

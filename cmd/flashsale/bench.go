@@ -11,7 +11,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
-	"flashsale/pkg/bench"
+	"flashsale/bench/measure"
 )
 
 type benchCmd struct {

@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"flashsale/pkg/devstack"
+	"flashsale/internal/devstack"
 	"flashsale/pkg/ledger"
 )
 

@@ -13,10 +13,10 @@ import (
 	"syscall"
 	"time"
 
+	"flashsale/internal/simulator"
 	"flashsale/pkg/admin"
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/payments"
-	"flashsale/pkg/rush"
 )
 
 type simulateCmd struct {
@@ -49,8 +49,8 @@ func (c simulateCmd) Run(env environment) error {
 		again, listened := secondInterrupt()
 		defer listened()
 		view := newLiveView(env.out)
-		report, err := rush.Run(ctx, rush.Options{
-			Sale:    rush.Sale{Seed: c.Seed, Shoppers: c.Shoppers, Stock: c.Stock, Spike: c.Spike, Duration: c.Duration},
+		report, err := simulator.Run(ctx, simulator.Options{
+			Sale:    simulator.Sale{Seed: c.Seed, Shoppers: c.Shoppers, Stock: c.Stock, Spike: c.Spike, Duration: c.Duration},
 			URL:     base,
 			Product: fmt.Sprintf("rush-%d-%s", c.Seed, strings.ToLower(rand.Text()[:12])), HoldTTL: ttl, Operator: onSale{op}, Signer: signer,
 			Show: view.show, ShowEvery: view.every(), GiveUp: again,
@@ -65,14 +65,14 @@ func (c simulateCmd) Run(env environment) error {
 
 func (c simulateCmd) check() error {
 	switch {
-	case c.Shoppers < 1 || c.Shoppers > rush.MaxShoppers:
-		return fmt.Errorf("--shoppers is %d, expected 1 to %d", c.Shoppers, rush.MaxShoppers)
-	case c.Stock < 1 || c.Stock > rush.MaxStock:
-		return fmt.Errorf("--stock is %d, expected 1 to %d", c.Stock, rush.MaxStock)
-	case c.Spike < 100*time.Millisecond || c.Spike > rush.MaxDuration:
-		return fmt.Errorf("--spike is %s, expected 100ms to %s", c.Spike, rush.MaxDuration)
-	case c.Duration < c.Spike || c.Duration > rush.MaxDuration:
-		return fmt.Errorf("--duration is %s, expected at least --spike (%s) and at most %s", c.Duration, c.Spike, rush.MaxDuration)
+	case c.Shoppers < 1 || c.Shoppers > simulator.MaxShoppers:
+		return fmt.Errorf("--shoppers is %d, expected 1 to %d", c.Shoppers, simulator.MaxShoppers)
+	case c.Stock < 1 || c.Stock > simulator.MaxStock:
+		return fmt.Errorf("--stock is %d, expected 1 to %d", c.Stock, simulator.MaxStock)
+	case c.Spike < 100*time.Millisecond || c.Spike > simulator.MaxDuration:
+		return fmt.Errorf("--spike is %s, expected 100ms to %s", c.Spike, simulator.MaxDuration)
+	case c.Duration < c.Spike || c.Duration > simulator.MaxDuration:
+		return fmt.Errorf("--duration is %s, expected at least --spike (%s) and at most %s", c.Duration, c.Spike, simulator.MaxDuration)
 	case c.Report == "":
 		return errors.New("--report is empty, expected a file's name")
 	case filepath.Ext(c.Report) == ".json":
@@ -146,8 +146,8 @@ func (c simulateCmd) server(ctx context.Context, env environment) (base string, 
 // onSale is what a rush needs of an operator, by what operators can do.
 type onSale struct{ admin.Operator }
 
-// PutOnSale implements rush.Operator.
-func (o onSale) PutOnSale(ctx context.Context, offer rush.Offer) error {
+// PutOnSale implements simulator.Operator.
+func (o onSale) PutOnSale(ctx context.Context, offer simulator.Offer) error {
 	_, created, err := o.PutProduct(ctx, checkout.ProductChange{
 		ID: offer.ID, Name: &offer.Name, Price: &checkout.Money{Amount: offer.Price, Currency: offer.Currency},
 		Stock: &offer.Stock, MaxQtyPerHold: &offer.MaxQtyPerHold,
@@ -158,15 +158,15 @@ func (o onSale) PutOnSale(ctx context.Context, offer rush.Offer) error {
 	return err
 }
 
-// Audit implements rush.Operator.
-func (o onSale) Audit(ctx context.Context) ([]rush.Finding, error) {
+// Audit implements simulator.Operator.
+func (o onSale) Audit(ctx context.Context) ([]simulator.Finding, error) {
 	audit, err := o.Operator.Audit(ctx)
 	if err != nil {
 		return nil, err
 	}
-	findings := make([]rush.Finding, len(audit.Broken))
+	findings := make([]simulator.Finding, len(audit.Broken))
 	for i, f := range audit.Broken {
-		findings[i] = rush.Finding(f)
+		findings[i] = simulator.Finding(f)
 	}
 	return findings, nil
 }

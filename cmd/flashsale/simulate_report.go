@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"flashsale/pkg/rush"
+	"flashsale/internal/simulator"
 )
 
 // prepare makes sure, before the sale, that the report can be written after it. The report of an earlier sale is removed:
@@ -43,7 +43,7 @@ func (c simulateCmd) beside() string {
 
 // explain adds to every broken invariant why its requests went wrong, by the log of the sale's own server: what a caller
 // is told of an internal error does not say.
-func explain(report *rush.Report) {
+func explain(report *simulator.Report) {
 	for i := range report.Invariants {
 		if c := &report.Invariants[i]; len(c.Requests) > 0 {
 			c.Cause = causeIn(childLog, c.Requests)
@@ -81,7 +81,7 @@ func causeIn(log string, requests []string) string {
 }
 
 // conclude prints what matters, writes the report's files, and fails when an invariant is broken.
-func (c simulateCmd) conclude(env environment, report *rush.Report) error {
+func (c simulateCmd) conclude(env environment, report *simulator.Report) error {
 	if c.ownServer(env) {
 		explain(report)
 	}

@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/term"
 
-	"flashsale/pkg/chart"
-	"flashsale/pkg/rush"
+	"flashsale/internal/chart"
+	"flashsale/internal/simulator"
 )
 
 // liveView shows a rush while it runs: a panel that is drawn anew on a terminal, else a line a second.
@@ -43,7 +43,7 @@ func (v *liveView) every() time.Duration {
 	return time.Second
 }
 
-func (v *liveView) show(g rush.Glance) {
+func (v *liveView) show(g simulator.Glance) {
 	width, height := 0, 0
 	if v.terminal != nil {
 		var err error
@@ -73,14 +73,14 @@ func (v *liveView) show(g rush.Glance) {
 func (v *liveView) end() { v.lines = 0 }
 
 // line is one moment in one line.
-func line(g rush.Glance) string {
+func line(g simulator.Glance) string {
 	return fmt.Sprintf("%5.1fs %-8s available %d held %d sold %d of %d | %.0f requests/s p50 %s p99 %s | shoppers %d inside, %d of %d came%s",
 		g.Elapsed.Seconds(), g.Phase, g.Available, g.Held, g.Sold, g.Stock, g.Rate, milliseconds(g.P50), milliseconds(g.P99),
 		g.Inside, g.Arrived, g.Shoppers, refusals(g.Refusals, " | "))
 }
 
 // panel is one moment in a few lines with bars.
-func panel(g rush.Glance, width int) []string {
+func panel(g simulator.Glance, width int) []string {
 	const label = 10
 	bar := func(name string, part int64, mark string) string {
 		room := width - label - 16
@@ -126,7 +126,7 @@ func milliseconds(ms float64) string {
 }
 
 // summary is what a person wants to know when it is over.
-func summary(r *rush.Report) string {
+func summary(r *simulator.Report) string {
 	var s strings.Builder
 	f := r.Figures
 	fmt.Fprintf(&s, "\n%d shoppers came for %d units in %.0f s: %d requests, %.0f a second at the peak.\n", f.Shoppers, r.Sale.Stock, f.PlayedS, f.Requests, f.PeakPerS)

@@ -1,4 +1,4 @@
-// Function holds serves /v1/holds: the rush.
+// Function holds serves /v1/holds: the simulator.
 package main
 
 import (

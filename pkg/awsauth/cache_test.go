@@ -15,10 +15,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/valkey-io/valkey-go"
 
+	"flashsale/internal/awstest"
+	"flashsale/internal/ledgertest"
 	"flashsale/pkg/awsauth"
-	"flashsale/pkg/awsauth/awstest"
 	"flashsale/pkg/checkout"
-	"flashsale/pkg/ledger/ledgertest"
 	"flashsale/pkg/stockview"
 )
 

@@ -15,8 +15,8 @@ import (
 	"github.com/go-sql-driver/mysql"
 	"pgregory.net/rapid"
 
+	"flashsale/internal/awstest"
 	"flashsale/pkg/awsauth"
-	"flashsale/pkg/awsauth/awstest"
 	"flashsale/pkg/ledger"
 )
 

@@ -13,11 +13,11 @@ import (
 	"github.com/go-sql-driver/mysql"
 	"github.com/google/go-cmp/cmp"
 
+	"flashsale/internal/awstest"
+	"flashsale/internal/ledgertest"
 	"flashsale/pkg/awsauth"
-	"flashsale/pkg/awsauth/awstest"
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger"
-	"flashsale/pkg/ledger/ledgertest"
 )
 
 // proxied is a schema, and a proxy in front of it.

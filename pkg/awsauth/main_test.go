@@ -9,9 +9,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"flashsale/pkg/awsauth/awstest"
+	"flashsale/internal/awstest"
+	"flashsale/internal/ledgertest"
 	"flashsale/pkg/ledger"
-	"flashsale/pkg/ledger/ledgertest"
 
 	"github.com/go-sql-driver/mysql"
 )

@@ -11,8 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/google/go-cmp/cmp"
 
+	"flashsale/internal/awstest"
 	"flashsale/pkg/awsauth"
-	"flashsale/pkg/awsauth/awstest"
 )
 
 const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:Test-AbCdEf"

@@ -12,10 +12,10 @@ import (
 	"github.com/go-sql-driver/mysql"
 	"github.com/google/go-cmp/cmp"
 
+	"flashsale/internal/awstest"
+	"flashsale/internal/ledgertest"
 	"flashsale/pkg/awsauth"
-	"flashsale/pkg/awsauth/awstest"
 	"flashsale/pkg/ledger"
-	"flashsale/pkg/ledger/ledgertest"
 )
 
 // What is not exactly a fresh token of this user for this proxy is refused, and nobody is told what it was.

@@ -10,9 +10,9 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"flashsale/internal/ledgertest"
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger"
-	"flashsale/pkg/ledger/ledgertest"
 )
 
 func begin(t *testing.T, env *ledgertest.Env) *sql.Tx {

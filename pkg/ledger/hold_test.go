@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"flashsale/internal/ledgertest"
 	"flashsale/pkg/checkout"
-	"flashsale/pkg/ledger/ledgertest"
 )
 
 // Whatever the caller believes the price to be, the ledger says the same, and what it refuses leaves no row behind.

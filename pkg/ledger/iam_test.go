@@ -15,9 +15,9 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"flashsale/internal/ledgertest"
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger"
-	"flashsale/pkg/ledger/ledgertest"
 )
 
 // byIAM is how Aurora's plugin is named, which no server here has.

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"flashsale/internal/ledgertest"
 	"flashsale/pkg/ledger"
-	"flashsale/pkg/ledger/ledgertest"
 )
 
 // A migration may take longer than any request: here it waits for a table.

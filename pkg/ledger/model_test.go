@@ -13,9 +13,9 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
+	"flashsale/internal/ledgertest"
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger"
-	"flashsale/pkg/ledger/ledgertest"
 )
 
 // TestModel drives random sequences of everything that can happen against the ledger and against a model that knows

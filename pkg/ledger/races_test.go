@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"flashsale/internal/ledgertest"
 	"flashsale/pkg/checkout"
-	"flashsale/pkg/ledger/ledgertest"
 )
 
 // together runs n calls at the same instant.

@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"flashsale/internal/ledgertest"
 	"flashsale/pkg/checkout"
-	"flashsale/pkg/ledger/ledgertest"
 )
 
 const (

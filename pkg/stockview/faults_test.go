@@ -9,8 +9,8 @@ import (
 
 	"github.com/valkey-io/valkey-go"
 
+	"flashsale/internal/devstack"
 	"flashsale/pkg/checkout"
-	"flashsale/pkg/devstack"
 	"flashsale/pkg/stockview"
 )
 

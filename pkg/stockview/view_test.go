@@ -14,8 +14,8 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/goleak"
 
+	"flashsale/internal/devstack"
 	"flashsale/pkg/checkout"
-	"flashsale/pkg/devstack"
 	"flashsale/pkg/stockview"
 )
 

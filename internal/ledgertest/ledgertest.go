@@ -1,0 +1,164 @@
+// Package ledgertest gives a test a ledger of its own on a real database: a fresh schema with its two users, dropped
+// at the end. The server is the one that MYSQL_DSN names, else the private server of this checkout.
+package ledgertest
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/google/uuid"
+
+	"flashsale/internal/devstack"
+	"flashsale/pkg/checkout"
+	"flashsale/pkg/ledger"
+)
+
+// Env is a schema of its own.
+type Env struct {
+	*ledger.Ledger         // connected as the application's user
+	Admin          *sql.DB // an administrator's connection to the same schema, for what only a test may do
+	AdminDSN       string
+	Counts         *Counts
+}
+
+// New makes a migrated schema on the test server.
+func New(tb testing.TB) *Env {
+	tb.Helper()
+	return On(tb, ServerDSN(tb))
+}
+
+// On makes a migrated schema on the server of an administrator's DSN.
+func On(tb testing.TB, serverDSN string) *Env {
+	tb.Helper()
+	cfg := must(mysql.ParseDSN(serverDSN))(tb)
+	suffix := make([]byte, 6)
+	_, _ = rand.Read(suffix) // never fails
+	cfg.DBName = "fs_" + hex.EncodeToString(suffix)
+	dsn := cfg.FormatDSN()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := ledger.Migrate(ctx, dsn); err != nil {
+		tb.Fatal(err)
+	}
+	counts := &Counts{}
+	l := must(ledger.Open(must(ledger.AccountsOf(dsn))(tb).AppDSN, counts))(tb)
+	admin := sql.OpenDB(must(mysql.NewConnector(must(ledger.Config(dsn))(tb)))(tb))
+	tb.Cleanup(func() {
+		_ = l.Close()
+		for _, statement := range []string{
+			"DROP DATABASE " + cfg.DBName, "DROP USER " + cfg.DBName + "_owner@'%'", "DROP USER " + cfg.DBName + "_app@'%'",
+		} {
+			if _, err := admin.ExecContext(context.Background(), statement); err != nil {
+				tb.Logf("cleaning up: %v", err)
+			}
+		}
+		_ = admin.Close()
+	})
+	return &Env{Ledger: l, Admin: admin, AdminDSN: dsn, Counts: counts}
+}
+
+// ServerDSN returns an administrator's DSN of the test server, started if need be.
+func ServerDSN(tb testing.TB) string {
+	tb.Helper()
+	if dsn := os.Getenv("MYSQL_DSN"); dsn != "" {
+		return dsn
+	}
+	return Servers(tb).DSN()
+}
+
+// Servers returns the private servers of this checkout, started if need be; the last test that uses them stops them.
+func Servers(tb testing.TB) *devstack.Stack {
+	tb.Helper()
+	dir := must(os.Getwd())(tb)
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			break
+		}
+		if dir == filepath.Dir(dir) {
+			tb.Fatal("no go.mod above the test's directory")
+		}
+		dir = filepath.Dir(dir)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	stack := must(devstack.Start(ctx, devstack.Options{Dir: filepath.Join(dir, ".local", "servers"), Log: tb.Logf}))(tb)
+	tb.Cleanup(func() {
+		if err := stack.Close(); err != nil {
+			tb.Errorf("closing the servers: %v", err)
+		}
+	})
+	return stack
+}
+
+// MustPut puts a product with a price of 49.99 USD and a limit of 100 units a hold.
+func (e *Env) MustPut(tb testing.TB, id string, stock int64) checkout.Product {
+	tb.Helper()
+	name, maxQty := "Test product", int64(100)
+	p, _, err := e.PutProduct(context.Background(), checkout.ProductChange{
+		ID: id, Name: &name, Price: &checkout.Money{Amount: 4999, Currency: "USD"}, Stock: &stock, MaxQtyPerHold: &maxQty,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return p
+}
+
+// MustAudit fails the test unless the audit is clean.
+func (e *Env) MustAudit(tb testing.TB) ledger.Audit {
+	tb.Helper()
+	a := must(e.Audit(context.Background()))(tb)
+	for _, f := range a.Broken {
+		tb.Errorf("audit: %s: %s: %s", f.Check, f.Entity, f.Detail)
+	}
+	return a
+}
+
+// NewID makes a new identity.
+func NewID() checkout.ID { return checkout.ID(uuid.Must(uuid.NewV7())) }
+
+// Counts is a checkout.Recorder that a test can ask: the sum of what was recorded by metric name and labels, joined
+// with "/".
+type Counts struct {
+	mu  sync.Mutex
+	sum map[string]float64
+}
+
+// Record adds a measurement.
+func (c *Counts) Record(m *checkout.Metric, value float64, labels ...string) {
+	key := m.Name
+	for _, l := range labels {
+		key += "/" + l
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sum == nil {
+		c.sum = map[string]float64{}
+	}
+	c.sum[key] += value
+}
+
+// Of returns the sum recorded under a key.
+func (c *Counts) Of(key string) float64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sum[key]
+}
+
+// must unwraps a result, failing the test on an error.
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(tb testing.TB) T {
+		tb.Helper()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return v
+	}
+}
