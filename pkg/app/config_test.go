@@ -45,15 +45,15 @@ func TestSecretsAreSplitAndTrimmed(t *testing.T) {
 	}
 }
 
-// TestVariablesAreDocumented fails when the README's table leaves one out.
+// TestVariablesAreDocumented fails when docs/configuration.md leaves one out.
 func TestVariablesAreDocumented(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../../docs/configuration.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range variables() {
 		if !strings.Contains(string(text), "| `"+name+"` |") {
-			t.Errorf("README.md does not document %s", name)
+			t.Errorf("docs/configuration.md does not document %s", name)
 		}
 	}
 }
