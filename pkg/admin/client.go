@@ -33,13 +33,13 @@ func (c Client) PutProduct(ctx context.Context, change checkout.ProductChange) (
 	if err != nil {
 		return checkout.Product{}, false, err
 	}
-	return *r.Product, r.Created, nil
+	return checkout.Product(*r.Product), r.Created, nil
 }
 
 // Products implements Operator.
 func (c Client) Products(ctx context.Context, after string, limit int) ([]checkout.Product, error) {
 	r, err := c.ask(ctx, request{Operation: opProducts, After: after, Limit: limit})
-	return r.Products, err
+	return fromWire(r.Products), err
 }
 
 // Audit implements Operator.

@@ -117,14 +117,14 @@ func (h Handler) do(ctx context.Context, q request) (r response, err error) {
 		if err := q.Product.Check(); err != nil {
 			return r, err
 		}
-		var p checkout.Product
-		p, r.Created, err = h.Operator.PutProduct(ctx, *q.Product)
-		r.Product = &p
+		p, created, putErr := h.Operator.PutProduct(ctx, *q.Product)
+		r.Product, r.Created, err = (*product)(&p), created, putErr
 	case opProducts:
 		if q.After != "" && !checkout.ValidProductID(q.After) {
 			return r, checkout.Invalid("after", "expected the id of a product")
 		}
-		r.Products, err = h.Operator.Products(ctx, q.After, q.Limit)
+		products, listErr := h.Operator.Products(ctx, q.After, q.Limit)
+		r.Products, err = toWire(products), listErr
 	case opAudit:
 		audit, auditErr := h.Operator.Audit(ctx)
 		r.Audit, err = &audit, auditErr

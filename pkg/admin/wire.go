@@ -26,9 +26,9 @@ type request struct {
 // response is what it answers: the result of the operation, or why it was refused.
 type response struct {
 	Error      *refusal                `json:"error,omitempty"`
-	Product    *checkout.Product       `json:"product,omitempty"`
+	Product    *product                `json:"product,omitempty"`
 	Created    bool                    `json:"created,omitempty"`
-	Products   []checkout.Product      `json:"products,omitempty"`
+	Products   []product               `json:"products,omitempty"`
 	Audit      *ledger.Audit           `json:"audit,omitempty"`
 	RefundsDue []ledger.RefundDue      `json:"refunds_due,omitempty"`
 	Unmatched  []ledger.UnmatchedEvent `json:"unmatched_events,omitempty"`

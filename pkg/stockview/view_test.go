@@ -91,11 +91,11 @@ func newView(t *testing.T, s *source) *stockview.View {
 
 func look(t *testing.T, v *stockview.View, s *source, key *checkout.IdempotencyKey) (checkout.Product, bool) {
 	t.Helper()
-	p, unused, err := v.Look(context.Background(), s.product.ID, key)
+	found, err := v.Lookup(context.Background(), s.product.ID, key)
 	if err != nil {
 		t.Error(err)
 	}
-	return p, unused
+	return found.Product, found.KeyUnused
 }
 
 func newKey() *checkout.IdempotencyKey {
@@ -281,4 +281,24 @@ func TestUnusedKeyUnderLoad(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+func TestLookupTellsMissFromHit(t *testing.T) {
+	s := newSource()
+	v := newView(t, s)
+	find := func() bool {
+		found, err := v.Lookup(context.Background(), s.product.ID, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found.FromLedger
+	}
+	if !find() {
+		t.Error("the first lookup returned FromLedger false, expected true: there is no entry yet")
+	}
+	for deadline := time.Now().Add(10 * time.Second); find(); { // a busy machine may make single cache calls time out
+		if time.Now().After(deadline) {
+			t.Fatal("every lookup of 10 s returned FromLedger true, expected a cache hit")
+		}
+	}
 }
