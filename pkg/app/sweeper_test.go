@@ -35,7 +35,7 @@ func TestSweeperSweepsUntilItsContextEnds(t *testing.T) {
 		logs     []string // each exactly once
 	}{
 		"one sweep per second":                       {limit: 54500 * time.Millisecond, sweep: ok, sweeps: 55, audits: 1},
-		"one audit per minute":                       {limit: 150 * time.Second, sweep: ok, sweeps: 150, audits: 3},
+		"one audit per minute":                       {limit: 150500 * time.Millisecond, sweep: ok, sweeps: 151, audits: 3},
 		"long sweeps follow each other":              {limit: 54500 * time.Millisecond, duration: 2500 * time.Millisecond, sweep: ok, sweeps: 22, audits: 1},
 		"no time at all still sweeps once":           {sweep: ok, sweeps: 1, audits: 1},
 		"continuous failure is logged once":          {limit: 10500 * time.Millisecond, sweep: func(int) error { return errDown }, sweeps: 11, audits: 1, fails: true, logs: []string{"sweep failed"}},
