@@ -10,10 +10,11 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
+
+	"flashsale/internal/devstack"
 )
 
 // child is a `flashsale run` of this same binary, for a command that needs a server of its own: on a free loopback port,
@@ -74,24 +75,18 @@ func startChild(ctx context.Context, env environment, variables ...string) (*chi
 	return c, nil
 }
 
-// launch starts the process. The kernel sends the parent death signal when the *thread* that started it ends, so one
-// thread stays locked until the process has ended.
+// launch starts the process, which gets its parent death signal when this process dies.
 func (c *child) launch(command *exec.Cmd) error {
-	started := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
+	return devstack.Tie(func() error {
 		if err := command.Start(); err != nil {
-			close(c.ended)
-			started <- err
-			return
+			return err
 		}
 		c.process, c.PID = command.Process, command.Process.Pid
-		started <- nil
+		return nil
+	}, func() {
 		c.err = command.Wait()
 		close(c.ended)
-	}()
-	return <-started
+	})
 }
 
 func (c *child) waitHealthy(ctx context.Context, env environment) error {
