@@ -34,7 +34,7 @@ func (s *Service) Products(ctx context.Context, after string, limit int) ([]Prod
 	return products[:limit], true, nil
 }
 
-// Who refused a hold: the values of the label "by" of HoldsRefused.
+// The values of the label "by" of HoldsRefused.
 const (
 	byGate   = "gate"   // a cache entry, without any database call
 	byLedger = "ledger" // at least one database call
@@ -76,8 +76,8 @@ func (s *Service) gate(ctx context.Context, productID string, qty int64, key *Id
 	if CodeOf(err) == CodeProductNotFound {
 		return nil, ErrProductNotFound, byLedger
 	}
-	if err != nil { // not a refusal: the ledger decides, and reports its own error
-		return nil, nil, ""
+	if err != nil {
+		return nil, nil, "" //nolint:nilerr // no reason to refuse: the ledger decides, and reports its own error
 	}
 	by = byGate
 	if found.FromLedger {
@@ -93,7 +93,7 @@ func (s *Service) gate(ctx context.Context, productID string, qty int64, key *Id
 	if key != nil && !found.KeyUnused {
 		by = byLedger
 		if used, err := s.Ledger.KeyUsed(ctx, *key); err != nil || used {
-			return nil, nil, ""
+			return nil, nil, "" //nolint:nilerr // as above
 		}
 	}
 	return nil, refusal, by

@@ -94,8 +94,8 @@ func (a Accounts) create(ctx context.Context, app signIn) (err error) {
 		{"GRANT SELECT, EXECUTE ON " + onAll + " TO ?@'%'", []any{a.app.name}},
 	} {
 		if _, err := db.ExecContext(ctx, step.statement, step.args...); err != nil {
-			what, _, _ := strings.Cut(step.statement, " ?")
-			return fmt.Errorf("preparing the database and its users (%s; the DSN's user must be allowed to create users): %w", what, err)
+			statement, _, _ := strings.Cut(step.statement, " ?")
+			return fmt.Errorf("preparing the database and its users (%s; the DSN's user must be allowed to create users): %w", statement, err)
 		}
 	}
 	return nil

@@ -61,9 +61,9 @@ func open(cfg *mysql.Config, rec checkout.Recorder) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	patient := cfg.Clone()
-	patient.ReadTimeout = auditTimeout
-	audits, err := pool(patient, 1)
+	forAudits := cfg.Clone()
+	forAudits.ReadTimeout = auditTimeout
+	audits, err := pool(forAudits, 1)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}

@@ -35,7 +35,7 @@ const (
 )
 
 // Migrate creates or updates the database of dsn: the database itself, its two users (see Accounts), the tables and the
-// routines. dsn needs an administrator who may create users. Migrate is idempotent, and concurrent migrations wait for
+// routines. dsn is an administrator's with the right to create users. Migrate is idempotent, and concurrent migrations wait for
 // each other.
 func Migrate(ctx context.Context, dsn string) error { return migrate(ctx, dsn, Accounts.byPassword) }
 

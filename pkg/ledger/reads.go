@@ -51,7 +51,7 @@ func (l *Ledger) Products(ctx context.Context, after string, limit int) ([]check
 		if err := scanByName(rows, names, productRowColumns, p.column); err != nil {
 			return checkout.Product{}, err
 		}
-		return *p.product(), nil
+		return *p.toProduct(), nil
 	}, query, after, limit)
 }
 

@@ -48,7 +48,7 @@ func scanResult(rows *sql.Rows) (result, error) {
 	}
 	return result{
 		outcome: r.outcome, holds: int(r.holds.Int64), orders: int(r.orders.Int64), lag: time.Duration(r.lag.Int64) * time.Microsecond,
-		hold: r.theHold(), order: r.theOrder(), product: r.productRow.product(),
+		hold: r.toHold(), order: r.toOrder(), product: r.toProduct(),
 	}, nil
 }
 
@@ -129,7 +129,7 @@ func (r *resultRow) column(name string) any {
 	return r.productRow.column(name)
 }
 
-func (r *resultRow) theHold() *checkout.Hold {
+func (r *resultRow) toHold() *checkout.Hold {
 	if r.holdID == nil {
 		return nil
 	}
@@ -139,7 +139,7 @@ func (r *resultRow) theHold() *checkout.Hold {
 	}
 }
 
-func (r *resultRow) theOrder() *checkout.Order {
+func (r *resultRow) toOrder() *checkout.Order {
 	if r.orderID == nil {
 		return nil
 	}
@@ -200,7 +200,7 @@ func (r *productRow) column(name string) any {
 	return nil
 }
 
-func (r *productRow) product() *checkout.Product {
+func (r *productRow) toProduct() *checkout.Product {
 	if !r.id.Valid {
 		return nil
 	}
