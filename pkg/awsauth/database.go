@@ -54,7 +54,8 @@ func ClusterDSN(host, port, database, user, password string) (string, error) {
 	if !roots.AppendCertsFromPEM(clusterRoots) {
 		return "", errors.New("reading the roots of Aurora's certificates")
 	}
-	if err := mysql.RegisterTLSConfig(clusterTLS, &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS12}); err != nil {
+	// Without a ServerName: the driver sets the DSN's host, so that concurrent calls for other hosts do not interfere.
+	if err := mysql.RegisterTLSConfig(clusterTLS, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}); err != nil {
 		return "", fmt.Errorf("preparing TLS to the cluster: %w", err)
 	}
 	cfg := mysql.NewConfig()
