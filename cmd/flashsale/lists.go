@@ -23,7 +23,7 @@ func (c refundsCmd) Run(env environment) error {
 		if err != nil {
 			return err
 		}
-		return printList(env, c.JSON, due, "No refund is due.", "ORDER\tREFUND\tREASON\tPROVIDER\tPAYMENT\tSINCE", func(r ledger.RefundDue) string {
+		return printList(env, c.JSON, due, "No refund is due.", "ORDER\tTO REFUND\tREASON\tPROVIDER\tPAYMENT\tSINCE", func(r ledger.RefundDue) string {
 			return fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s", r.OrderID, money(r.Paid), r.Reason, r.Provider, r.PaymentID, r.Since.Format(time.RFC3339))
 		})
 	})
