@@ -133,6 +133,9 @@ func newHumaError(ctx huma.Context, status int, message string, errs ...error) h
 	return p
 }
 
+// msgBodyCutOff is huma's message for a body that ended early: the client hung up, which is no error of the server.
+const msgBodyCutOff = "cannot read request body"
+
 // domainError translates an error of huma into an error of the domain.
 func domainError(status int, message string, errs []error) error {
 	switch status {
@@ -149,6 +152,9 @@ func domainError(status int, message string, errs []error) error {
 		return &checkout.Error{Code: codeUnsupportedMedia, Detail: "The Content-Type must be application/json."}
 	case http.StatusUnprocessableEntity:
 		return validationError(errs)
+	}
+	if message == msgBodyCutOff {
+		return checkout.Malformed("The body ended early.")
 	}
 	if len(errs) == 0 {
 		return errors.New(message)

@@ -33,7 +33,7 @@ func (w webhooks) register(api huma.API) {
 		OperationID: "receive-payment-event", Method: http.MethodPost, Path: "/payments/webhook", Tags: []string{string(Webhooks)}, MaxBodyBytes: maxWebhookBody + 1, SkipValidateBody: true,
 		Summary:     "Receive a payment event (Standard Webhooks)",
 		Description: "The signature follows https://www.standardwebhooks.com, and `webhook-id` is the idempotency key. Events may arrive twice, late, in any order, and before their order exists. Returns 404 if no secret is configured.",
-		RequestBody: eventBody, Responses: unmatched(),
+		RequestBody: eventBody(), Responses: unmatched(),
 	}, codes...), w.receiveStandard)
 	sameBody(api, "/payments/webhook", http.StatusOK, http.StatusAccepted)
 	huma.Register(api, refuses(huma.Operation{
@@ -47,21 +47,23 @@ func (w webhooks) register(api huma.API) {
 }
 
 // eventBody documents the body of a Standard Webhooks event. huma does not validate it (SkipValidateBody), because the
-// signature has to be verified before the body is parsed.
-var eventBody = &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{
-	Type: huma.TypeObject, Required: []string{"type", "data"},
-	Properties: map[string]*huma.Schema{
-		"type":      {Type: huma.TypeString, Description: "payment.succeeded, payment.failed or payment.refunded. Other types are recorded and ignored."},
-		"timestamp": {Type: huma.TypeString, Format: "date-time"},
-		"data": {Type: huma.TypeObject, Properties: map[string]*huma.Schema{
-			"payment_id": {Type: huma.TypeString},
-			"order_id":   {Type: huma.TypeString, Description: "Required unless hold_id is given."},
-			"hold_id":    {Type: huma.TypeString},
-			"amount":     {Type: huma.TypeInteger, Description: "In minor units."},
-			"currency":   {Type: huma.TypeString, Examples: []any{"USD"}},
-		}},
-	},
-}}}}
+// signature has to be verified before the body is parsed. Each handler gets its own copy, because huma changes it.
+func eventBody() *huma.RequestBody {
+	return &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{
+		Type: huma.TypeObject, Required: []string{"type", "data"},
+		Properties: map[string]*huma.Schema{
+			"type":      {Type: huma.TypeString, Description: "payment.succeeded, payment.failed or payment.refunded. Other types are recorded and ignored."},
+			"timestamp": {Type: huma.TypeString, Format: "date-time"},
+			"data": {Type: huma.TypeObject, Properties: map[string]*huma.Schema{
+				"payment_id": {Type: huma.TypeString},
+				"order_id":   {Type: huma.TypeString, Description: "Required unless hold_id is given."},
+				"hold_id":    {Type: huma.TypeString},
+				"amount":     {Type: huma.TypeInteger, Description: "In minor units."},
+				"currency":   {Type: huma.TypeString, Examples: []any{"USD"}},
+			}},
+		},
+	}}}}
+}
 
 // EventResult is the effect of one delivery.
 type EventResult struct {
