@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -86,4 +87,28 @@ func TestSweepersReleaseNothingTwice(t *testing.T) {
 		}
 	}
 	env.MustAudit(t)
+}
+
+// Callers that never stop asking, four times as many as there are connections: each has its turn as often as the others.
+func TestTurnsComeInTheOrderOfArrival(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	env.MustPut(t, "queue", 1)
+	const callers, turns = 32, 100
+	var served [callers]int
+	var next, total atomic.Int64
+	together(callers, func() {
+		me := next.Add(1) - 1
+		for total.Add(1) <= callers*turns {
+			if _, err := env.Products(context.Background(), "", 1); err != nil {
+				t.Error(err)
+				return
+			}
+			served[me]++
+		}
+	})
+	slices.Sort(served[:])
+	if served[0] < turns*9/10 {
+		t.Errorf("%d turns on average, from the least served caller to the most: %v", turns, served)
+	}
 }
