@@ -194,7 +194,9 @@ func TestCacheFilledWithALie(t *testing.T) {
 		p := s.stock(t)
 		about(&p)
 		p.Version += 1000
-		entry := fmt.Sprintf("%d %s", p.Version, must(json.Marshal(p))(t))
+		entry := fmt.Sprintf(`%d {"id":%q,"name":%q,"price":{"amount":%d,"currency":%q},"stock":%d,"reserved_stock":%d,"sold_stock":%d,`+
+			`"keyed_holds":%d,"version":%d,"max_qty_per_hold":%d,"as_of":%q}`, p.Version, p.ID, p.Name, p.Price.Amount, p.Price.Currency,
+			p.Stock, p.ReservedStock, p.SoldStock, p.KeyedHolds, p.Version, p.MaxQtyPerHold, p.AsOf.Format(time.RFC3339Nano))
 		commands := []valkey.Completed{c.B().Set().Key("flashsale:{" + s.product + "}:entry").Value(entry).Build()}
 		if withEnd {
 			commands = append(commands, c.B().Pexpire().Key("flashsale:{"+s.product+"}:entry").Milliseconds(1800).Build())

@@ -220,10 +220,10 @@ func TestRunAndCommands(t *testing.T) {
 		t.Errorf("exit %d: %s", code, stdout)
 	}
 	put := strings.Fields("product put lamp --name Lamp --price 29.90 --currency eur --stock 20 --sale-ends-at 2099-01-01T00:00:00Z")
-	if code, stdout, stderr := d.run(t, put...); code != 0 || stdout != "Created lamp: \"Lamp\", 29.90 EUR, 20 of 20 available, at most 10 a hold, until 2099-01-01T00:00:00Z.\n" {
+	if code, stdout, stderr := d.run(t, put...); code != 0 || stdout != "Created lamp: \"Lamp\", 29.90 EUR, 20 of 20 available, at most 10 per hold, until 2099-01-01T00:00:00Z.\n" {
 		t.Errorf("exit %d: %s%s", code, stdout, stderr)
 	}
-	if code, stdout, _ := d.run(t, "product", "put", "lamp", "--stock", "5", "--sale-ends-at", "none"); code != 0 || stdout != "Changed lamp: \"Lamp\", 29.90 EUR, 5 of 5 available, at most 10 a hold.\n" {
+	if code, stdout, _ := d.run(t, "product", "put", "lamp", "--stock", "5", "--sale-ends-at", "none"); code != 0 || stdout != "Changed lamp: \"Lamp\", 29.90 EUR, 5 of 5 available, at most 10 per hold.\n" {
 		t.Errorf("exit %d: %s", code, stdout)
 	}
 	if code, _, stderr := d.run(t, "product", "put", "demo", "--stock", "1"); code != 1 || !strings.Contains(stderr, "expected at least 2") {
@@ -242,7 +242,7 @@ func TestRunAndCommands(t *testing.T) {
 	if code, stdout, _ := d.run(t, "audit", "--json"); code != 0 || json.Unmarshal([]byte(stdout), &audit) != nil || !audit.Clean {
 		t.Errorf("exit %d: %s", code, stdout)
 	}
-	if code, _, stderr := d.run(t, "run"); code != 3 || !strings.Contains(stderr, "runs already on "+addr) {
+	if code, _, stderr := d.run(t, "run"); code != 3 || !strings.Contains(stderr, "already runs on "+addr) {
 		t.Errorf("a second run: exit %d: %s", code, stderr)
 	}
 

@@ -201,7 +201,7 @@ func TestCommandsOnAStack(t *testing.T) {
 	}
 	expect(0, "up to date", "--stack shop-dev migrate")
 	expect(0, `Created lamp: "Lamp", 29.90 EUR, 20 of 20 available`, "--stack shop-dev product put lamp --name Lamp --price 29.90 --currency EUR --stock 20 --sale-starts-at 2020-01-01T00:00:00Z")
-	expect(0, `19 of 19 available, at most 10 a hold.`, "product put lamp --stock 19 --sale-starts-at none --stack shop-dev")
+	expect(0, `19 of 19 available, at most 10 per hold.`, "product put lamp --stock 19 --sale-starts-at none --stack shop-dev")
 	expect(1, "a new product needs", "--stack shop-dev product put new --stock 1")
 	expect(2, "--stock: expected 0 to", "--stack shop-dev product put lamp --stock=-1")
 	expect(0, "lamp  ", "--stack shop-dev product list")

@@ -27,7 +27,7 @@ func (c auditCmd) Run(env environment) error {
 			err = printAudit(env, audit)
 		}
 		if err == nil && !audit.Clean {
-			err = fmt.Errorf("%w: the audit is not clean: %d findings", errRefused, len(audit.Broken))
+			err = fmt.Errorf("%w: the audit is not clean: %d broken invariants", errRefused, len(audit.Broken))
 		}
 		return err
 	})

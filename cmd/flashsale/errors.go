@@ -9,7 +9,7 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// oneLine says an error in one line, with what to do about the usual ones.
+// oneLine formats an error in one line, with advice for an unmigrated database.
 func oneLine(err error) string {
 	text := strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "\n", "; ")), " ")
 	var domain *checkout.Error
@@ -27,8 +27,8 @@ func oneLine(err error) string {
 	return text
 }
 
-// unmigrated reports whether a database that was never migrated answers so. An administrator that is denied access has a
-// wrong password; the application's user (…_app) may not exist yet.
+// unmigrated reports whether a database that was never migrated returns this error. If access is denied to the
+// application's user (…_app), the user may not exist yet; for an administrator the password is wrong.
 func unmigrated(err *mysql.MySQLError) bool {
 	switch err.Number {
 	case erNoSuchTable, erNoSuchRoutine, erRoutineAccessDenied:
@@ -39,7 +39,7 @@ func unmigrated(err *mysql.MySQLError) bool {
 	return false
 }
 
-// What a database that was never migrated answers to the application's user.
+// Errors that a database returns to the application's user before the first migration.
 const (
 	erAccessDenied        = 1045
 	erNoSuchTable         = 1146

@@ -16,14 +16,14 @@ type refundsCmd struct {
 	JSON bool `help:"Print the list as JSON."`
 }
 
-// Run lists what the shop owes its customers.
+// Run lists the refunds that the shop owes its customers.
 func (c refundsCmd) Run(env environment) error {
 	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
 		due, err := op.RefundsDue(ctx, admin.MaxListed)
 		if err != nil {
 			return err
 		}
-		return printList(env, c.JSON, due, "No refund is due.", "ORDER\tSEND BACK\tREASON\tPROVIDER\tPAYMENT\tSINCE", func(r ledger.RefundDue) string {
+		return printList(env, c.JSON, due, "No refund is due.", "ORDER\tTO REFUND\tREASON\tPROVIDER\tPAYMENT\tSINCE", func(r ledger.RefundDue) string {
 			return fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s", r.OrderID, money(r.Paid), r.Reason, r.Provider, r.PaymentID, r.Since.Format(time.RFC3339))
 		})
 	})
@@ -33,7 +33,7 @@ type unmatchedCmd struct {
 	JSON bool `help:"Print the list as JSON."`
 }
 
-// Run lists the payment events that nobody knows what to do with.
+// Run lists the payment events without a hold or order.
 func (c unmatchedCmd) Run(env environment) error {
 	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
 		events, err := op.Unmatched(ctx, admin.MaxListed)
@@ -50,7 +50,7 @@ func (c unmatchedCmd) Run(env environment) error {
 	})
 }
 
-// printList prints a table, or JSON that is a list even when it is empty.
+// printList prints a table, or a JSON array, which may be empty.
 func printList[T any](env environment, asJSON bool, list []T, empty, head string, row func(T) string) error {
 	if asJSON {
 		encoder := json.NewEncoder(env.out)
@@ -72,5 +72,5 @@ func printList[T any](env environment, asJSON bool, list []T, empty, head string
 	if err := table.Flush(); err != nil || len(list) < admin.MaxListed {
 		return err
 	}
-	return write(env.out, "The first %d; there may be more.\n", admin.MaxListed)
+	return write(env.out, "These are the first %d; there may be more.\n", admin.MaxListed)
 }

@@ -1,4 +1,4 @@
-// Command flashsale runs and operates a flash sale checkout: see `flashsale --help`.
+// Command flashsale runs and operates a flash sale checkout. See `flashsale --help`.
 package main
 
 import (
@@ -19,39 +19,39 @@ import (
 // The exit codes, which scripts may rely on.
 const (
 	exitOK      = 0
-	exitRefused = 1 // the answer is no: an audit that is not clean, a webhook that was refused, a change that is not allowed
-	exitUsage   = 2 // a command line or a variable that cannot be understood
-	exitFailed  = 3 // it could not be done: no database, no server
+	exitRefused = 1 // refused: an audit that is not clean, a refused webhook, a change that is not allowed
+	exitUsage   = 2 // an invalid command line or variable
+	exitFailed  = 3 // failed: no database, no server
 )
 
 const description = `A checkout for limited-stock sales: products, two-minute holds, orders, idempotent payment webhooks, expiry.
 
-Commands use the servers that MYSQL_DSN and CACHE_ADDR name, else private ones below .local/ in this directory, which
-they start if need be; with --stack NAME those that work on a checkout work on a deployed one. Exit codes: 0 done;
-1 refused, the audit is not clean, or a simulated sale broke an invariant; 2 the command line or a variable cannot be
-understood; 3 it could not be done (no database, no server).`
+Commands use the servers of MYSQL_DSN and CACHE_ADDR, or else private ones below .local/ in this directory, which they
+start if necessary. With --stack NAME, operators' commands work on a deployed stack. Exit codes: 0 done; 1 refused, the
+audit is not clean, or a simulated sale broke an invariant; 2 invalid command line or variable; 3 failed (no database,
+no server).`
 
 type cli struct {
-	Stack string `help:"Work on this deployed CloudFormation stack, through its admin function, instead of on servers here. AWS credentials and region are the usual ones." placeholder:"NAME"`
+	Stack string `help:"Work on this deployed CloudFormation stack, through its admin function. Uses your AWS credentials and region." placeholder:"NAME"`
 
-	Run       runCmd       `cmd:"" help:"Serve a sale on this machine: private servers, migrations, the HTTP API, a sweep every second."`
-	Migrate   migrateCmd   `cmd:"" help:"Bring the database up to date: tables, routines and the two database users."`
-	Product   productCmd   `cmd:"" help:"Put products on sale, change them, list them."`
-	Audit     auditCmd     `cmd:"" help:"Recompute every counter from the rows; exit 1 on any drift or broken invariant."`
-	Refunds   refundsCmd   `cmd:"" help:"List orders whose money has to go back, and which payment it is."`
-	Unmatched unmatchedCmd `cmd:"" help:"List payment events that name no hold or order."`
-	Webhook   webhookCmd   `cmd:"" help:"Send signed payment events, as a payment provider would."`
+	Run       runCmd       `cmd:"" help:"Serve the checkout on this machine: private servers, migrations, the HTTP API, a sweep every second."`
+	Migrate   migrateCmd   `cmd:"" help:"Create or update the database: tables, routines and the two database users."`
+	Product   productCmd   `cmd:"" help:"Create, change and list products."`
+	Audit     auditCmd     `cmd:"" help:"Recompute every counter from the rows. Exits with 1 on any broken invariant."`
+	Refunds   refundsCmd   `cmd:"" help:"List orders that need a refund, with their payment."`
+	Unmatched unmatchedCmd `cmd:"" help:"List payment events without a hold or order."`
+	Webhook   webhookCmd   `cmd:"" help:"Send signed payment events, as a payment provider does."`
 	Simulate  simulateCmd  `cmd:"" help:"Play a flash sale with thousands of shoppers, watch it, check every invariant, and write a report."`
 	Bench     benchCmd     `cmd:"" help:"Measure the checkout on this machine and write docs/performance.md."`
 	OpenAPI   openapiCmd   `cmd:"" name:"openapi" help:"Print the HTTP contract as OpenAPI 3.1 (YAML)."`
-	With      withCmd      `cmd:"" name:"with-servers" help:"Run a command with MYSQL_DSN and CACHE_ADDR set to the private servers (make test does)."`
+	With      withCmd      `cmd:"" name:"with-servers" help:"Run a command with MYSQL_DSN and CACHE_ADDR set to the private servers, as make test does."`
 }
 
-// environment is what every command gets.
+// environment is the input of every command.
 type environment struct {
 	ctx    context.Context //nolint:containedctx // lives as long as the process
 	config app.LocalConfig
-	stack  string // --stack; empty: servers of this machine
+	stack  string // --stack; empty: this machine's servers
 	out    io.Writer
 }
 
@@ -69,7 +69,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		args = []string{"--help"}
 	}
 	command, err := parser.Parse(args)
-	if exit >= 0 { // help was asked for, and printed
+	if exit >= 0 { // kong printed the help
 		return exit
 	}
 	if err != nil {
@@ -102,13 +102,13 @@ var (
 	errRefused = errors.New("refused")
 )
 
-// exitCode ends the program with the code of a command that it ran, silently.
+// exitCode ends the program silently, with the exit code of a command that it ran.
 type exitCode struct{ code int }
 
 func (e *exitCode) Error() string { return fmt.Sprintf("exit status %d", e.code) }
 
 // fail prints an error in one line.
 func fail(stderr io.Writer, code int, err error) int {
-	fmt.Fprintln(stderr, "flashsale: "+oneLine(err)) //nolint:errcheck // nowhere left to say it
+	fmt.Fprintln(stderr, "flashsale: "+oneLine(err)) //nolint:errcheck // a failure cannot be reported anywhere
 	return code
 }

@@ -10,9 +10,8 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-// withOperator runs do on the checkout that the command line means: the deployed stack of --stack, else a database that
-// can be reached from here, as the application's user. The private database is migrated first; one that was given is
-// its operator's.
+// withOperator runs do on the deployed stack of --stack, or else on a database that this machine can reach, as the
+// application's user. It migrates a private database first, but never one that was given.
 func withOperator(env environment, do func(ctx context.Context, op admin.Operator) error) error {
 	if env.stack != "" {
 		s, err := findStack(env.ctx, env.stack)
@@ -59,10 +58,10 @@ func (migrateCmd) Run(env environment) error {
 	})
 }
 
-// localOnly refuses --stack for what makes no sense with it.
+// localOnly refuses --stack for a command that works on this machine only.
 func localOnly(env environment) error {
 	if env.stack != "" {
-		return fmt.Errorf("%w: this command works on this machine only, not on a --stack", errUsage)
+		return fmt.Errorf("%w: this command works on this machine only, without --stack", errUsage)
 	}
 	return nil
 }

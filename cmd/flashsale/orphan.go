@@ -8,24 +8,24 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
+
+	"flashsale/internal/devstack"
 )
 
-// A server whose parent was killed (a `kill -9` of make, a closed container) goes on and keeps its address. The next
-// `flashsale run` in the same directory stops it and takes its place; one that still has its parent is left alone.
+// A server whose parent was killed (`kill -9` of make, a closed container) keeps running and keeps its address. The next
+// `flashsale run` in the same directory stops such a server and takes its place. It leaves a server with a parent alone.
 
-// runRecord is written by a server for the next one. While it runs it holds a lock on the file, so that the record
-// cannot be mistaken for one of a process that happens to have the same pid.
+// runRecord is written by a server for the next one. The server holds a lock on the file while it runs, so that another
+// process with the same pid is not mistaken for it.
 type runRecord struct {
 	PID    int    `json:"pid"`
 	Parent int    `json:"parent"`
 	Addr   string `json:"addr"`
 }
 
-// stopPatience is how long an orphan may take to finish its requests and stop its servers.
+// stopPatience is the time that an orphan gets to finish its requests and stop its servers.
 const stopPatience = 30 * time.Second
 
 func recordPath(addr string) string {
@@ -36,7 +36,7 @@ func recordPath(addr string) string {
 	return filepath.Join(localDir, "run-"+port+".json")
 }
 
-// recordRun leaves a record; release takes it away.
+// recordRun writes a record. release unlocks it.
 func recordRun(addr string) (release func(), err error) {
 	if err := os.MkdirAll(localDir, 0o750); err != nil {
 		return nil, fmt.Errorf("recording the server: %w", err)
@@ -58,12 +58,12 @@ func recordRun(addr string) (release func(), err error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("recording the server: %w", err), file.Close())
 	}
-	return func() { _ = file.Close() }, nil // the lock goes with it; the record alone means nothing
+	return func() { _ = file.Close() }, nil // a record without a lock means nothing
 }
 
-// stopOrphan stops the server that holds addr if it is one of this directory and has lost its parent.
+// stopOrphan stops the server on addr if it belongs to this directory and has lost its parent.
 func stopOrphan(ctx context.Context, addr string) error {
-	taken := fmt.Errorf("%s is taken by another program; set ADDR to another address", addr)
+	taken := fmt.Errorf("%s is in use by another program; set ADDR to another address", addr)
 	file, err := os.Open(recordPath(addr))
 	if err != nil {
 		return taken
@@ -73,12 +73,12 @@ func stopOrphan(ctx context.Context, addr string) error {
 	if json.NewDecoder(file).Decode(&record) != nil || !locked(file) {
 		return taken
 	}
-	if parentOf(record.PID) == record.Parent {
-		return fmt.Errorf("this directory's server runs already on %s (pid %d); stop it, or set ADDR to another address", record.Addr, record.PID)
+	if devstack.ParentOf(record.PID) == record.Parent {
+		return fmt.Errorf("this directory's server already runs on %s (pid %d); stop it, or set ADDR to another address", record.Addr, record.PID)
 	}
-	progress("a server of this directory was left behind (pid %d): stopping it", record.PID)
+	progress("stopping an orphaned server of this directory (pid %d)", record.PID)
 	if err := syscall.Kill(record.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("stopping the server left behind: %w", err)
+		return fmt.Errorf("stopping the orphaned server: %w", err)
 	}
 	deadline := time.Now().Add(stopPatience)
 	for killed := false; locked(file); {
@@ -87,9 +87,9 @@ func stopOrphan(ctx context.Context, addr string) error {
 		}
 		if !killed && time.Now().After(deadline) {
 			killed = true
-			_ = syscall.Kill(record.PID, syscall.SIGKILL) // it may have ended just now
+			_ = syscall.Kill(record.PID, syscall.SIGKILL) // it may have just ended
 		}
-		time.Sleep(20 * time.Millisecond) // polls the lock, which tells when the process has gone
+		time.Sleep(20 * time.Millisecond) // the lock is free once the process has ended
 	}
 	return nil
 }
@@ -100,21 +100,6 @@ func locked(file *os.File) bool {
 	if syscall.Flock(fd, syscall.LOCK_SH|syscall.LOCK_NB) != nil {
 		return true
 	}
-	_ = syscall.Flock(fd, syscall.LOCK_UN) // only a probe
+	_ = syscall.Flock(fd, syscall.LOCK_UN) // this only tested the lock
 	return false
-}
-
-// parentOf returns the pid of a process's parent now, 0 if it cannot be told.
-func parentOf(pid int) int {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0
-	}
-	// pid (name) state ppid …; the name may contain anything, so count from its end.
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	if len(fields) < 2 {
-		return 0
-	}
-	parent, _ := strconv.Atoi(fields[1])
-	return parent
 }

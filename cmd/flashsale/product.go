@@ -15,19 +15,19 @@ import (
 )
 
 type productCmd struct {
-	Put  productPutCmd  `cmd:"" help:"Create a product, or change what is given of one that exists."`
+	Put  productPutCmd  `cmd:"" help:"Create a product, or change the given fields of an existing one."`
 	List productListCmd `cmd:"" help:"List all products with their stock."`
 }
 
 type productPutCmd struct {
 	ID            string  `arg:"" help:"The merchant's own id: 1 to 64 of a-z 0-9 -"`
-	Name          *string `help:"Name (needed for a new product)." placeholder:"NAME"`
-	Price         *string `help:"Price of one unit, such as 49.99 (needed for a new product, with --currency)." placeholder:"49.99"`
+	Name          *string `help:"Name (required for a new product)." placeholder:"NAME"`
+	Price         *string `help:"Price of one unit, such as 49.99 (required for a new product, with --currency)." placeholder:"49.99"`
 	Currency      *string `help:"Currency of the price, ISO 4217." placeholder:"USD"`
-	Stock         *int64  `help:"Units put on sale in all (needed for a new product). Below what is reserved and sold is refused." placeholder:"100"`
-	MaxQtyPerHold *int64  `help:"Units that one hold may take (10 for a new product)." placeholder:"5"`
-	SaleStartsAt  *string `help:"When holds may begin: RFC 3339, or none to take the limit away." placeholder:"TIME"`
-	SaleEndsAt    *string `help:"When holds end: RFC 3339, or none to take the limit away." placeholder:"TIME"`
+	Stock         *int64  `help:"Units put on sale in total (required for a new product). Must cover the units reserved and sold." placeholder:"100"`
+	MaxQtyPerHold *int64  `help:"Units that one hold may have (default for a new product: 10)." placeholder:"5"`
+	SaleStartsAt  *string `help:"Start of the sale: RFC 3339, or none to remove the limit." placeholder:"TIME"`
+	SaleEndsAt    *string `help:"End of the sale: RFC 3339, or none to remove the limit." placeholder:"TIME"`
 }
 
 func (c productPutCmd) Run(env environment) error {
@@ -44,7 +44,7 @@ func (c productPutCmd) Run(env environment) error {
 		if created {
 			verb = "Created"
 		}
-		return write(env.out, "%s %s: %q, %s, %d of %d available, at most %d a hold%s.\n", verb, p.ID, p.Name, money(p.Price),
+		return write(env.out, "%s %s: %q, %s, %d of %d available, at most %d per hold%s.\n", verb, p.ID, p.Name, money(p.Price),
 			p.AvailableStock(), p.Stock, p.MaxQtyPerHold, window(p))
 	})
 }
@@ -71,7 +71,7 @@ func (c productPutCmd) change() (checkout.ProductChange, error) {
 	return change, err
 }
 
-// flagOf names a field of a product as the command line does.
+// flagOf returns the command line's name of a product's field.
 func flagOf(field string) string {
 	if field == "id" {
 		return "ID"
@@ -79,13 +79,13 @@ func flagOf(field string) string {
 	return "--" + strings.ReplaceAll(field, "_", "-")
 }
 
-// parsePrice reads 49.99 USD as 4999 minor units: how many decimals a currency has is CLDR's affair.
+// parsePrice reads 49.99 USD as 4999 minor units. CLDR defines the number of decimals of a currency.
 func parsePrice(price, code *string) (*checkout.Money, error) {
 	if price == nil && code == nil {
 		return nil, nil //nolint:nilnil // no price was given
 	}
 	if price == nil || code == nil {
-		return nil, errors.New("--price and --currency go together")
+		return nil, errors.New("--price and --currency must be given together")
 	}
 	unit, err := currency.ParseISO(strings.ToUpper(*code))
 	if err != nil {
@@ -110,7 +110,7 @@ func parsePrice(price, code *string) (*checkout.Money, error) {
 	return &checkout.Money{Amount: minor, Currency: unit.String()}, nil
 }
 
-// money writes minor units as a person does.
+// money formats minor units as 49.99 USD.
 func money(m checkout.Money) string {
 	decimals := 2
 	if unit, err := currency.ParseISO(m.Currency); err == nil {
@@ -147,7 +147,7 @@ func window(p checkout.Product) string {
 
 type productListCmd struct{}
 
-// listPage is how many products are read at a time.
+// listPage is the number of products read at a time.
 const listPage = 500
 
 func (productListCmd) Run(env environment) error {

@@ -35,7 +35,7 @@ func (runCmd) Run(env environment) (err error) {
 		return err
 	}
 	defer release()
-	defer func() { _ = listener.Close() }() // closed already unless something below failed
+	defer func() { _ = listener.Close() }() // already closed unless a step below failed
 
 	s, err := openServers(env, databaseAndCache)
 	if err != nil {
@@ -66,7 +66,7 @@ func (runCmd) Run(env environment) (err error) {
 	return err
 }
 
-// listen takes the address, first from a server of this directory that outlived its parent, if one is there.
+// listen takes the address. If an orphaned server of this directory has it, it stops that server first.
 func listen(ctx context.Context, addr string) (net.Listener, func(), error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", addr)
@@ -86,7 +86,7 @@ func listen(ctx context.Context, addr string) (net.Listener, func(), error) {
 	return listener, release, nil
 }
 
-// logger writes for a person on a terminal, else JSON for a machine.
+// logger writes text to a terminal, and JSON to anything else.
 func logger(level slog.Level) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
 	if info, err := os.Stderr.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
@@ -95,7 +95,7 @@ func logger(level slog.Level) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(os.Stderr, options))
 }
 
-// addDemo puts a demo product into a catalogue that is empty.
+// addDemo adds a demo product to an empty catalogue.
 func addDemo(ctx context.Context, l *ledger.Ledger) error {
 	existing, err := l.Products(ctx, "", 1)
 	if err != nil || len(existing) > 0 {
@@ -108,11 +108,11 @@ func addDemo(ctx context.Context, l *ledger.Ledger) error {
 	return err
 }
 
-// banner says how to try it, in lines to copy and paste.
+// banner shows how to try the checkout, in lines to copy and paste.
 func banner(c app.LocalConfig, addr string, s *servers) string {
 	where := "the servers of MYSQL_DSN and CACHE_ADDR"
 	if s.stack != nil {
-		where = "private servers below " + localDir + "/ (data stays)"
+		where = "private servers below " + localDir + "/ (data is kept)"
 	}
 	secret := "WEBHOOK_SECRETS"
 	if path, err := os.ReadFile(secretFile); err == nil && len(c.WebhookSecrets) > 0 && strings.TrimSpace(string(path)) == c.WebhookSecrets[0] {
@@ -125,7 +125,7 @@ func banner(c app.LocalConfig, addr string, s *servers) string {
 	}
 	return fmt.Sprintf(`
 Flash sale checkout on %[1]s, with %[2]s.
-A hold lasts %[3]s, an order waits %[4]s for its payment. Webhook secret: %[5]s
+A hold lasts %[3]s. An order must be paid within %[4]s. Webhook secret: %[5]s
 
 Buy something (in another terminal, in this directory):
 
@@ -136,13 +136,13 @@ Buy something (in another terminal, in this directory):
   curl -s %[1]s/v1/orders/$ORDER
   %[6]s%[7]s audit
 
-The API to read and try: %[1]s/docs   Health: %[1]s/healthz   Metrics: %[1]s/metrics
-Ctrl-C stops all of it.
+API documentation: %[1]s/docs   Health: %[1]s/healthz   Metrics: %[1]s/metrics
+Press Ctrl-C to stop.
 
 `, base, where, short(c.HoldTTL), short(c.PaymentWindow), secret, env, os.Args[0])
 }
 
-// short writes 2m0s as 2m.
+// short formats 2m0s as 2m.
 func short(d time.Duration) string {
 	return strings.TrimSuffix(strings.TrimSuffix(d.String(), "0s"), "0m")
 }

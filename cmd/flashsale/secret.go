@@ -12,8 +12,8 @@ import (
 	"flashsale/pkg/payments"
 )
 
-// secretFile holds this directory's development secret: made at random by the first `flashsale run`, so that no
-// secret is known to everybody who has read the source.
+// secretFile has this directory's development secret. The first `flashsale run` makes it at random, so that the source
+// code contains no valid secret.
 const secretFile = localDir + "/webhook-secret"
 
 func developmentSecret() (string, error) {
@@ -32,13 +32,13 @@ func developmentSecret() (string, error) {
 	return secret, nil
 }
 
-// webhookSigner signs with the secret that the server of this directory accepts.
+// webhookSigner returns a signer that the server of this directory accepts.
 func webhookSigner(env environment) (*payments.Standard, error) {
 	secrets := env.config.WebhookSecrets
 	if len(secrets) == 0 {
 		secret, err := os.ReadFile(secretFile)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%w: there is no secret to sign with: set WEBHOOK_SECRETS, or stand in the directory of a `flashsale run`", errUsage)
+			return nil, fmt.Errorf("%w: no secret to sign with: set WEBHOOK_SECRETS, or use the directory of `flashsale run`", errUsage)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading the development secret: %w", err)

@@ -11,19 +11,19 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-// localDir holds what belongs to this directory: private servers, the development webhook secret.
+// localDir has the data of this directory: private servers and the development webhook secret.
 const localDir = ".local"
 
-// servers are the database and the cache that a command works on.
+// servers are the database and the cache of a command.
 type servers struct {
 	adminDSN  string
 	appDSN    string
 	cacheAddr string
 	private   bool
-	stack     *devstack.Stack // nil when both are given
+	stack     *devstack.Stack // nil if both are given
 }
 
-// need says which servers a command works on.
+// need is the servers that a command needs.
 type need int
 
 const (
@@ -31,7 +31,7 @@ const (
 	databaseAndCache
 )
 
-// openServers returns the servers that the environment names, else the private ones of this directory.
+// openServers returns the servers of the environment, or else the private ones of this directory.
 func openServers(env environment, n need) (*servers, error) {
 	s := &servers{adminDSN: env.config.MySQLDSN, cacheAddr: env.config.CacheAddr}
 	if s.adminDSN == "" || (s.cacheAddr == "" && n == databaseAndCache) {
@@ -55,7 +55,7 @@ func openServers(env environment, n need) (*servers, error) {
 	return s, nil
 }
 
-// Close gives the private servers up; the last user stops them.
+// Close releases the private servers. The last user stops them.
 func (s *servers) Close() error {
 	if s.stack == nil {
 		return nil
@@ -63,12 +63,12 @@ func (s *servers) Close() error {
 	return s.stack.Close()
 }
 
-// progress tells a person what takes so long.
+// progress reports a step that may take long.
 func progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "flashsale: "+format+"\n", args...)
 }
 
-// write prints to standard output; a closed pipe is an error like any other.
+// write prints to standard output. It returns errors, such as a closed pipe.
 func write(out io.Writer, format string, args ...any) error {
 	if _, err := fmt.Fprintf(out, format, args...); err != nil {
 		return fmt.Errorf("printing: %w", err)

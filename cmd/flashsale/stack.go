@@ -15,14 +15,14 @@ import (
 	"flashsale/pkg/awsauth"
 )
 
-// The outputs of template.yaml that the command works with.
+// The outputs of template.yaml that the command uses.
 const (
 	outputAdminFunction = "AdminFunctionName"
 	outputAPI           = "ApiUrl"
 	outputSecret        = "WebhookSecretArn"
 )
 
-// stack is a deployed checkout, found by its name with the caller's own AWS credentials.
+// stack is a deployed checkout, found by its name with the user's AWS credentials.
 type stack struct {
 	name    string
 	account aws.Config
@@ -39,7 +39,7 @@ func findStack(ctx context.Context, name string) (*stack, error) {
 	}
 	found, err := cloudformation.NewFromConfig(account).DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &name})
 	if err != nil {
-		return nil, fmt.Errorf("looking for the stack %s in %s: %w", name, account.Region, err)
+		return nil, fmt.Errorf("finding the stack %s in %s: %w", name, account.Region, err)
 	}
 	s := &stack{name: name, account: account, outputs: map[string]string{}}
 	for _, one := range found.Stacks {
@@ -52,19 +52,19 @@ func findStack(ctx context.Context, name string) (*stack, error) {
 
 func (s *stack) output(key string) (string, error) {
 	if s.outputs[key] == "" {
-		return "", fmt.Errorf("the stack %s has no output %s: is it one of this project, and deployed?", s.name, key)
+		return "", fmt.Errorf("the stack %s has no output %s: check that it is a deployed stack of this project", s.name, key)
 	}
 	return s.outputs[key], nil
 }
 
-// operator works through the stack's admin function.
+// operator returns an Operator that calls the stack's admin function.
 func (s *stack) operator() (admin.Operator, error) {
 	function, err := s.output(outputAdminFunction)
 	if err != nil {
 		return nil, err
 	}
 	client := lambda.NewFromConfig(s.account, func(o *lambda.Options) {
-		o.RetryMaxAttempts = 1 // a call that takes long is not begun a second time behind the operator's back
+		o.RetryMaxAttempts = 1 // a slow call must not be repeated without the operator's knowledge
 	})
 	return admin.Client{Invoke: func(ctx context.Context, payload []byte) ([]byte, error) {
 		out, err := client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, Payload: payload})
@@ -78,7 +78,7 @@ func (s *stack) operator() (admin.Operator, error) {
 	}}, nil
 }
 
-// webhook returns where payment events go, and the secrets that sign them.
+// webhook returns the URL for payment events, and the secrets that sign them.
 func (s *stack) webhook(ctx context.Context) (url string, secrets []string, err error) {
 	if url, err = s.output(outputAPI); err != nil {
 		return "", nil, err
@@ -91,7 +91,7 @@ func (s *stack) webhook(ctx context.Context) (url string, secrets []string, err 
 		return "", nil, err
 	}
 	if len(secrets) == 0 {
-		return "", nil, errors.New("nobody has given the stack a webhook secret yet: see docs/operations.md")
+		return "", nil, errors.New("the stack has no webhook secret yet: see docs/operations.md")
 	}
 	return strings.TrimSuffix(url, "/"), secrets, nil
 }

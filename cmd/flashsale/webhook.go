@@ -17,19 +17,19 @@ import (
 )
 
 type webhookCmd struct {
-	Send webhookSendCmd `cmd:"" help:"Sign one payment event (Standard Webhooks) with the first of WEBHOOK_SECRETS, else with the development secret of this directory (with --stack: with the stack's own), and send it."`
+	Send webhookSendCmd `cmd:"" help:"Sign one payment event (Standard Webhooks) and send it. Uses the first of WEBHOOK_SECRETS, or else this directory's development secret; with --stack, the stack's secret."`
 }
 
 type webhookSendCmd struct {
-	Type      string        `required:"" help:"Such as payment.succeeded, payment.failed or payment.refunded." placeholder:"TYPE"`
-	Order     string        `xor:"subject" required:"" help:"The order that it is about." placeholder:"ord_…"`
-	Hold      string        `xor:"subject" required:"" help:"Or the hold." placeholder:"hold_…"`
-	Amount    *int64        `help:"In minor units; asked of the server if not given." placeholder:"4999"`
-	Currency  string        `help:"ISO 4217; asked of the server if not given." placeholder:"USD"`
-	PaymentID string        `help:"The provider's id of the payment (pay_ and the event's id)." placeholder:"ID"`
-	ID        string        `help:"The event's id; send it again to deliver the same event again (a new one)." placeholder:"ID"`
-	Age       time.Duration `help:"How long ago it was signed; negative is in the future." placeholder:"DURATION"`
-	URL       string        `help:"The server (http:// and ADDR, or the API of --stack)." placeholder:"URL"`
+	Type      string        `required:"" help:"Event type, such as payment.succeeded, payment.failed or payment.refunded." placeholder:"TYPE"`
+	Order     string        `xor:"subject" required:"" help:"The order of the payment." placeholder:"ord_…"`
+	Hold      string        `xor:"subject" required:"" help:"The hold of the payment, instead of --order." placeholder:"hold_…"`
+	Amount    *int64        `help:"Amount in minor units (default: the order's, from the server)." placeholder:"4999"`
+	Currency  string        `help:"ISO 4217 currency (default: the order's, from the server)." placeholder:"USD"`
+	PaymentID string        `help:"The provider's id of the payment (default: pay_ and the event's id)." placeholder:"ID"`
+	ID        string        `help:"The event's id (default: a new one). Repeat an id to deliver the same event again." placeholder:"ID"`
+	Age       time.Duration `help:"Age of the signature; negative is in the future." placeholder:"DURATION"`
+	URL       string        `help:"The server (default: http:// and ADDR, or the API of --stack)." placeholder:"URL"`
 }
 
 const webhookTimeout = 15 * time.Second
@@ -49,7 +49,7 @@ func (c webhookSendCmd) Run(env environment) error {
 		c.PaymentID = "pay_" + c.ID
 	}
 	if c.Amount == nil || c.Currency == "" {
-		if err := c.askAmount(ctx, base); err != nil {
+		if err := c.findAmount(ctx, base); err != nil {
 			return err
 		}
 	}
@@ -63,20 +63,20 @@ func (c webhookSendCmd) Run(env environment) error {
 	}
 	request.Header = signer.Sign(c.ID, at, body)
 	request.Header.Set("Content-Type", "application/json")
-	status, answer, err := do(request)
+	status, response, err := do(request)
 	if err != nil {
 		return err
 	}
-	if err := write(env.out, "%s: %d %s\n", c.ID, status, strings.TrimSpace(string(answer))); err != nil {
+	if err := write(env.out, "%s: %d %s\n", c.ID, status, strings.TrimSpace(string(response))); err != nil {
 		return err
 	}
 	if status/100 != 2 {
-		return fmt.Errorf("%w: the server answered %d", errRefused, status)
+		return fmt.Errorf("%w: the server responded with %d", errRefused, status)
 	}
 	return nil
 }
 
-// signer signs as the receiver expects; that of a --stack also says where it is.
+// signer returns the signer that the receiver accepts. With --stack it also sets the URL.
 func (c *webhookSendCmd) signer(ctx context.Context, env environment) (*payments.Standard, error) {
 	if env.stack == "" {
 		return webhookSigner(env)
@@ -95,7 +95,7 @@ func (c *webhookSendCmd) signer(ctx context.Context, env environment) (*payments
 	return payments.NewStandard(secrets[:1])
 }
 
-// endpoint returns where the API begins, and where the event goes. --url may name either.
+// endpoint returns the base URL of the API and the URL of the webhook. --url may be either.
 func (c webhookSendCmd) endpoint(env environment) (base, endpoint string) {
 	const path = "/v1/payments/webhook"
 	base = strings.TrimSuffix(c.URL, "/")
@@ -106,8 +106,8 @@ func (c webhookSendCmd) endpoint(env environment) (base, endpoint string) {
 	return base, base + path
 }
 
-// askAmount finds out what the order costs, or, when there is none yet, its hold.
-func (c *webhookSendCmd) askAmount(ctx context.Context, base string) error {
+// findAmount reads the amount of the order from the server, or computes it from the hold if there is no order yet.
+func (c *webhookSendCmd) findAmount(ctx context.Context, base string) error {
 	id, ok := checkout.ParseOrderID(c.Order)
 	if c.Hold != "" {
 		id, ok = checkout.ParseHoldID(c.Hold)
@@ -144,7 +144,7 @@ func (c *webhookSendCmd) askAmount(ctx context.Context, base string) error {
 			return err
 		}
 		if !found {
-			return fmt.Errorf("%w: there is no such order or hold to ask the amount of; give --amount and --currency", errUsage)
+			return fmt.Errorf("%w: this order or hold does not exist, so its amount is unknown; give --amount and --currency", errUsage)
 		}
 		amount, unit = hold.Qty*product.Price.Amount, product.Price.Currency
 	}
@@ -157,7 +157,7 @@ func (c *webhookSendCmd) askAmount(ctx context.Context, base string) error {
 	return nil
 }
 
-// get reads JSON; false when there is no such thing.
+// get reads JSON. It returns false after a 404.
 func get(ctx context.Context, url string, into any) (bool, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -168,10 +168,10 @@ func get(ctx context.Context, url string, into any) (bool, error) {
 		return false, err
 	}
 	if status != http.StatusOK {
-		return false, fmt.Errorf("asking for the amount: %s answered %d", url, status)
+		return false, fmt.Errorf("reading the amount: %s responded with %d", url, status)
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return false, fmt.Errorf("asking for the amount: %w", err)
+		return false, fmt.Errorf("reading the amount: %w", err)
 	}
 	return true, nil
 }

@@ -13,7 +13,7 @@ type withCmd struct {
 	Command []string `arg:"" passthrough:"" help:"The command and its arguments."`
 }
 
-// Run keeps the private servers up while the command runs, so that a row of test processes shares them.
+// Run keeps the private servers running while the command runs, so that several test processes share them.
 func (c withCmd) Run(env environment) (err error) {
 	if err := localOnly(env); err != nil {
 		return err
@@ -28,7 +28,7 @@ func (c withCmd) Run(env environment) (err error) {
 		command = command[1:]
 	}
 	if len(command) == 0 {
-		return fmt.Errorf("%w: which command?", errUsage)
+		return fmt.Errorf("%w: no command given", errUsage)
 	}
 	child := exec.CommandContext(env.ctx, command[0], command[1:]...) //nolint:gosec // G204: running the user's command is the purpose
 	child.Env = append(os.Environ(), "MYSQL_DSN="+s.adminDSN, "CACHE_ADDR="+s.cacheAddr)
@@ -36,7 +36,7 @@ func (c withCmd) Run(env environment) (err error) {
 	child.Cancel = func() error { return child.Process.Signal(syscall.SIGTERM) }
 	child.WaitDelay = time.Minute
 	err = child.Run()
-	if child.ProcessState != nil && child.ProcessState.Success() { // even if it was Ctrl-C that ended it
+	if child.ProcessState != nil && child.ProcessState.Success() { // also after Ctrl-C
 		return nil
 	}
 	var failed *exec.ExitError

@@ -1,5 +1,5 @@
-// Function admin does an operator's work inside the stack's network: see pkg/admin. It has no URL; IAM says who may
-// call it.
+// Function admin does an operator's work inside the stack's network: see pkg/admin. It has no URL, and IAM controls
+// access.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Function expire takes back what is due, once a second for most of the minute in which its schedule starts it, and
+// Function expire reclaims due stock once a second, for most of the minute until its schedule starts it again, and
 // audits once.
 package main
 
@@ -9,5 +9,5 @@ func main() {
 	if err != nil {
 		app.Fail(err)
 	}
-	f.Sweeper().Start()
+	f.SweepJob().Start()
 }

@@ -1,4 +1,4 @@
-// Function holds serves /v1/holds: the simulator.
+// Function holds serves /v1/holds: it places, reads and releases holds.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Function products serves /v1/products: reads of the catalogue.
+// Function products serves /v1/products: it reads the catalogue.
 package main
 
 import (

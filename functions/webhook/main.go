@@ -1,4 +1,4 @@
-// Function webhook serves /v1/payments/webhook: the payment providers' events.
+// Function webhook serves /v1/payments/webhook: it receives the events of payment providers.
 package main
 
 import (

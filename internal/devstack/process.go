@@ -21,9 +21,10 @@ type process struct {
 	StartTicks uint64 `json:"start_ticks"` // field 22 of /proc/PID/stat: clock ticks since boot
 }
 
-// procStat is the part of /proc/PID/stat (proc(5)) that tells who a process is and whether it still runs.
+// procStat is the part of /proc/PID/stat (proc(5)) that identifies a process and tells whether it still runs.
 type procStat struct {
 	state      byte
+	parent     int
 	threads    int
 	startTicks uint64
 }
@@ -33,10 +34,14 @@ func readProcStat(pid int) (procStat, error) {
 	if err != nil {
 		return procStat{}, err
 	}
-	// The second field is the command in parentheses and may itself contain blanks and parentheses.
+	// The second field is the command in parentheses, which may itself contain blanks and parentheses.
 	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 	if len(fields) < 20 {
 		return procStat{}, fmt.Errorf("/proc/%d/stat has only %d fields", pid, len(fields)+2)
+	}
+	parent, err := strconv.Atoi(fields[1])
+	if err != nil {
+		return procStat{}, fmt.Errorf("parent of process %d: %w", pid, err)
 	}
 	threads, err := strconv.Atoi(fields[17])
 	if err != nil {
@@ -46,7 +51,16 @@ func readProcStat(pid int) (procStat, error) {
 	if err != nil {
 		return procStat{}, fmt.Errorf("start time of process %d: %w", pid, err)
 	}
-	return procStat{state: fields[0][0], threads: threads, startTicks: ticks}, nil
+	return procStat{state: fields[0][0], parent: parent, threads: threads, startTicks: ticks}, nil
+}
+
+// ParentOf returns the current parent of a process, or 0 if it cannot be read.
+func ParentOf(pid int) int {
+	stat, err := readProcStat(pid)
+	if err != nil {
+		return 0
+	}
+	return stat.parent
 }
 
 // gone reports whether the process has ended with all its threads, so that its ports and file locks are free.
@@ -170,29 +184,36 @@ func (c command) launch(tied bool) (process, error) {
 	return identify(h.Pid)
 }
 
-// launchTied starts the command with a "parent death signal". The kernel sends it when the *thread* that
-// started the process ends, so one thread stays locked for it and waits until the process has ended.
-func launchTied(c command, attr *os.ProcAttr) (process, error) {
+// launchTied starts the command so that it is killed when this process dies.
+func launchTied(c command, attr *os.ProcAttr) (p process, err error) {
 	attr.Sys.Pdeathsig = syscall.SIGKILL
-	type result struct {
-		p   process
-		err error
-	}
-	started := make(chan result)
+	var h *os.Process
+	err = Tie(func() (err error) {
+		if h, err = os.StartProcess(c.path, c.argv, attr); err != nil {
+			return fmt.Errorf("start %s: %w", c.path, err)
+		}
+		p, err = identify(h.Pid)
+		return err
+	}, func() {
+		if h != nil {
+			_, _ = h.Wait() // its log tells how it ended
+		}
+	})
+	return p, err
+}
+
+// Tie starts a child process that has a parent death signal (syscall.SysProcAttr.Pdeathsig). The kernel sends the signal
+// when the thread that started the child ends, so start and wait run on one locked thread. wait returns when the child
+// has ended; it runs even if start fails. Tie returns the error of start, without waiting.
+func Tie(start func() error, wait func()) error {
+	started := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		h, err := os.StartProcess(c.path, c.argv, attr)
-		if err != nil {
-			started <- result{err: fmt.Errorf("start %s: %w", c.path, err)}
-			return
-		}
-		p, err := identify(h.Pid)
-		started <- result{p, err}
-		_, _ = h.Wait() // how it ended is in its log
+		started <- start()
+		wait()
 	}()
-	r := <-started
-	return r.p, r.err
+	return <-started
 }
 
 // identify is for a child that has not been waited for: its pid cannot have gone to another process yet.

@@ -1,7 +1,7 @@
-// Package admin is what an operator can do to a checkout, here and in the cloud: migrate it, put products on sale, list
-// them, audit, and see the refunds that are due and the events that match nothing.
+// Package admin lets an operator manage a checkout, on this machine or on AWS: migrate it, create and list products, audit
+// it, and list refunds due and unmatched events.
 //
-// [Operator] is that list. [Local] does it with a database that can be reached from here. A deployed stack's database
-// cannot; the stack's admin function can, which has no URL and is called with IAM's permission. [Handler] is that
-// function, and [Client] is an Operator that calls it, so that the flashsale command prints the same for both.
+// [Operator] is the interface. [Local] implements it on a database that this machine can reach. Only the admin function
+// can reach the database of a deployed stack; it has no URL, and IAM controls access. [Handler] is that function, and
+// [Client] is an Operator that calls it. So the flashsale command works the same with both.
 package admin

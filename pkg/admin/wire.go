@@ -5,7 +5,7 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-// The operations, as the admin function is asked for them: `{"operation": "audit"}`.
+// The operations in a request: `{"operation": "audit"}`.
 const (
 	opMigrate    = "migrate"
 	opPutProduct = "put_product"
@@ -15,26 +15,26 @@ const (
 	opUnmatched  = "list_unmatched_events"
 )
 
-// request is what the admin function is called with.
+// request is the payload of the admin function.
 type request struct {
 	Operation string                  `json:"operation"`
 	Product   *checkout.ProductChange `json:"product,omitempty"` // put_product
 	After     string                  `json:"after,omitempty"`   // list_products
-	Limit     int                     `json:"limit,omitempty"`   // the lists; 1 to MaxListed, which is also the default
+	Limit     int                     `json:"limit,omitempty"`   // of a list: 1 to MaxListed, the default
 }
 
-// response is what it answers: the result of the operation, or why it was refused.
+// response is the result of an operation, or its refusal.
 type response struct {
 	Error      *refusal                `json:"error,omitempty"`
-	Product    *checkout.Product       `json:"product,omitempty"`
+	Product    *product                `json:"product,omitempty"`
 	Created    bool                    `json:"created,omitempty"`
-	Products   []checkout.Product      `json:"products,omitempty"`
+	Products   []product               `json:"products,omitempty"`
 	Audit      *ledger.Audit           `json:"audit,omitempty"`
 	RefundsDue []ledger.RefundDue      `json:"refunds_due,omitempty"`
 	Unmatched  []ledger.UnmatchedEvent `json:"unmatched_events,omitempty"`
 }
 
-// refusal is a *checkout.Error on its way to a Client.
+// refusal is the JSON of a *checkout.Error.
 type refusal struct {
 	Code   checkout.Code `json:"code"`
 	Detail string        `json:"detail"`

@@ -21,16 +21,16 @@ const Version = "1.0.0"
 
 const prefix = "/v1"
 
-// What a body may have at most, in bytes.
+// The size limits of a body, in bytes.
 const (
 	maxBody        = 16 << 10
 	maxWebhookBody = 256 << 10
 )
 
-// Resource is a part of the API that can be served by itself; each is a Lambda function of its own.
+// Resource is a part of the API that can be served alone. Each has its own Lambda function.
 type Resource string
 
-// The resources, as they are tagged in the OpenAPI document.
+// The resources, which are also the tags of the OpenAPI document.
 const (
 	Products Resource = "Products"
 	Holds    Resource = "Holds"
@@ -38,16 +38,16 @@ const (
 	Webhooks Resource = "Webhooks"
 )
 
-// Options are what the edge is made of.
+// Options configure the handler.
 type Options struct {
 	Service *checkout.Service
-	// Resources are what is served; none means all.
+	// Resources are the resources to serve; none means all.
 	Resources []Resource
 	// Standard and Stripe verify webhooks.
 	Standard Verifier
 	Stripe   Verifier
 	Logger   *slog.Logger
-	// Extra adds routes outside of /v1, such as /healthz; may be nil.
+	// Extra, if not nil, adds routes outside of /v1, such as /healthz.
 	Extra func(mux *http.ServeMux)
 }
 
@@ -58,7 +58,7 @@ func New(o Options) http.Handler {
 	if o.Extra != nil {
 		o.Extra(mux)
 	}
-	return surround(route(mux), o.Logger)
+	return withDefaults(route(mux), o.Logger)
 }
 
 // OpenAPI returns the contract as OpenAPI 3.1 in YAML.
@@ -66,11 +66,11 @@ func OpenAPI() ([]byte, error) {
 	return register(http.NewServeMux(), Options{}).OpenAPI().YAML()
 }
 
-// configureHuma sets huma's package variables: all of this program's handlers want the same.
+// configureHuma sets huma's package variables, which every handler of this program shares.
 var configureHuma = sync.OnceFunc(func() {
 	huma.NewErrorWithContext = newHumaError
 	huma.ValidateStrictCasing = true                                                   // {"Qty": 1} is an unknown field
-	huma.NewError = func(int, string, ...error) huma.StatusError { return &Problem{} } // huma takes the schema from it
+	huma.NewError = func(int, string, ...error) huma.StatusError { return &Problem{} } // huma derives the schema from it
 })
 
 func register(mux *http.ServeMux, o Options) huma.API {
@@ -80,8 +80,8 @@ func register(mux *http.ServeMux, o Options) huma.API {
 			OpenAPI: "3.1.0",
 			Info: &huma.Info{
 				Title: "Flash Sale Checkout API", Version: Version,
-				Description: "Limited-stock sales: products, two-minute holds, orders, payment webhooks. " +
-					"Times are UTC with milliseconds, money is in minor units. Any request may be repeated after a timeout.",
+				Description: "A checkout for limited-stock sales: products, two-minute holds, orders and payment webhooks. " +
+					"Times are UTC with milliseconds. Money is in minor units. You can retry any request after a timeout.",
 				License: &huma.License{Name: "MIT", Identifier: "MIT"},
 			},
 			Servers:    []*huma.Server{{URL: prefix}},
@@ -107,13 +107,13 @@ func register(mux *http.ServeMux, o Options) huma.API {
 	return api
 }
 
-// sameBody documents that a POST answers with the same body under a second status.
+// sameBody documents that a POST returns the same body with a second status.
 func sameBody(api huma.API, path string, status, second int) {
 	responses := api.OpenAPI().Paths[path].Post.Responses
 	responses[strconv.Itoa(second)].Content = responses[strconv.Itoa(status)].Content
 }
 
-// jsonFormat is huma's, but refuses what encoding/json would silently mend.
+// jsonFormat is huma's format, but refuses invalid UTF-8, which encoding/json would silently replace.
 var jsonFormat = huma.Format{
 	Marshal: huma.DefaultJSONFormat.Marshal,
 	Unmarshal: func(data []byte, v any) error {
@@ -140,7 +140,7 @@ func (t Time) MarshalJSON() ([]byte, error) {
 	return []byte(`"` + time.Time(t).UTC().Format(timeLayout) + `"`), nil
 }
 
-// Schema describes it (huma.SchemaProvider).
+// Schema implements huma.SchemaProvider.
 func (Time) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeString, Format: "date-time", Examples: []any{"2026-11-27T09:00:00.000Z"}}
 }

@@ -9,7 +9,7 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// Hold as a client sees it.
+// Hold is a hold in a response.
 type Hold struct {
 	ID        string `json:"id" example:"hold_01jd9m3k7vfq8r2x5t6w0y4zab"`
 	ProductID string `json:"product_id" example:"demo"`
@@ -17,7 +17,7 @@ type Hold struct {
 	Status    string `json:"status" enum:"active,ordered,released,expired"`
 	ExpiresAt Time   `json:"expires_at"`
 	CreatedAt Time   `json:"created_at"`
-	OrderID   string `json:"order_id,omitempty" doc:"The order that was made of it."`
+	OrderID   string `json:"order_id,omitempty" doc:"The order made from this hold."`
 }
 
 func holdOf(h checkout.Hold) Hold {
@@ -36,38 +36,38 @@ type holds struct{ service *checkout.Service }
 func (h holds) register(api huma.API) {
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "place-hold", Method: http.MethodPost, Path: "/holds", Tags: []string{string(Holds)}, MaxBodyBytes: maxBody + 1,
-		Summary:       "Reserve some units for two minutes",
-		Description:   "With an `Idempotency-Key` the request may be repeated: the same key and body get the same hold, with 200 and `Idempotent-Replayed: true`.",
+		Summary:       "Reserve units for two minutes",
+		Description:   "Send an `Idempotency-Key` to be able to retry: the same key and body return the same hold, with 200 and `Idempotent-Replayed: true`.",
 		DefaultStatus: http.StatusCreated,
-		Responses:     map[string]*huma.Response{"200": {Description: "The hold that this Idempotency-Key placed before"}},
+		Responses:     map[string]*huma.Response{"200": {Description: "The hold that an earlier request with this Idempotency-Key placed"}},
 	}, checkout.CodeMalformedRequest, checkout.CodeProductNotFound, checkout.CodeSoldOut, checkout.CodeSaleNotStarted, checkout.CodeSaleEnded,
 		codeBodyTooLarge, codeUnsupportedMedia, checkout.CodeInvalidRequest, checkout.CodeQtyOverLimit, checkout.CodeIdempotencyReused), h.place)
 	sameBody(api, "/holds", http.StatusCreated, http.StatusOK)
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "get-hold", Method: http.MethodGet, Path: "/holds/{id}", Tags: []string{string(Holds)},
-		Summary: "Read a hold", Description: "Its status as of now, by the database's clock.",
+		Summary: "Read a hold", Description: "Returns the current status, by the database's clock.",
 	}, checkout.CodeHoldNotFound), h.get)
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "release-hold", Method: http.MethodDelete, Path: "/holds/{id}", Tags: []string{string(Holds)},
-		Summary: "Give a hold up", Description: "Its units are back at once. Giving up what has been released or has expired changes nothing.",
+		Summary: "Release a hold", Description: "Its units are available again at once. Releasing a hold that was released or has expired changes nothing.",
 		DefaultStatus: http.StatusNoContent,
 	}, checkout.CodeHoldNotFound, checkout.CodeHoldOrdered), h.release)
 }
 
-// HoldRequest asks for a hold.
+// HoldRequest is the body of place-hold.
 type HoldRequest struct {
 	ProductID string `json:"product_id" pattern:"^[a-z0-9-]{1,64}$" patternDescription:"1 to 64 of a-z 0-9 -" example:"demo"`
 	Qty       int64  `json:"qty" minimum:"1" maximum:"999999" example:"1"`
 }
 
 type placeHoldInput struct {
-	IdempotencyKey string `header:"Idempotency-Key" doc:"16 to 255 of A-Z a-z 0-9 . _ : -, quotes around it allowed. Make a new one for each hold that you want, and send it again with each retry."`
+	IdempotencyKey string `header:"Idempotency-Key" doc:"16 to 255 of A-Z a-z 0-9 . _ : -, optionally in quotes. Use a new key for each hold, and the same key for each retry."`
 	Body           HoldRequest
 
 	key *checkout.IdempotencyKey
 }
 
-// Resolve reads the key: one that is there but empty is a mistake, not a request without a key.
+// Resolve reads the key. An empty header is an error, not a request without a key.
 func (in *placeHoldInput) Resolve(ctx huma.Context) (errs []error) {
 	ctx.EachHeader(func(name, value string) {
 		if name != "Idempotency-Key" {
@@ -83,26 +83,26 @@ func (in *placeHoldInput) Resolve(ctx huma.Context) (errs []error) {
 	return errs
 }
 
-type holdAnswer struct {
+type holdResponse struct {
 	Status   int
 	Location string `header:"Location"`
 	Replayed string `header:"Idempotent-Replayed"`
 	Body     Hold
 }
 
-func (h holds) place(ctx context.Context, in *placeHoldInput) (*holdAnswer, error) {
+func (h holds) place(ctx context.Context, in *placeHoldInput) (*holdResponse, error) {
 	hold, replayed, err := h.service.PlaceHold(ctx, in.Body.ProductID, in.Body.Qty, in.key)
 	if err != nil {
 		return nil, err
 	}
-	out := &holdAnswer{Status: http.StatusCreated, Location: prefix + "/holds/" + hold.ID.HoldID(), Body: holdOf(hold)}
+	out := &holdResponse{Status: http.StatusCreated, Location: prefix + "/holds/" + hold.ID.HoldID(), Body: holdOf(hold)}
 	if replayed {
 		out.Status, out.Replayed = http.StatusOK, "true"
 	}
 	return out, nil
 }
 
-// holdPath names a hold. An id that cannot be one names none.
+// holdPath is the path of a hold. A malformed id is hold_not_found.
 type holdPath struct {
 	ID string `path:"id" example:"hold_01jd9m3k7vfq8r2x5t6w0y4zab"`
 }

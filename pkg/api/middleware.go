@@ -17,13 +17,13 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// requestTimeout ends a request that cannot be finished. It is above what one ledger call may take.
+// requestTimeout limits a request. It is longer than any ledger call.
 const requestTimeout = 9 * time.Second
 
-// requestInfo is what is known of a request when its line is logged.
+// requestInfo collects what the log line of a request shows.
 type requestInfo struct {
 	id   string
-	code string // of the problem that it was answered with
+	code string // the code of the problem in the response
 	err  error  // its cause
 }
 
@@ -33,22 +33,22 @@ func infoOf(ctx context.Context) *requestInfo {
 	if info, ok := ctx.Value(infoKey{}).(*requestInfo); ok {
 		return info
 	}
-	return &requestInfo{} // outside of Handler, in a test of one operation
+	return &requestInfo{} // a test of one operation, without the handler
 }
 
-// requestID is the form of an id that a gateway in front may give a request.
+// requestID is the form of an id that a gateway may give a request.
 var requestID = regexp.MustCompile(`^[A-Za-z0-9._=-]{1,64}$`)
 
-// surround gives a request its id, its deadline and its line in the log, and turns a panic into a problem. Signatures,
-// idempotency keys and bodies are never logged.
-func surround(next http.Handler, log *slog.Logger) http.Handler {
+// withDefaults gives every request an id, a deadline and a line in the log, and turns a panic into a problem. It never
+// logs signatures, idempotency keys or bodies.
+func withDefaults(next http.Handler, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		info := &requestInfo{id: r.Header.Get("X-Request-Id")}
 		if !requestID.MatchString(info.id) {
 			info.id = uuid.NewString()
 		}
-		label(w, info.id)
+		setDefaultHeaders(w, info.id)
 		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), infoKey{}, info), requestTimeout)
 		defer cancel()
 		r = r.WithContext(ctx)
@@ -67,10 +67,10 @@ func surround(next http.Handler, log *slog.Logger) http.Handler {
 	})
 }
 
-// label sets what every answer has.
-func label(w http.ResponseWriter, requestID string) {
+// setDefaultHeaders sets the headers that every response has.
+func setDefaultHeaders(w http.ResponseWriter, requestID string) {
 	w.Header().Set("X-Request-Id", requestID)
-	w.Header().Set("Cache-Control", "no-store") // an operation that may be cached says so
+	w.Header().Set("Cache-Control", "no-store") // an operation that allows caching overrides it
 }
 
 func logRequest(log *slog.Logger, r *http.Request, info *requestInfo, status int, took time.Duration) {
@@ -93,7 +93,7 @@ func logRequest(log *slog.Logger, r *http.Request, info *requestInfo, status int
 	log.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
-// statusRecorder remembers the status of an answer.
+// statusRecorder remembers the status of a response.
 type statusRecorder struct {
 	http.ResponseWriter
 	status int
@@ -116,39 +116,51 @@ func (s *statusRecorder) Write(b []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the connection.
 func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
-// route serves the mux, and answers what it has no route for with a problem instead of its plain text.
+// route serves the mux, and replaces the mux's own plain-text 404 and 405 by problems.
 func route(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		handler, pattern := mux.Handler(r)
-		// The mux would redirect /v1//products with a page of HTML. No client of ours means that.
-		unclean := strings.HasPrefix(path.Clean(r.URL.Path), prefix+"/") && path.Clean(r.URL.Path) != r.URL.Path
-		if pattern != "" && !unclean {
-			mux.ServeHTTP(w, r)
+		// The mux would redirect /v1//products with an HTML page, which no client of the API expects.
+		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && strings.HasPrefix(clean, prefix+"/") {
+			writeProblem(w, infoOf(r.Context()), errNoRoute)
 			return
 		}
-		probe := &headerProbe{header: http.Header{}}
-		if !unclean {
-			handler.ServeHTTP(probe, r)
-		}
-		err := &checkout.Error{Code: checkout.CodeNotFound, Detail: "There is no such route."}
-		if probe.status == http.StatusMethodNotAllowed {
-			allowed := probe.header.Get("Allow")
-			w.Header().Set("Allow", allowed)
-			err = &checkout.Error{Code: codeMethodNotAllowed, Detail: "This route takes " + allowed + "."}
-		}
-		writeProblem(w, infoOf(r.Context()), err)
+		mux.ServeHTTP(&unroutedWriter{ResponseWriter: w, request: r}, r)
 	})
 }
 
-// headerProbe takes the mux's own answer to learn its status and headers.
-type headerProbe struct {
-	header http.Header
-	status int
+var errNoRoute = &checkout.Error{Code: checkout.CodeNotFound, Detail: "This path does not exist."}
+
+// unroutedWriter replaces a response that the mux itself writes. The mux sets the request's pattern before it calls a
+// handler, so a response without a pattern is its own.
+type unroutedWriter struct {
+	http.ResponseWriter
+	request  *http.Request
+	replaced bool
 }
 
-func (p *headerProbe) Header() http.Header         { return p.header }
-func (p *headerProbe) WriteHeader(status int)      { p.status = status }
-func (p *headerProbe) Write(b []byte) (int, error) { return len(b), nil }
+func (u *unroutedWriter) WriteHeader(status int) {
+	if u.request.Pattern != "" {
+		u.ResponseWriter.WriteHeader(status)
+		return
+	}
+	u.replaced = true
+	err := errNoRoute
+	if status == http.StatusMethodNotAllowed {
+		err = &checkout.Error{Code: codeMethodNotAllowed, Detail: "This path allows " + u.Header().Get("Allow") + "."}
+	}
+	u.Header().Del("X-Content-Type-Options") // set by http.Error
+	writeProblem(u.ResponseWriter, infoOf(u.request.Context()), err)
+}
 
-// errInvalidUTF8 is why a body that encoding/json would silently mend is refused.
+func (u *unroutedWriter) Write(b []byte) (int, error) {
+	if u.replaced {
+		return len(b), nil
+	}
+	return u.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (u *unroutedWriter) Unwrap() http.ResponseWriter { return u.ResponseWriter }
+
+// errInvalidUTF8 refuses a body that encoding/json would silently change.
 var errInvalidUTF8 = errors.New("the body is not valid UTF-8")

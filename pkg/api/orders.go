@@ -9,7 +9,7 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// Order as a client sees it.
+// Order is an order in a response.
 type Order struct {
 	ID        string `json:"id" example:"ord_01jd9m3k7vfq8r2x5t6w0y4zab"`
 	HoldID    string `json:"hold_id" example:"hold_01jd9m3k7vfq8r2x5t6w0y4zab"`
@@ -36,34 +36,34 @@ type orders struct{ service *checkout.Service }
 func (o orders) register(api huma.API) {
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "create-order", Method: http.MethodPost, Path: "/orders", Tags: []string{string(Orders)}, MaxBodyBytes: maxBody + 1,
-		Summary: "Turn a hold into an order", Description: "A hold makes at most one order; asking again gets the same one, with 200.",
+		Summary: "Turn a hold into an order", Description: "A hold makes at most one order. A repeated request returns the same order, with 200.",
 		DefaultStatus: http.StatusCreated,
-		Responses:     map[string]*huma.Response{"200": {Description: "The order that the hold has already"}},
+		Responses:     map[string]*huma.Response{"200": {Description: "The order that this hold already has"}},
 	}, checkout.CodeMalformedRequest, checkout.CodeHoldNotFound, checkout.CodeHoldReleased, checkout.CodeHoldExpired,
 		codeBodyTooLarge, codeUnsupportedMedia, checkout.CodeInvalidRequest), o.create)
 	sameBody(api, "/orders", http.StatusCreated, http.StatusOK)
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "get-order", Method: http.MethodGet, Path: "/orders/{id}", Tags: []string{string(Orders)},
-		Summary: "Read an order", Description: "Where it stands now.",
+		Summary: "Read an order", Description: "Returns the current status.",
 	}, checkout.CodeOrderNotFound), o.get)
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "cancel-order", Method: http.MethodPost, Path: "/orders/{id}/cancel", Tags: []string{string(Orders)},
-		Summary: "Cancel an order that is not paid", Description: "Its units are back at once. Cancelling again changes nothing.",
+		Summary: "Cancel an unpaid order", Description: "Its units are available again at once. Cancelling a cancelled order changes nothing.",
 	}, checkout.CodeOrderNotFound, checkout.CodeOrderNotCancellable), o.cancel)
 }
 
-// OrderRequest asks for the order of a hold.
+// OrderRequest is the body of create-order.
 type OrderRequest struct {
 	HoldID string `json:"hold_id" pattern:"^hold_[0-7][0-9a-hjkmnp-tv-z]{25}$" patternDescription:"hold_ and 26 characters" example:"hold_01jd9m3k7vfq8r2x5t6w0y4zab"`
 }
 
-type orderAnswer struct {
+type orderResponse struct {
 	Status   int
 	Location string `header:"Location"`
 	Body     Order
 }
 
-func (o orders) create(ctx context.Context, in *struct{ Body OrderRequest }) (*orderAnswer, error) {
+func (o orders) create(ctx context.Context, in *struct{ Body OrderRequest }) (*orderResponse, error) {
 	id, ok := checkout.ParseHoldID(in.Body.HoldID)
 	if !ok {
 		return nil, checkout.ErrHoldNotFound
@@ -72,27 +72,27 @@ func (o orders) create(ctx context.Context, in *struct{ Body OrderRequest }) (*o
 	if err != nil {
 		return nil, err
 	}
-	out := &orderAnswer{Status: http.StatusCreated, Location: prefix + "/orders/" + order.ID.OrderID(), Body: orderOf(order)}
+	out := &orderResponse{Status: http.StatusCreated, Location: prefix + "/orders/" + order.ID.OrderID(), Body: orderOf(order)}
 	if existed {
 		out.Status = http.StatusOK
 	}
 	return out, nil
 }
 
-// orderPath names an order. An id that cannot be one names none.
+// orderPath is the path of an order. A malformed id is order_not_found.
 type orderPath struct {
 	ID string `path:"id" example:"ord_01jd9m3k7vfq8r2x5t6w0y4zab"`
 }
 
 func (o orders) get(ctx context.Context, in *orderPath) (*struct{ Body Order }, error) {
-	return o.answer(ctx, in, o.service.Order)
+	return o.respond(ctx, in, o.service.Order)
 }
 
 func (o orders) cancel(ctx context.Context, in *orderPath) (*struct{ Body Order }, error) {
-	return o.answer(ctx, in, o.service.CancelOrder)
+	return o.respond(ctx, in, o.service.CancelOrder)
 }
 
-func (o orders) answer(ctx context.Context, in *orderPath, do func(context.Context, checkout.ID) (checkout.Order, error)) (*struct{ Body Order }, error) {
+func (o orders) respond(ctx context.Context, in *orderPath, do func(context.Context, checkout.ID) (checkout.Order, error)) (*struct{ Body Order }, error) {
 	id, ok := checkout.ParseOrderID(in.ID)
 	if !ok {
 		return nil, checkout.ErrOrderNotFound

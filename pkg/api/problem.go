@@ -14,7 +14,7 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// The refusals that only the edge knows.
+// The codes of refusals by the edge itself.
 const (
 	codeMethodNotAllowed checkout.Code = "method_not_allowed"
 	codeBodyTooLarge     checkout.Code = "body_too_large"
@@ -22,7 +22,7 @@ const (
 	codeInternal         checkout.Code = "internal"
 )
 
-// problems is the one table from a code to its HTTP status and title.
+// problems maps each code to its HTTP status and title.
 var problems = map[checkout.Code]struct {
 	status int
 	title  string
@@ -51,20 +51,20 @@ var problems = map[checkout.Code]struct {
 	codeInternal:                     {http.StatusInternalServerError, "Internal error"},
 }
 
-// retryAfter is what a client waits after busy, in seconds.
+// retryAfter is the Retry-After of busy, in seconds.
 const retryAfter = "1"
 
-// Problem is an error as a client sees it: RFC 9457 with a stable code.
+// Problem is the body of an error: RFC 9457 with a stable code.
 type Problem struct {
-	Type           string         `json:"type" doc:"A URI for the code." example:"urn:flashsale:problem:sold_out"`
-	Title          string         `json:"title" doc:"The code in words." example:"Sold out"`
+	Type           string         `json:"type" doc:"A URI that identifies the code." example:"urn:flashsale:problem:sold_out"`
+	Title          string         `json:"title" doc:"The code as text." example:"Sold out"`
 	Status         int            `json:"status" example:"409"`
-	Detail         string         `json:"detail" doc:"One sentence for a person." example:"This product is sold out."`
-	Code           string         `json:"code" doc:"What a client switches on." example:"sold_out"`
-	RequestID      string         `json:"request_id" doc:"Names the request in the server's log."`
-	Errors         []FieldProblem `json:"errors,omitempty" doc:"What is wrong with which field."`
-	AvailableStock *int64         `json:"available_stock,omitempty" doc:"sold_out: how many units can be held now."`
-	SaleStartsAt   *Time          `json:"sale_starts_at,omitempty" doc:"sale_not_started: when the sale starts."`
+	Detail         string         `json:"detail" doc:"A sentence for a person to read." example:"This product is sold out."`
+	Code           string         `json:"code" doc:"The stable code for a program to switch on." example:"sold_out"`
+	RequestID      string         `json:"request_id" doc:"Identifies the request in the server's log."`
+	Errors         []FieldProblem `json:"errors,omitempty" doc:"The fields with an invalid value."`
+	AvailableStock *int64         `json:"available_stock,omitempty" doc:"With sold_out: the units that can be held now."`
+	SaleStartsAt   *Time          `json:"sale_starts_at,omitempty" doc:"With sale_not_started: when the sale starts."`
 }
 
 // FieldProblem says what was expected of one field.
@@ -75,17 +75,17 @@ type FieldProblem struct {
 
 func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
 
-// GetStatus is the HTTP status (huma.StatusError).
+// GetStatus implements huma.StatusError.
 func (p *Problem) GetStatus() int { return p.Status }
 
-// ContentType marks the response as a problem (huma.ContentTypeFilter).
+// ContentType implements huma.ContentTypeFilter.
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
 
-// problemOf turns any error into what a client may see of it. What is not a domain error is internal.
+// problemOf returns the problem that a client may see. An error that is no checkout.Error is internal.
 func problemOf(err error, requestID string) *Problem {
 	var e *checkout.Error
 	if !errors.As(err, &e) {
-		e = &checkout.Error{Code: codeInternal, Detail: "Something went wrong here; the request id names it in our log."}
+		e = &checkout.Error{Code: codeInternal, Detail: "Internal error. The server's log has the cause under this request_id."}
 	}
 	kind := problems[e.Code]
 	p := &Problem{
@@ -101,13 +101,13 @@ func problemOf(err error, requestID string) *Problem {
 	return p
 }
 
-// WriteProblem answers with what a client may see of err, for a server whose handler could not.
+// WriteProblem responds with the problem of err, for a server whose handler failed.
 func WriteProblem(w http.ResponseWriter, requestID string, err error) {
-	label(w, requestID)
+	setDefaultHeaders(w, requestID)
 	writeProblem(w, &requestInfo{id: requestID}, err)
 }
 
-// writeProblem answers with a problem outside of huma: no route, a panic.
+// writeProblem responds with a problem outside of huma, for example after a panic.
 func writeProblem(w http.ResponseWriter, info *requestInfo, err error) {
 	info.err = err
 	p := problemOf(err, info.id)
@@ -117,10 +117,10 @@ func writeProblem(w http.ResponseWriter, info *requestInfo, err error) {
 	}
 	w.Header().Set("Content-Type", p.ContentType(""))
 	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p) // the client is gone if this fails
+	_ = json.NewEncoder(w).Encode(p) // fails only if the client is gone
 }
 
-// newHumaError is how huma makes every error: from its own validation, and from what an operation returned.
+// newHumaError makes every error response of huma, from its own validation and from what an operation returned.
 func newHumaError(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
 	err := domainError(status, message, errs)
 	info := infoOf(ctx.Context())
@@ -133,12 +133,15 @@ func newHumaError(ctx huma.Context, status int, message string, errs ...error) h
 	return p
 }
 
-// domainError finds the domain's word for an error of huma's.
+// msgBodyCutOff is huma's message for a body that ended early: the client hung up, which is no error of the server.
+const msgBodyCutOff = "cannot read request body"
+
+// domainError translates an error of huma into an error of the domain.
 func domainError(status int, message string, errs []error) error {
 	switch status {
 	case http.StatusBadRequest:
 		if len(errs) == 0 {
-			return checkout.Malformed("A JSON body is required.")
+			return checkout.Malformed("The request needs a JSON body.")
 		}
 		return checkout.Malformed("The body is not valid JSON.")
 	case http.StatusRequestTimeout:
@@ -146,20 +149,23 @@ func domainError(status int, message string, errs []error) error {
 	case http.StatusRequestEntityTooLarge:
 		return &checkout.Error{Code: codeBodyTooLarge, Detail: "The body is too large."}
 	case http.StatusUnsupportedMediaType:
-		return &checkout.Error{Code: codeUnsupportedMedia, Detail: "The body has to be application/json."}
+		return &checkout.Error{Code: codeUnsupportedMedia, Detail: "The Content-Type must be application/json."}
 	case http.StatusUnprocessableEntity:
 		return validationError(errs)
+	}
+	if message == msgBodyCutOff {
+		return checkout.Malformed("The body ended early.")
 	}
 	if len(errs) == 0 {
 		return errors.New(message)
 	}
-	return errors.Join(errs...) // what an operation returned
+	return errors.Join(errs...) // the error that an operation returned
 }
 
-// validationError reads huma's findings. They name a field as "body.qty" or "query.limit"; a missing property is
-// reported of the object that lacks it. The values, which may be secret, are left out.
+// validationError converts huma's findings. huma names a field "body.qty" or "query.limit", and reports a missing
+// property at the object that lacks it. The values, which may be secret, are left out.
 func validationError(errs []error) error {
-	invalid := &checkout.Error{Code: checkout.CodeInvalidRequest, Detail: "The request has values that cannot be used."}
+	invalid := &checkout.Error{Code: checkout.CodeInvalidRequest, Detail: "The request has invalid values."}
 	for _, err := range errs {
 		var found *huma.ErrorDetail
 		if !errors.As(err, &found) {
@@ -173,9 +179,9 @@ func validationError(errs []error) error {
 			case scanned == nil:
 				field, detail = missing, "required"
 			case detail == validation.MsgExpectedObject:
-				return checkout.Malformed("The body has to be a JSON object.")
-			default: // a number that is an integer, but is not written as one
-				field, detail = "body", "expected integers without fraction or exponent"
+				return checkout.Malformed("The body must be a JSON object.")
+			default: // an integer written as 1.0 or 1e0
+				field, detail = "body", "expected integers without a fraction or exponent"
 			}
 		}
 		invalid.Fields = append(invalid.Fields, checkout.FieldError{Field: field, Detail: detail})
@@ -183,7 +189,7 @@ func validationError(errs []error) error {
 	return invalid
 }
 
-// refuses adds the refusals of an operation to its description: their statuses, and their codes for a person.
+// refuses documents the refusals of an operation: their statuses, and their codes in the description.
 func refuses(op huma.Operation, codes ...checkout.Code) huma.Operation {
 	codes = append(codes, checkout.CodeBusy, codeInternal)
 	words := make([]string, len(codes))

@@ -12,19 +12,19 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// Product as a client sees it. stock = available_stock + reserved_stock + sold_stock.
+// Product is a product in a response. stock = available_stock + reserved_stock + sold_stock.
 type Product struct {
 	ID             string `json:"id" example:"demo"`
 	Name           string `json:"name" example:"Demo sneaker"`
 	Price          Money  `json:"price"`
-	Stock          int64  `json:"stock" doc:"Units put on sale in all."`
+	Stock          int64  `json:"stock" doc:"Units put on sale in total."`
 	ReservedStock  int64  `json:"reserved_stock" doc:"Units held, or ordered and not yet paid."`
 	SoldStock      int64  `json:"sold_stock" doc:"Units paid for."`
 	AvailableStock int64  `json:"available_stock" doc:"Units that can be held now."`
 	MaxQtyPerHold  int64  `json:"max_qty_per_hold"`
 	SaleStartsAt   *Time  `json:"sale_starts_at,omitempty"`
 	SaleEndsAt     *Time  `json:"sale_ends_at,omitempty"`
-	AsOf           Time   `json:"as_of" doc:"When this was true, by the database's clock; at most two seconds ago."`
+	AsOf           Time   `json:"as_of" doc:"When the database had this state: at most two seconds ago, by its clock."`
 }
 
 func productOf(p checkout.Product) Product {
@@ -40,11 +40,11 @@ type products struct{ service *checkout.Service }
 func (p products) register(api huma.API) {
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "list-products", Method: http.MethodGet, Path: "/products", Tags: []string{string(Products)},
-		Summary: "List products", Description: "Products by id, a page at a time.",
+		Summary: "List products", Description: "Returns products by id, one page at a time.",
 	}, checkout.CodeInvalidRequest), p.list)
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "get-product", Method: http.MethodGet, Path: "/products/{id}", Tags: []string{string(Products)},
-		Summary: "Read a product and its stock", Description: "May be cached for a second. `If-None-Match` with the `ETag` of an earlier answer gets 304 while nothing has changed.",
+		Summary: "Read a product and its stock", Description: "The response may be cached for one second. With `If-None-Match` and the `ETag` of an earlier response, you get 304 while nothing has changed.",
 		Responses: map[string]*huma.Response{"304": {Description: "Not Modified"}},
 	}, checkout.CodeProductNotFound), p.get)
 }
@@ -53,17 +53,17 @@ func (p products) register(api huma.API) {
 type ProductPage struct {
 	Data       []Product `json:"data" nullable:"false"`
 	HasMore    bool      `json:"has_more"`
-	NextCursor *string   `json:"next_cursor" nullable:"true" doc:"The cursor of the next page; null on the last."`
+	NextCursor *string   `json:"next_cursor" nullable:"true" doc:"The cursor of the next page; null on the last page."`
 }
 
 func (p products) list(ctx context.Context, in *struct {
-	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"Products a page."`
-	Cursor string `query:"cursor" maxLength:"128" doc:"next_cursor of the page before."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"Products per page."`
+	Cursor string `query:"cursor" maxLength:"128" doc:"The next_cursor of the previous page."`
 },
 ) (*struct{ Body ProductPage }, error) {
 	after, err := base64.RawURLEncoding.DecodeString(in.Cursor)
 	if err != nil || (in.Cursor != "" && !checkout.ValidProductID(string(after))) {
-		return nil, checkout.Invalid("cursor", "expected next_cursor of an earlier page")
+		return nil, checkout.Invalid("cursor", "expected the next_cursor of an earlier page")
 	}
 	page, more, err := p.service.Products(ctx, string(after), in.Limit)
 	if err != nil {
@@ -81,7 +81,7 @@ func (p products) list(ctx context.Context, in *struct {
 	return out, nil
 }
 
-type productAnswer struct {
+type productResponse struct {
 	Status       int
 	ETag         string `header:"ETag"`
 	CacheControl string `header:"Cache-Control"`
@@ -90,15 +90,15 @@ type productAnswer struct {
 
 func (p products) get(ctx context.Context, in *struct {
 	ID          string `path:"id" example:"demo"`
-	IfNoneMatch string `header:"If-None-Match" doc:"ETags of earlier answers."`
+	IfNoneMatch string `header:"If-None-Match" doc:"The ETags of earlier responses."`
 },
-) (*productAnswer, error) {
+) (*productResponse, error) {
 	product, err := p.service.Product(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	// Weak: as_of moves on while nothing else does.
-	out := &productAnswer{
+	// The ETag is weak because as_of changes while nothing else does.
+	out := &productResponse{
 		Status: http.StatusOK, ETag: fmt.Sprintf(`W/"%d"`, product.Version),
 		CacheControl: "public, max-age=1", Body: productOf(product),
 	}
@@ -108,7 +108,7 @@ func (p products) get(ctx context.Context, in *struct {
 	return out, nil
 }
 
-// matches compares weakly, as RFC 9110 section 13.1.2 asks of If-None-Match.
+// matches compares weakly, as RFC 9110 section 13.1.2 requires for If-None-Match.
 func matches(ifNoneMatch, etag string) bool {
 	for candidate := range strings.SplitSeq(ifNoneMatch, ",") {
 		candidate = strings.TrimSpace(candidate)

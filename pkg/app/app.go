@@ -15,19 +15,19 @@ import (
 	"flashsale/pkg/stockview"
 )
 
-// Deps are what differs from binary to binary.
+// Deps are the parts that differ between the binaries.
 type Deps struct {
 	Ledger      *ledger.Ledger // as the application's user
 	CacheAddr   string
-	CacheSignIn func(ctx context.Context) (username, password string, err error) // nil: the cache asks for none
-	// Where the webhook secrets come from; nil: from the configuration.
+	CacheSignIn func(ctx context.Context) (username, password string, err error) // nil: no credentials
+	// The sources of the webhook secrets; nil: the configuration.
 	WebhookSecrets       payments.Secrets
 	StripeWebhookSecrets payments.Secrets
 	Recorder             checkout.Recorder
 	Logger               *slog.Logger
 }
 
-// App is the checkout, put together. Nothing connects before the first request.
+// App is the assembled checkout. It connects on the first request.
 type App struct {
 	Service *checkout.Service
 	Ledger  *ledger.Ledger
@@ -38,7 +38,7 @@ type App struct {
 	log              *slog.Logger
 }
 
-// New puts the checkout together. The App closes what it was given.
+// New assembles the checkout. Close closes the ledger that it was given, too.
 func New(c Config, d Deps) *App {
 	if d.WebhookSecrets == nil {
 		d.WebhookSecrets = payments.FixedSecrets(c.WebhookSecrets)
@@ -56,18 +56,23 @@ func New(c Config, d Deps) *App {
 	}
 }
 
-// Handler serves the HTTP contract, or only some resources of it, and what extra (may be nil) adds beside it.
+// Handler serves the HTTP contract, or only the given resources of it. extra, if not nil, adds routes.
 func (a *App) Handler(extra func(*http.ServeMux), resources ...api.Resource) http.Handler {
 	return api.New(api.Options{
 		Service: a.Service, Resources: resources, Standard: a.standard, Stripe: a.stripe, Logger: a.log, Extra: extra,
 	})
 }
 
-// Watch audits, records what a person on call has to know, and logs each broken invariant.
-func (a *App) Watch(ctx context.Context) error {
+// Sweeper returns the periodic work of the checkout, to be run by one server or function.
+func (a *App) Sweeper() *Sweeper {
+	return &Sweeper{Sweep: a.Service.Sweep, Audit: a.audit, SweepInterval: sweepInterval, AuditInterval: auditInterval, Logger: a.log}
+}
+
+// audit audits, records the metrics that alarms watch, and logs each broken invariant.
+func (a *App) audit(ctx context.Context) error {
 	audit, err := a.Ledger.Audit(ctx)
 	if err != nil {
-		return fmt.Errorf("watching: %w", err)
+		return fmt.Errorf("auditing: %w", err)
 	}
 	a.rec.Record(checkout.AuditBroken, float64(len(audit.Broken)))
 	a.rec.Record(checkout.RefundsDue, float64(audit.Refunds))

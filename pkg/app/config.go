@@ -15,9 +15,9 @@ import (
 	"flashsale/pkg/payments"
 )
 
-// Config is what every binary reads from the environment. The README's table is the same list.
+// Config is the environment of every binary. The README lists the same variables.
 type Config struct {
-	MySQLDSN             string        `env:"MYSQL_DSN"`  // an administrator's; empty: see LocalConfig and FunctionConfig
+	MySQLDSN             string        `env:"MYSQL_DSN"`  // an administrator's; optional, see LocalConfig and FunctionConfig
 	CacheAddr            string        `env:"CACHE_ADDR"` // host:port; likewise
 	HoldTTL              time.Duration `env:"HOLD_TTL" envDefault:"2m"`
 	PaymentWindow        time.Duration `env:"PAYMENT_WINDOW" envDefault:"15m"`
@@ -26,14 +26,14 @@ type Config struct {
 	LogLevel             slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
 }
 
-// LocalConfig is what the flashsale command reads. Servers that it does not name are private ones.
+// LocalConfig is the environment of the flashsale command. It uses private servers in place of those not given.
 type LocalConfig struct {
 	Config
 	Addr string `env:"ADDR" envDefault:"127.0.0.1:8080"` // where `flashsale run` listens
 }
 
-// FunctionConfig is what a Lambda function reads; template.yaml sets all of it. With MYSQL_DSN, which only `sam local`
-// and tests set, the database and the cache are servers without IAM and TLS.
+// FunctionConfig is the environment of a Lambda function, set by template.yaml. Only `sam local` and tests set MYSQL_DSN:
+// the database and the cache are then servers without IAM and TLS.
 type FunctionConfig struct {
 	Config
 	DBHost    string `env:"DB_HOST"` // RDS Proxy
@@ -42,23 +42,23 @@ type FunctionConfig struct {
 	DBUser    string `env:"DB_USER" envDefault:"flashsale_app"`
 	CacheName string `env:"CACHE_NAME"`
 	CacheUser string `env:"CACHE_USER"`
-	// Where the webhook secrets are that WEBHOOK_SECRETS and STRIPE_WEBHOOK_SECRETS do not give.
+	// The secrets in Secrets Manager to use where WEBHOOK_SECRETS or STRIPE_WEBHOOK_SECRETS is empty.
 	WebhookSecretARN       string `env:"WEBHOOK_SECRET_ARN"`
 	StripeWebhookSecretARN string `env:"STRIPE_WEBHOOK_SECRET_ARN"`
-	// What the admin function migrates with: the cluster itself, and its administrator's login.
+	// The cluster and its administrator's login, with which the admin function migrates.
 	DBAdminHost      string `env:"DB_ADMIN_HOST"`
 	DBAdminSecretARN string `env:"DB_ADMIN_SECRET_ARN"`
 	MetricsNamespace string `env:"METRICS_NAMESPACE" envDefault:"flashsale"`
 }
 
-// The shortest and the longest HOLD_TTL and PAYMENT_WINDOW that make sense.
+// The limits of HOLD_TTL and PAYMENT_WINDOW.
 const (
-	minLife = 100 * time.Millisecond
-	maxLife = 30 * 24 * time.Hour
+	minTTL = 100 * time.Millisecond
+	maxTTL = 30 * 24 * time.Hour
 )
 
-// ReadLocalConfig reads the environment of the flashsale command. A variable that cannot be understood is an error of
-// one line that says which and why, without its value where that is a secret.
+// ReadLocalConfig reads the environment of the flashsale command. The error for an invalid variable is one line with its
+// name and what was expected, but without a secret value.
 func ReadLocalConfig() (LocalConfig, error) {
 	c, err := read[LocalConfig]()
 	if err != nil {
@@ -73,7 +73,7 @@ func ReadLocalConfig() (LocalConfig, error) {
 	return c, nil
 }
 
-// ReadFunctionConfig reads the environment of a function. Errors are those of ReadLocalConfig.
+// ReadFunctionConfig reads the environment of a function. Its errors are as those of ReadLocalConfig.
 func ReadFunctionConfig() (FunctionConfig, error) {
 	c, err := read[FunctionConfig]()
 	if err != nil {
@@ -83,23 +83,23 @@ func ReadFunctionConfig() (FunctionConfig, error) {
 		return c, err
 	}
 	if c.MySQLDSN == "" && c.DBHost == "" {
-		return c, errors.New("DB_HOST is missing: the database's host, without port")
+		return c, errors.New("DB_HOST is missing, expected the database's host without a port")
 	}
 	if c.CacheAddr == "" {
-		return c, errors.New("CACHE_ADDR is missing: the cache's host:port")
+		return c, errors.New("CACHE_ADDR is missing, expected the cache's host:port")
 	}
 	if c.MySQLDSN == "" && (c.CacheName == "") != (c.CacheUser == "") {
-		return c, errors.New("CACHE_NAME and CACHE_USER go together")
+		return c, errors.New("CACHE_NAME and CACHE_USER must be set together")
 	}
 	return c, nil
 }
 
-// tidy trims the secrets and checks what all binaries read.
+// tidy trims the secrets and checks the variables of every binary.
 func (c *Config) tidy() error {
 	c.WebhookSecrets, c.StripeWebhookSecrets = trimmed(c.WebhookSecrets), trimmed(c.StripeWebhookSecrets)
-	for name, life := range map[string]time.Duration{"HOLD_TTL": c.HoldTTL, "PAYMENT_WINDOW": c.PaymentWindow} {
-		if life < minLife || life > maxLife {
-			return fmt.Errorf("%s is %s, expected between %s and %s", name, life, minLife, maxLife)
+	for name, ttl := range map[string]time.Duration{"HOLD_TTL": c.HoldTTL, "PAYMENT_WINDOW": c.PaymentWindow} {
+		if ttl < minTTL || ttl > maxTTL {
+			return fmt.Errorf("%s is %s, expected %s to %s", name, ttl, minTTL, maxTTL)
 		}
 	}
 	if _, _, err := net.SplitHostPort(c.CacheAddr); c.CacheAddr != "" && err != nil {
@@ -123,7 +123,7 @@ func (c *Config) tidy() error {
 	return nil
 }
 
-// read parses the environment; its error names the variable of the first value that cannot be understood.
+// read parses the environment. Its error names the first invalid variable.
 func read[T any]() (c T, err error) {
 	err = env.Parse(&c)
 	if err == nil {

@@ -10,19 +10,19 @@ import (
 	"flashsale/pkg/app"
 )
 
-func TestDefaults(t *testing.T) {
+func TestDefaultsOfTheConfiguration(t *testing.T) {
 	clearVariables(t)
 	c, err := app.ReadLocalConfig()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if c.Addr != "127.0.0.1:8080" || c.HoldTTL != 2*time.Minute || c.PaymentWindow != 15*time.Minute || c.WebhookSecrets != nil {
-		t.Errorf("%+v", c)
+		t.Errorf("the defaults are %+v, expected ADDR 127.0.0.1:8080, HOLD_TTL 2m, PAYMENT_WINDOW 15m and no secrets", c)
 	}
 }
 
-// A variable that cannot be understood is named in one line, and its value is not shown where it is a secret.
-func TestBadVariables(t *testing.T) {
+// The error is one line with the variable's name, and without a secret value.
+func TestInvalidVariableIsNamed(t *testing.T) {
 	for name, value := range map[string]string{
 		"ADDR": "8080", "HOLD_TTL": "two minutes", "PAYMENT_WINDOW": "-1m", "LOG_LEVEL": "loud", "CACHE_ADDR": "cache",
 		"MYSQL_DSN": "root:hunter2@nowhere", "WEBHOOK_SECRETS": "whsec_hunter2", "STRIPE_WEBHOOK_SECRETS": "hunter2",
@@ -31,7 +31,7 @@ func TestBadVariables(t *testing.T) {
 			t.Setenv(name, value)
 			_, err := app.ReadLocalConfig()
 			if err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "\n") {
-				t.Errorf("%v", err)
+				t.Errorf("the error is %v, expected one line with %s and no secret", err, name)
 			}
 		})
 	}
@@ -41,7 +41,7 @@ func TestSecretsAreSplitAndTrimmed(t *testing.T) {
 	t.Setenv("WEBHOOK_SECRETS", "whsec_MDEyMzQ1Njc4OWFiY2RlZg==, whsec_MDEyMzQ1Njc4OWFiY2RlZw==,")
 	c, err := app.ReadLocalConfig()
 	if err != nil || len(c.WebhookSecrets) != 2 {
-		t.Errorf("%v %v", c.WebhookSecrets, err)
+		t.Errorf("WEBHOOK_SECRETS is %v (%v), expected two secrets", c.WebhookSecrets, err)
 	}
 }
 
@@ -58,8 +58,7 @@ func TestVariablesAreDocumented(t *testing.T) {
 	}
 }
 
-// A function says at its start which variable is missing, or cannot be understood.
-func TestFunctionConfig(t *testing.T) {
+func TestFunctionNamesMissingAndInvalidVariables(t *testing.T) {
 	complete := map[string]string{
 		"DB_HOST": "proxy.example", "CACHE_ADDR": "cache.example:6379", "CACHE_NAME": "cache", "CACHE_USER": "app", "MYSQL_DSN": "", "WEBHOOK_SECRETS": "",
 	}
@@ -72,8 +71,8 @@ func TestFunctionConfig(t *testing.T) {
 		"no database":          {map[string]string{"DB_HOST": ""}, "DB_HOST is missing"},
 		"no cache":             {map[string]string{"CACHE_ADDR": ""}, "CACHE_ADDR is missing"},
 		"a cache without user": {map[string]string{"CACHE_USER": ""}, "CACHE_NAME and CACHE_USER"},
-		"a port that is none":  {map[string]string{"DB_PORT": "mysql"}, "DB_PORT cannot be understood, expected a port"},
-		"a bad lifetime":       {map[string]string{"HOLD_TTL": "soon"}, "HOLD_TTL cannot be understood"},
+		"an invalid port":      {map[string]string{"DB_PORT": "mysql"}, "DB_PORT cannot be understood, expected a port"},
+		"an invalid duration":  {map[string]string{"HOLD_TTL": "soon"}, "HOLD_TTL cannot be understood"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			clearVariables(t)
@@ -84,13 +83,13 @@ func TestFunctionConfig(t *testing.T) {
 			}
 			_, err := app.ReadFunctionConfig()
 			if (err == nil) != (tc.want == "") || (err != nil && !strings.Contains(err.Error(), tc.want)) {
-				t.Errorf("%v, want %q", err, tc.want)
+				t.Errorf("the error is %v, expected %q in it", err, tc.want)
 			}
 		})
 	}
 }
 
-// clearVariables takes every variable away until the end of the test.
+// clearVariables unsets every variable until the end of the test.
 func clearVariables(t *testing.T) {
 	t.Helper()
 	for _, name := range variables() {
@@ -101,7 +100,7 @@ func clearVariables(t *testing.T) {
 	}
 }
 
-// variables are those of the flashsale command and of the functions.
+// variables lists the variables of the flashsale command and of the functions.
 func variables() (names []string) {
 	for _, config := range []reflect.Type{reflect.TypeFor[app.LocalConfig](), reflect.TypeFor[app.FunctionConfig]()} {
 		for _, field := range reflect.VisibleFields(config) {

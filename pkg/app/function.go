@@ -18,8 +18,8 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-// Function is the checkout inside a Lambda function. Making one does no network call: each function connects on its
-// first request, and keeps its connections from one invocation to the next.
+// Function is an App inside a Lambda function. It connects on its first request, and keeps its connections from one
+// invocation to the next.
 type Function struct {
 	Config  FunctionConfig
 	Account aws.Config // the function's own credentials
@@ -28,7 +28,7 @@ type Function struct {
 	metrics *lambdaserver.Metrics
 }
 
-// NewFunction reads the environment and puts the function together. Logs and metrics go to standard output.
+// NewFunction reads the environment and assembles the function. Logs and metrics go to standard output.
 func NewFunction() (*Function, error) {
 	c, err := ReadFunctionConfig()
 	if err != nil {
@@ -41,7 +41,7 @@ func NewFunction() (*Function, error) {
 	f := &Function{Config: c, Account: account, metrics: lambdaserver.NewMetrics(c.MetricsNamespace, os.Stdout)}
 	log := lambdaserver.NewLogger(os.Stdout, c.LogLevel)
 	slog.SetDefault(log)
-	slog.SetLogLoggerLevel(slog.LevelError) // package log is what aws-lambda-go reports failures with
+	slog.SetLogLoggerLevel(slog.LevelError) // aws-lambda-go reports failures through package log
 	deps := Deps{CacheAddr: c.CacheAddr, Recorder: f.metrics, Logger: log}
 	if deps.Ledger, err = f.openLedger(); err != nil {
 		return nil, err
@@ -79,13 +79,13 @@ func (f *Function) HTTP(resource api.Resource) *lambdaserver.HTTP {
 	return &lambdaserver.HTTP{Handler: f.Handler(nil, resource), Problem: api.WriteProblem, Metrics: f.metrics, Logger: f.log}
 }
 
-// Sweeper sweeps and audits.
-func (f *Function) Sweeper() *lambdaserver.Sweeper {
-	return &lambdaserver.Sweeper{Sweep: f.Service.Sweep, Watch: f.Watch, Metrics: f.metrics, Logger: f.log}
+// SweepJob sweeps and audits.
+func (f *Function) SweepJob() *lambdaserver.ScheduledJob {
+	return &lambdaserver.ScheduledJob{Run: f.Sweeper().Run, Metrics: f.metrics}
 }
 
-// Migrate brings the stack's database up to date, as its administrator and at the cluster itself: through RDS Proxy only
-// the application's user can sign in.
+// Migrate updates the stack's database. It connects to the cluster itself, as the administrator, because only the
+// application's user can sign in through RDS Proxy.
 func (f *Function) Migrate(ctx context.Context) error {
 	if f.Config.MySQLDSN != "" {
 		return ledger.Migrate(ctx, f.Config.MySQLDSN)
@@ -107,7 +107,7 @@ func (f *Function) Migrate(ctx context.Context) error {
 // Flush writes the metrics of an invocation.
 func (f *Function) Flush() { f.metrics.Flush() }
 
-// Logger is the function's.
+// Logger returns the function's logger.
 func (f *Function) Logger() *slog.Logger { return f.log }
 
 // Fail ends a function that cannot start, with one line that says why.

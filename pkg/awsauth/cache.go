@@ -13,18 +13,18 @@ import (
 )
 
 const (
-	// emptyBody is the SHA-256 of nothing, which is what the signed request has for a body.
+	// emptyBody is the SHA-256 of the empty body of the signed request.
 	emptyBody = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-	// cacheTokenLife is the longest that ElastiCache accepts, in seconds.
-	cacheTokenLife = "900"
+	// cacheTokenTTL is ElastiCache's maximum, in seconds.
+	cacheTokenTTL = "900"
 )
 
-// Cache returns what a new connection to an ElastiCache serverless cache signs in with: user, and a token made for
-// the cache of that name. The token is a presigned URL without its scheme, as the service's own examples make it.
+// Cache returns the credentials of a new connection to an ElastiCache serverless cache: user, and a token for the cache
+// of that name. The token is a presigned URL without its scheme, as in the service's own examples.
 // https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/auth-iam.html
 func Cache(account aws.Config, name, user string) func(ctx context.Context) (username, password string, err error) {
 	query := url.Values{
-		"Action": {"connect"}, "User": {user}, "ResourceType": {"ServerlessCache"}, "X-Amz-Expires": {cacheTokenLife},
+		"Action": {"connect"}, "User": {user}, "ResourceType": {"ServerlessCache"}, "X-Amz-Expires": {cacheTokenTTL},
 	}
 	return func(ctx context.Context) (string, string, error) {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+name+"/?"+query.Encode(), nil)

@@ -60,11 +60,11 @@ func newCached(t *testing.T, change func(c *cached, name, user string) (n, u str
 func (c *cached) look(t *testing.T, key *checkout.IdempotencyKey) (p checkout.Product, unused bool, took time.Duration) {
 	t.Helper()
 	begun := time.Now()
-	p, unused, err := c.view.Look(context.Background(), c.product, key)
-	if err != nil || p.ID != c.product {
-		t.Fatalf("%+v, %v", p, err)
+	found, err := c.view.Lookup(context.Background(), c.product, key)
+	if err != nil || found.Product.ID != c.product {
+		t.Fatalf("%+v, %v", found, err)
 	}
-	return p, unused, time.Since(begun)
+	return found.Product, found.KeyUnused, time.Since(begun)
 }
 
 // lookups counts reads of the cache: hit, miss, failure or skipped.

@@ -14,9 +14,8 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// Database makes every new connection of cfg sign in as cfg.User with a token, over TLS. The token goes over in clear
-// text inside it: that is what the plugin on the other side asks for. RDS Proxy's certificate is one of Amazon Trust
-// Services, which every system knows.
+// Database makes every new connection of cfg sign in as cfg.User with a token, over TLS. Inside TLS the token is clear
+// text, as the server's plugin requires. Every system trusts RDS Proxy's certificate authority, Amazon Trust Services.
 // https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/UsingWithRDS.IAMDBAuth.Connecting.html
 func Database(account aws.Config, cfg *mysql.Config) error {
 	host, _, err := net.SplitHostPort(cfg.Addr)
@@ -39,7 +38,7 @@ func Database(account aws.Config, cfg *mysql.Config) error {
 	return nil
 }
 
-// An Aurora cluster itself, unlike RDS Proxy, has a certificate of an authority of its region that no system knows.
+// The certificate of an Aurora cluster, unlike that of RDS Proxy, comes from a regional authority that no system trusts.
 //
 //go:embed rds-ca-rsa2048-g1.pem
 var clusterRoots []byte
@@ -47,14 +46,15 @@ var clusterRoots []byte
 // clusterTLS is the name of the TLS configuration in a DSN.
 const clusterTLS = "aurora"
 
-// ClusterDSN is a DSN of an Aurora cluster for a user with a password, over TLS. The cluster's certificate has to be
-// of rds-ca-rsa2048-g1 (the template says so).
+// ClusterDSN returns the DSN of an Aurora cluster for a user with a password, over TLS. The cluster's certificate must be
+// of rds-ca-rsa2048-g1, as in the template.
 func ClusterDSN(host, port, database, user, password string) (string, error) {
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(clusterRoots) {
 		return "", errors.New("reading the roots of Aurora's certificates")
 	}
-	if err := mysql.RegisterTLSConfig(clusterTLS, &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS12}); err != nil {
+	// Without a ServerName: the driver sets the DSN's host, so that concurrent calls for other hosts do not interfere.
+	if err := mysql.RegisterTLSConfig(clusterTLS, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}); err != nil {
 		return "", fmt.Errorf("preparing TLS to the cluster: %w", err)
 	}
 	cfg := mysql.NewConfig()

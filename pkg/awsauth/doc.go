@@ -1,7 +1,7 @@
-// Package awsauth is how a function proves who it is inside AWS, and how it gets what only it may know: IAM tokens in
-// place of passwords for RDS Proxy and for ElastiCache, always over TLS, and secrets from Secrets Manager.
+// Package awsauth authenticates a function inside AWS. It makes IAM tokens in place of passwords for RDS Proxy and
+// ElastiCache, always over TLS, and reads secrets from Secrets Manager.
 //
-// A token is a URL signed with the function's own credentials (Signature Version 4), made without any network call
-// for each new connection; it is good for 15 minutes, in which it only opens connections. Nothing is stored, and
-// nothing here talks to anybody before the first connection or secret is wanted.
+// A token is a URL signed with the function's credentials (Signature Version 4). Each new connection gets its own, made
+// without a network call. A token can open connections for 15 minutes. Nothing is stored, and no network call happens
+// before the first connection or secret is needed.
 package awsauth

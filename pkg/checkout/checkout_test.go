@@ -16,10 +16,10 @@ import (
 
 func TestIDs(t *testing.T) {
 	t.Parallel()
-	// The known answer is TypeID's: https://github.com/jetify-com/typeid/blob/main/spec/valid.yml
+	// The known value is TypeID's: https://github.com/jetify-com/typeid/blob/main/spec/valid.yml
 	known := checkout.ID{0x01, 0x89, 0x0a, 0x5d, 0xac, 0x96, 0x77, 0x4b, 0xbc, 0xce, 0xb3, 0x02, 0x09, 0x9a, 0x80, 0x57}
 	if got := known.HoldID(); got != "hold_01h455vb4pex5vsknk084sn02q" {
-		t.Errorf("got %s", got)
+		t.Errorf("HoldID is %s, expected hold_01h455vb4pex5vsknk084sn02q", got)
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		one := checkout.ID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "one"))
@@ -27,10 +27,10 @@ func TestIDs(t *testing.T) {
 		back, ok := checkout.ParseHoldID(one.HoldID())
 		order, okOrder := checkout.ParseOrderID(one.OrderID())
 		if !ok || !okOrder || back != one || order != one {
-			t.Fatalf("%v came back as %v and %v", one, back, order)
+			t.Fatalf("%v parses back as %v and %v", one, back, order)
 		}
 		if bytes.Compare(one[:], other[:]) != strings.Compare(one.HoldID(), other.HoldID()) {
-			t.Fatal("the text does not sort as the bytes do")
+			t.Fatal("ids sort differently as text than as bytes")
 		}
 	})
 	for _, bad := range []string{
@@ -38,7 +38,7 @@ func TestIDs(t *testing.T) {
 		"hold_81h455vb4pex5vsknk084sn02q", "hold_01H455VB4PEX5VSKNK084SN02Q", "hold_01h455vb4pex5vsknk084sn02u", "hold_01h455vb4pex5vsknk084sn0é",
 	} {
 		if id, ok := checkout.ParseHoldID(bad); ok {
-			t.Errorf("%q is taken for %v", bad, id)
+			t.Errorf("%q parses as %v, expected a refusal", bad, id)
 		}
 	}
 }
@@ -48,17 +48,17 @@ func TestIdempotencyKeys(t *testing.T) {
 	plain, ok := checkout.ParseIdempotencyKey("order-42:attempt.1_A")
 	quoted, okQuoted := checkout.ParseIdempotencyKey(`"order-42:attempt.1_A"`)
 	if !ok || !okQuoted || plain != quoted {
-		t.Error("a quoted key is another one")
+		t.Error("a key in quotes differs from the same key without")
 	}
 	for _, bad := range []string{"", "fifteen-chars-x", strings.Repeat("k", 256), "sixteen chars or more", `"sixteen-chars-or-more`, "sixteen-chars-ör-more", "sixteen-chars-or-more\n"} {
 		if _, ok := checkout.ParseIdempotencyKey(bad); ok {
-			t.Errorf("%q is accepted", bad)
+			t.Errorf("%q is accepted, expected a refusal", bad)
 		}
 	}
 }
 
-// TestRefuses is what the gate may refuse, at every edge.
-func TestRefuses(t *testing.T) {
+// The gate refuses exactly the impossible, at every boundary.
+func TestProductRefusesImpossibleHolds(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	at := func(d time.Duration) *time.Time { t := now.Add(d); return &t }
@@ -68,8 +68,8 @@ func TestRefuses(t *testing.T) {
 		change func(*checkout.Product)
 		want   checkout.Code
 	}{
-		"as many as are left":   {3, nil, ""},
-		"one more":              {4, nil, checkout.CodeSoldOut},
+		"all that is available": {3, nil, ""},
+		"one unit too many":     {4, nil, checkout.CodeSoldOut},
 		"over the limit":        {6, nil, checkout.CodeQtyOverLimit},
 		"just before the start": {1, func(p *checkout.Product) { p.SaleStartsAt = at(time.Microsecond) }, checkout.CodeSaleNotStarted},
 		"at the start":          {1, func(p *checkout.Product) { p.SaleStartsAt = at(0) }, ""},
@@ -85,13 +85,13 @@ func TestRefuses(t *testing.T) {
 			got = refusal.Code
 		}
 		if got != c.want {
-			t.Errorf("%s: %q, want %q", name, got, c.want)
+			t.Errorf("%s: refused with %q, expected %q", name, got, c.want)
 		}
 	}
 }
 
-// TestMetricsDocument fails when docs/architecture.md leaves a metric out.
-func TestMetricsDocument(t *testing.T) {
+// docs/architecture.md lists every metric.
+func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../docs/architecture.md")
 	if err != nil {
@@ -104,7 +104,7 @@ func TestMetricsDocument(t *testing.T) {
 		}
 		row := fmt.Sprintf("| `flashsale_%s` | %s | %s |", m.Name, strings.Join(labels, ", "), m.Help)
 		if !strings.Contains(string(text), row) {
-			t.Errorf("docs/architecture.md has no row\n%s", row)
+			t.Errorf("docs/architecture.md lacks the row\n%s", row)
 		}
 	}
 }

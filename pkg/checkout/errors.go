@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// Code is the stable word by which a client tells one refusal from another.
+// Code identifies a refusal. Clients switch on it, so codes never change.
 type Code string
 
-// The refusals of the domain. Which HTTP status each has is the edge's affair (pkg/api).
+// The refusals of the domain. pkg/api maps each to its HTTP status.
 const (
 	CodeProductNotFound     Code = "product_not_found"
 	CodeHoldNotFound        Code = "hold_not_found"
@@ -31,15 +31,15 @@ const (
 	CodeBusy                Code = "busy"
 )
 
-// Error is a refusal that a caller is told of: a code to switch on and a sentence to read. Every other error is
+// Error is a refusal that the caller sees: a code to switch on and a sentence to read. Every other error is
 // internal: it is logged and never shown.
 type Error struct {
 	Code   Code
 	Detail string
-	Fields []FieldError // what is wrong with which field (invalid_request)
+	Fields []FieldError // invalid_request: what each field should have been
 
-	AvailableStock *int64     // sold_out: what is left
-	SaleStartsAt   *time.Time // sale_not_started: when to come back
+	AvailableStock *int64     // sold_out: units that can still be held
+	SaleStartsAt   *time.Time // sale_not_started: when the sale starts
 
 	cause error
 }
@@ -54,7 +54,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s: %s", e.Code, e.Detail)
 }
 
-// Unwrap gives the operator's log the cause.
+// Unwrap returns the cause, which only the log shows.
 func (e *Error) Unwrap() error { return e.cause }
 
 // CodeOf returns the code of a refusal, or "" for nil and for an internal error.
@@ -66,61 +66,61 @@ func CodeOf(err error) Code {
 	return ""
 }
 
-// The refusals that carry nothing but their sentence.
+// Refusals without further data.
 var (
 	ErrProductNotFound     = &Error{Code: CodeProductNotFound, Detail: "There is no product with this id."}
 	ErrHoldNotFound        = &Error{Code: CodeHoldNotFound, Detail: "There is no hold with this id."}
 	ErrOrderNotFound       = &Error{Code: CodeOrderNotFound, Detail: "There is no order with this id."}
 	ErrSaleEnded           = &Error{Code: CodeSaleEnded, Detail: "The sale of this product has ended."}
-	ErrIdempotencyReused   = &Error{Code: CodeIdempotencyReused, Detail: "This Idempotency-Key was used for a hold of another product or quantity."}
-	ErrHoldReleased        = &Error{Code: CodeHoldReleased, Detail: "This hold was released; place a new one."}
-	ErrHoldExpired         = &Error{Code: CodeHoldExpired, Detail: "This hold has expired; place a new one."}
-	ErrHoldOrdered         = &Error{Code: CodeHoldOrdered, Detail: "This hold has become an order; cancel the order instead."}
-	ErrWebhookNotSetUp     = &Error{Code: CodeNotFound, Detail: "No secret is configured for this webhook."}
-	ErrOrderNotCancellable = &Error{Code: CodeOrderNotCancellable, Detail: "Only an order that waits for its payment can be cancelled."}
+	ErrIdempotencyReused   = &Error{Code: CodeIdempotencyReused, Detail: "This Idempotency-Key was used with another product or quantity."}
+	ErrHoldReleased        = &Error{Code: CodeHoldReleased, Detail: "This hold was released. Place a new one."}
+	ErrHoldExpired         = &Error{Code: CodeHoldExpired, Detail: "This hold has expired. Place a new one."}
+	ErrHoldOrdered         = &Error{Code: CodeHoldOrdered, Detail: "This hold has become an order. Cancel the order instead."}
+	ErrWebhookNotSetUp     = &Error{Code: CodeNotFound, Detail: "This webhook has no secret configured."}
+	ErrOrderNotCancellable = &Error{Code: CodeOrderNotCancellable, Detail: "Only an order that is waiting for payment can be cancelled."}
 )
 
-// SoldOut refuses a hold of more than is left.
+// SoldOut refuses a hold of more units than are available.
 func SoldOut(available int64) *Error {
 	detail := "This product is sold out."
 	if available > 0 {
-		detail = fmt.Sprintf("Only %d of this product can be held now.", available)
+		detail = fmt.Sprintf("Only %d of this product are available.", available)
 	}
 	return &Error{Code: CodeSoldOut, Detail: detail, AvailableStock: &available}
 }
 
-// SaleNotStarted refuses a hold before the sale.
+// SaleNotStarted refuses a hold before the sale starts.
 func SaleNotStarted(at time.Time) *Error {
 	return &Error{Code: CodeSaleNotStarted, Detail: "The sale of this product starts at " + at.UTC().Format(time.RFC3339) + ".", SaleStartsAt: &at}
 }
 
-// QtyOverLimit refuses a hold of more than one shopper may take.
+// QtyOverLimit refuses a hold of more units than the product allows in one hold.
 func QtyOverLimit(limit int64) *Error {
 	return &Error{
-		Code: CodeQtyOverLimit, Detail: fmt.Sprintf("At most %d of this product can be held at a time.", limit),
+		Code: CodeQtyOverLimit, Detail: fmt.Sprintf("One hold can have at most %d of this product.", limit),
 		Fields: []FieldError{{Field: "qty", Detail: fmt.Sprintf("expected at most %d", limit)}},
 	}
 }
 
-// Invalid refuses a value that a field cannot have.
+// Invalid refuses the value of one field.
 func Invalid(field, detail string) *Error {
-	return &Error{Code: CodeInvalidRequest, Detail: "The request has a value that cannot be used.", Fields: []FieldError{{field, detail}}}
+	return &Error{Code: CodeInvalidRequest, Detail: "The request has an invalid value.", Fields: []FieldError{{field, detail}}}
 }
 
-// Busy refuses work that the database could not take on in time; the same request may be sent again.
+// Busy refuses work that the database could not do in time. The caller may retry the same request.
 func Busy(cause error) *Error {
-	return &Error{Code: CodeBusy, Detail: "Too much is going on just now; send the same request again shortly.", cause: cause}
+	return &Error{Code: CodeBusy, Detail: "The service is busy. Retry this request.", cause: cause}
 }
 
-// SignatureInvalid refuses a webhook that nobody who knows a secret has signed.
+// SignatureInvalid refuses a webhook that was not signed with a configured secret.
 func SignatureInvalid(cause error) *Error {
 	return &Error{Code: CodeSignatureInvalid, Detail: "The signature does not match the body.", cause: cause}
 }
 
-// TimestampOutOfTolerance refuses a webhook that was signed too long ago, or in the future.
+// TimestampOutOfTolerance refuses a webhook signed too long ago, or too far in the future.
 func TimestampOutOfTolerance(cause error) *Error {
-	return &Error{Code: CodeTimestampTolerance, Detail: "The signed timestamp is more than 5 minutes off.", cause: cause}
+	return &Error{Code: CodeTimestampTolerance, Detail: "The signed timestamp is more than 5 minutes from the current time.", cause: cause}
 }
 
-// Malformed refuses a body that cannot be read as what it should be.
+// Malformed refuses a body that cannot be parsed.
 func Malformed(detail string) *Error { return &Error{Code: CodeMalformedRequest, Detail: detail} }

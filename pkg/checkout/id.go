@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// ID identifies a hold and the order made from it: 128 bits, a UUIDv7, so that new rows are stored side by side.
+// ID identifies a hold and its order. It is a UUIDv7, so that new rows are stored next to each other.
 type ID [16]byte
 
 const (
@@ -14,24 +14,23 @@ const (
 
 	// crockford is Crockford's base32 alphabet in lower case: no i, l, o or u. https://www.crockford.com/base32.html
 	crockford = "0123456789abcdefghjkmnpqrstvwxyz"
-	// idChars is how many characters 128 bits take at 5 bits each; the first carries 3 bits only.
+	// idChars is the length of 128 bits in base 32. The first character carries only 3 bits.
 	idChars = 26
 )
 
-// HoldID returns the identity as a hold's id, "hold_" and 26 characters.
+// HoldID formats the ID as a hold's id: "hold_" and 26 characters.
 func (id ID) HoldID() string { return holdPrefix + id.encode() }
 
-// OrderID returns the identity as an order's id, "ord_" and 26 characters.
+// OrderID formats the ID as an order's id: "ord_" and 26 characters.
 func (id ID) OrderID() string { return orderPrefix + id.encode() }
 
-// ParseHoldID reads a hold's id; false when it is not in the one form that HoldID writes.
+// ParseHoldID reads a hold's id. It accepts only the form that HoldID writes.
 func ParseHoldID(s string) (ID, bool) { return parse(s, holdPrefix) }
 
-// ParseOrderID reads an order's id; false when it is not in the one form that OrderID writes.
+// ParseOrderID reads an order's id. It accepts only the form that OrderID writes.
 func ParseOrderID(s string) (ID, bool) { return parse(s, orderPrefix) }
 
-// encode writes the 128 bits as one big-endian number in base 32, which keeps the order of ids as text
-// (the layout of ULID and TypeID).
+// encode writes the ID as one big-endian number in base 32, as ULID and TypeID do. Text sorts as the bytes do.
 func (id ID) encode() string {
 	hi, lo := binary.BigEndian.Uint64(id[:8]), binary.BigEndian.Uint64(id[8:])
 	var out [idChars]byte

@@ -2,31 +2,31 @@ package checkout
 
 import "time"
 
-// OrderStatus says where an order stands.
+// OrderStatus is the state of an order.
 type OrderStatus string
 
-// The states of an order. Only refunded, and cancelled without a payment, are final.
+// The states of an order. refunded is final. A cancelled order can still be paid.
 const (
 	OrderPendingPayment OrderStatus = "pending_payment" // its units are reserved until PayBy
 	OrderPaid           OrderStatus = "paid"            // its units are sold
-	OrderCancelled      OrderStatus = "cancelled"       // its units are back; money may still come
-	OrderRefundDue      OrderStatus = "refund_due"      // money came that could not be used: an operator sends it back
+	OrderCancelled      OrderStatus = "cancelled"       // its units are available again; a payment may still arrive
+	OrderRefundDue      OrderStatus = "refund_due"      // money arrived that cannot be used: an operator sends it back
 	OrderRefunded       OrderStatus = "refunded"        // the provider has sent the money back
 )
 
-// Reason says why an order was cancelled or why its money has to go back.
+// Reason says why an order was cancelled or needs a refund.
 type Reason string
 
-// The reasons. The first three cancel an order, the last two make a refund due.
+// The first three reasons cancel an order, the last two make a refund due.
 const (
-	ReasonPaymentFailed  Reason = "payment_failed"  // the provider gave up on the payment
-	ReasonPaymentTimeout Reason = "payment_timeout" // nobody paid before PayBy
+	ReasonPaymentFailed  Reason = "payment_failed"  // the provider reported the final failure of the payment
+	ReasonPaymentTimeout Reason = "payment_timeout" // no payment arrived before PayBy
 	ReasonCustomer       Reason = "customer"        // the shopper cancelled
-	ReasonLatePayment    Reason = "late_payment"    // paid after the units had gone to somebody else
-	ReasonAmountMismatch Reason = "amount_mismatch" // paid, but not the amount or the currency of the order
+	ReasonLatePayment    Reason = "late_payment"    // paid after the units were given to another shopper
+	ReasonAmountMismatch Reason = "amount_mismatch" // paid with another amount or currency than the order's
 )
 
-// StockPlace says which counter of its product an order's units are in.
+// StockPlace says which stock counter of its product an order's units are in.
 type StockPlace string
 
 // The three places of a unit.
@@ -36,7 +36,7 @@ const (
 	StockAvailable StockPlace = "none" // the order has no units
 )
 
-// Order is what a hold becomes.
+// Order is what a hold becomes when the shopper checks out.
 type Order struct {
 	ID        ID // the hold's
 	ProductID string

@@ -5,44 +5,46 @@ import (
 	"time"
 )
 
-// PaymentKind is what an event of any provider means to an order.
+// The payment providers. With the event's id the name is an event's identity, so a name never changes.
+const (
+	ProviderStandard = "standard" // any sender that follows Standard Webhooks
+	ProviderStripe   = "stripe"
+)
+
+// PaymentKind is what a payment event means to an order, whichever provider sent it.
 type PaymentKind string
 
 // The kinds of payment events.
 const (
-	PaymentSucceeded PaymentKind = "succeeded" // the money is there
-	PaymentFailed    PaymentKind = "failed"    // the payment has ended without money; a decline that may be retried is PaymentOther
-	PaymentRefunded  PaymentKind = "refunded"  // all of the money has gone back
+	PaymentSucceeded PaymentKind = "succeeded" // the money was captured
+	PaymentFailed    PaymentKind = "failed"    // the payment ended without money; a decline that can be retried is PaymentOther
+	PaymentRefunded  PaymentKind = "refunded"  // all of the money was returned
 	PaymentOther     PaymentKind = "other"     // recorded, without effect
 )
 
-// PaymentEvent is one event of a payment provider, whose signature has been verified. Provider and EventID
-// together are its identity, however often it is delivered.
+// PaymentEvent is one event of a payment provider with a verified signature. Provider and EventID are its identity,
+// the same in every delivery.
 type PaymentEvent struct {
-	Provider   string // "standard" or "stripe"
+	Provider   string // ProviderStandard or ProviderStripe
 	EventID    string
-	Type       string // the provider's own word for it, such as "payment_intent.succeeded"
+	Type       string // the provider's name for it, such as "payment_intent.succeeded"
 	Kind       PaymentKind
 	Subject    *ID    // the order, or the hold it is made from; nil when the event names none
 	PaymentID  string // the provider's id of the payment; may be empty
-	Amount     Money  // what was paid; zero when the event does not say
+	Amount     Money  // the amount paid; zero when the event has none
 	Digest     [sha256.Size]byte
-	OccurredAt *time.Time // by the provider's clock; kept for people, decides nothing
+	OccurredAt *time.Time // by the provider's clock; informational only
+	// Stored marks an event that Ledger.UnmatchedEvents returned. Applying it retries its effect and counts no delivery.
+	Stored bool
 }
 
-// PaymentResult is what became of a delivery.
+// PaymentResult is the effect of one delivery.
 type PaymentResult string
 
 // The results of a delivery.
 const (
-	PaymentApplied   PaymentResult = "applied"   // the order moved
+	PaymentApplied   PaymentResult = "applied"   // the order changed
 	PaymentDuplicate PaymentResult = "duplicate" // this event was applied or ignored before
 	PaymentIgnored   PaymentResult = "ignored"   // recorded; it changes nothing in this state
-	PaymentUnmatched PaymentResult = "unmatched" // recorded; there is no such hold or order yet
+	PaymentUnmatched PaymentResult = "unmatched" // recorded; its hold or order does not exist yet
 )
-
-// PaymentOutcome is the answer to a delivery. Order is nil when there is none.
-type PaymentOutcome struct {
-	Result PaymentResult
-	Order  *Order
-}

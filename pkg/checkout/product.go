@@ -9,52 +9,51 @@ import (
 	"unicode/utf8"
 )
 
-// Limits on what an operator can put on sale. MaxPrice × MaxQty stays below 2^63.
+// Limits of a product. MaxPrice × MaxQty stays below 2^63.
 const (
 	MaxStock         = 1_000_000_000     // units
 	MaxPrice         = 1_000_000_000_000 // minor units
 	MaxQty           = 999_999           // units in one hold
-	DefaultMaxQty    = 10                // max_qty_per_hold of a product that names none
+	DefaultMaxQty    = 10                // default of max_qty_per_hold
 	MaxProductName   = 200               // characters
 	MaxProductIDSize = 64                // characters
 )
 
-// productID is the form of a merchant's product id.
 var productID = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
 
 // ValidProductID reports whether s can be a product's id: 1 to 64 of a-z, 0-9 and "-".
 func ValidProductID(s string) bool { return productID.MatchString(s) }
 
-// Money is an amount in minor units (cents, or the whole unit where a currency has no minor one) of an
-// ISO 4217 currency.
+// Money is an amount in the minor units (such as cents) of an ISO 4217 currency. Its JSON is the same everywhere.
 type Money struct {
 	Amount   int64  `json:"amount"`
 	Currency string `json:"currency"`
 }
 
-// Product is one row of the catalogue with its stock counters, as of AsOf by the database's clock.
-// Version goes up by one with every change of the row, so the higher version is the later state.
+// Product is one row of the catalogue with its stock counters, as of AsOf by the database's clock. Version goes up by
+// one with every change of the row, so the higher version is the later state. The cache and the admin function have
+// formats of their own (pkg/stockview, pkg/admin), so that neither changes with this struct.
 type Product struct {
-	ID            string     `json:"id"`
-	Name          string     `json:"name"`
-	Price         Money      `json:"price"`
-	Stock         int64      `json:"stock"`          // units put on sale in all
-	ReservedStock int64      `json:"reserved_stock"` // units held, or ordered and not yet paid
-	SoldStock     int64      `json:"sold_stock"`     // units paid for
-	KeyedHolds    int64      `json:"keyed_holds"`    // holds ever placed with an idempotency key; see StockView
-	Version       int64      `json:"version"`
-	MaxQtyPerHold int64      `json:"max_qty_per_hold"`
-	SaleStartsAt  *time.Time `json:"sale_starts_at,omitempty"` // nil: from the beginning
-	SaleEndsAt    *time.Time `json:"sale_ends_at,omitempty"`   // nil: without end
-	AsOf          time.Time  `json:"as_of"`
+	ID            string
+	Name          string
+	Price         Money
+	Stock         int64 // units put on sale in total
+	ReservedStock int64 // units held, or ordered and not yet paid
+	SoldStock     int64 // units paid for
+	KeyedHolds    int64 // holds ever placed with an idempotency key; see pkg/stockview
+	Version       int64
+	MaxQtyPerHold int64
+	SaleStartsAt  *time.Time // nil: no start
+	SaleEndsAt    *time.Time // nil: no end
+	AsOf          time.Time
 }
 
-// AvailableStock is what can be held now.
+// AvailableStock returns the number of units that can be held now.
 func (p Product) AvailableStock() int64 { return p.Stock - p.ReservedStock - p.SoldStock }
 
-// Refuses returns the reason why a hold of qty units is impossible as far as this state of the product can
-// tell, or nil. Its clock is AsOf, the database's, so a state that is kept must not outlive SaleStartsAt.
-// Codes: qty_over_limit, sale_not_started, sale_ended, sold_out.
+// Refuses returns why this state of the product makes a hold of qty units impossible, or nil. It compares the sale's
+// times with AsOf, so a cached state must expire at SaleStartsAt. Codes: qty_over_limit, sale_not_started,
+// sale_ended, sold_out.
 func (p Product) Refuses(qty int64) *Error {
 	switch {
 	case qty > p.MaxQtyPerHold:
@@ -69,8 +68,8 @@ func (p Product) Refuses(qty int64) *Error {
 	return nil
 }
 
-// ProductChange is what an operator puts: a new product, or the changes to one that exists. A nil field keeps
-// what is there; a new product needs Name, Price and Stock.
+// ProductChange creates a product or changes an existing one. A nil field keeps the current value. A new product needs
+// Name, Price and Stock. Its JSON is the request of the admin function.
 type ProductChange struct {
 	ID            string  `json:"id"`
 	Name          *string `json:"name,omitempty"`
@@ -81,9 +80,9 @@ type ProductChange struct {
 	SaleEndsAt    *Moment `json:"sale_ends_at,omitempty"`
 }
 
-// Check refuses values that no product can have, whatever is there already. Codes: invalid_request.
+// Check refuses values that no product can have. Codes: invalid_request.
 func (c ProductChange) Check() error {
-	refusal := &Error{Code: CodeInvalidRequest, Detail: "The product has values that cannot be used."}
+	refusal := &Error{Code: CodeInvalidRequest, Detail: "The product has invalid values."}
 	expect := func(right bool, field, detail string) {
 		if !right {
 			refusal.Fields = append(refusal.Fields, FieldError{field, detail})
@@ -109,7 +108,6 @@ func (c ProductChange) Check() error {
 	return nil
 }
 
-// currency is the form of an ISO 4217 code.
 var currency = regexp.MustCompile(`^[A-Z]{3}$`)
 
 // isPrice reports whether a product can have this price.
@@ -117,7 +115,7 @@ func (m Money) isPrice() bool {
 	return m.Amount >= 0 && m.Amount <= MaxPrice && currency.MatchString(m.Currency)
 }
 
-// Moment is an optional instant: a nil At takes the limit away. As text it is RFC 3339, or "none".
+// Moment is an optional time: a nil At removes the limit. As text it is RFC 3339, or "none".
 type Moment struct{ At *time.Time }
 
 // noMoment is the text of a Moment without At.
@@ -138,7 +136,7 @@ func (m *Moment) UnmarshalText(text []byte) error {
 		return nil
 	}
 	at, err := time.Parse(time.RFC3339, string(text))
-	if err != nil || at.Year() < 1970 || at.Year() > 9998 { // what the database can hold, with a year to spare
+	if err != nil || at.Year() < 1970 || at.Year() > 9998 { // the database's range, less one year
 		return errors.New("expected a time such as 2026-11-27T09:00:00Z, or none")
 	}
 	at = at.UTC()

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Service is a flash sale's checkout: what the HTTP edge and the sweeper call. Its fields are set once, before use.
+// Service is the checkout that the HTTP edge and the sweeper call. Its fields are set once, before use.
 type Service struct {
 	Ledger        Ledger
 	View          StockView
@@ -21,11 +21,11 @@ func (s *Service) Product(ctx context.Context, id string) (Product, error) {
 	if !ValidProductID(id) {
 		return Product{}, ErrProductNotFound
 	}
-	p, _, err := s.View.Look(ctx, id, nil)
-	return p, err
+	found, err := s.View.Lookup(ctx, id, nil)
+	return found.Product, err
 }
 
-// Products lists at most limit products after the given id, and whether there are more. Codes: busy.
+// Products lists at most limit products after the given id, and reports whether there are more. Codes: busy.
 func (s *Service) Products(ctx context.Context, after string, limit int) ([]Product, bool, error) {
 	products, err := s.Ledger.Products(ctx, after, limit+1)
 	if err != nil || len(products) <= limit {
@@ -34,35 +34,32 @@ func (s *Service) Products(ctx context.Context, after string, limit int) ([]Prod
 	return products[:limit], true, nil
 }
 
+// The values of the label "by" of HoldsRefused.
+const (
+	byGate   = "gate"   // a cache entry, without any database call
+	byLedger = "ledger" // at least one database call
+)
+
 // PlaceHold reserves qty units of a product for HoldTTL. With a key that placed a hold before, it returns that hold
 // and replayed. Codes: those of Ledger.PlaceHold.
-//
-// What the stock view shows to be impossible is refused without the ledger: that is the gate, and it only refuses.
-// A key that may have placed a hold goes past it, since its hold is there whatever has been sold since.
 func (s *Service) PlaceHold(ctx context.Context, productID string, qty int64, key *IdempotencyKey) (h Hold, replayed bool, err error) {
-	seen, refusal, err := s.gate(ctx, productID, qty, key)
+	price, refusal, by := s.gate(ctx, productID, qty, key)
 	if refusal != nil {
-		s.Recorder.Record(HoldsRefused, 1, string(refusal.Code), "gate")
+		s.Recorder.Record(HoldsRefused, 1, string(refusal.Code), by)
 		return Hold{}, false, refusal
 	}
-	if CodeOf(err) == CodeProductNotFound {
-		s.Recorder.Record(HoldsRefused, 1, string(CodeProductNotFound), "gate")
-		return Hold{}, false, err
-	}
-	// Any other failure of the gate is no reason to refuse: the ledger decides, and says what is wrong with it.
-
 	id, err := s.NewID()
 	if err != nil {
 		return Hold{}, false, err
 	}
-	receipt, err := s.Ledger.PlaceHold(ctx, HoldRequest{ID: id, ProductID: productID, Qty: qty, TTL: s.HoldTTL, Key: key, Price: seen})
+	receipt, err := s.Ledger.PlaceHold(ctx, HoldRequest{ID: id, ProductID: productID, Qty: qty, TTL: s.HoldTTL, Key: key, Price: price})
 	granted := key
 	if err != nil {
 		granted = nil
 	}
-	s.show(ctx, receipt, granted)
+	s.updateView(ctx, receipt, granted)
 	if err != nil {
-		s.Recorder.Record(HoldsRefused, 1, string(CodeOf(err)), "ledger")
+		s.Recorder.Record(HoldsRefused, 1, string(CodeOf(err)), byLedger)
 		return Hold{}, false, err
 	}
 	if !receipt.Repeated {
@@ -71,40 +68,52 @@ func (s *Service) PlaceHold(ctx context.Context, productID string, qty int64, ke
 	return *receipt.Hold, receipt.Repeated, nil
 }
 
-// gate returns a refusal if the stock view shows that the ledger would refuse, and the price that it shows if that can
-// be one: the view may lie.
-func (s *Service) gate(ctx context.Context, productID string, qty int64, key *IdempotencyKey) (*Money, *Error, error) {
-	p, unused, err := s.View.Look(ctx, productID, key)
+// gate refuses a hold that the stock view shows to be impossible; by tells whether that took a database call. It never
+// grants. A key that may have placed a hold passes, since that hold exists even if the product has sold out since.
+// Without a refusal it returns the price that the view shows, or nil if a product cannot have that price.
+func (s *Service) gate(ctx context.Context, productID string, qty int64, key *IdempotencyKey) (price *Money, refusal *Error, by string) {
+	found, err := s.View.Lookup(ctx, productID, key)
+	if CodeOf(err) == CodeProductNotFound {
+		return nil, ErrProductNotFound, byLedger
+	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, "" //nolint:nilerr // no reason to refuse: the ledger decides, and reports its own error
 	}
-	refusal := p.Refuses(qty)
-	if refusal == nil && p.Price.isPrice() {
-		return &p.Price, nil, nil
+	by = byGate
+	if found.FromLedger {
+		by = byLedger
 	}
-	if refusal == nil || key == nil || unused {
-		return nil, refusal, nil
+	refusal = found.Product.Refuses(qty)
+	if refusal == nil {
+		if found.Product.Price.isPrice() {
+			price = &found.Product.Price
+		}
+		return price, nil, ""
 	}
-	if used, err := s.Ledger.KeyUsed(ctx, *key); err != nil || used {
-		return nil, nil, err
+	if key != nil && !found.KeyUnused {
+		by = byLedger
+		if used, err := s.Ledger.KeyUsed(ctx, *key); err != nil || used {
+			return nil, nil, "" //nolint:nilerr // as above
+		}
 	}
-	return nil, refusal, nil
+	return nil, refusal, by
 }
 
 // Hold reads a hold as of now. Codes: hold_not_found, busy.
 func (s *Service) Hold(ctx context.Context, id ID) (Hold, error) { return s.Ledger.Hold(ctx, id) }
 
-// ReleaseHold gives a hold's units back; once it has ended, nothing changes. Codes: those of Ledger.ReleaseHold.
+// ReleaseHold returns a hold's units to the stock. It changes nothing once the hold has ended. Codes: those of
+// Ledger.ReleaseHold.
 func (s *Service) ReleaseHold(ctx context.Context, id ID) error {
 	receipt, err := s.Ledger.ReleaseHold(ctx, id)
-	s.show(ctx, receipt, nil)
+	s.updateView(ctx, receipt, nil)
 	return err
 }
 
-// CreateOrder makes the hold's order, or returns it and existed. Codes: those of Ledger.CreateOrder.
+// CreateOrder makes the hold's order, or returns the existing one and existed. Codes: those of Ledger.CreateOrder.
 func (s *Service) CreateOrder(ctx context.Context, hold ID) (o Order, existed bool, err error) {
 	receipt, err := s.Ledger.CreateOrder(ctx, hold, s.PaymentWindow)
-	s.show(ctx, receipt, nil)
+	s.updateView(ctx, receipt, nil)
 	if err != nil {
 		return Order{}, false, err
 	}
@@ -117,45 +126,47 @@ func (s *Service) Order(ctx context.Context, id ID) (Order, error) { return s.Le
 // CancelOrder cancels an unpaid order. Codes: those of Ledger.CancelOrder.
 func (s *Service) CancelOrder(ctx context.Context, id ID) (Order, error) {
 	receipt, err := s.Ledger.CancelOrder(ctx, id)
-	s.show(ctx, receipt, nil)
+	s.updateView(ctx, receipt, nil)
 	if err != nil {
 		return Order{}, err
 	}
 	return *receipt.Order, nil
 }
 
-// ApplyPayment does what a verified event says, once. Codes: busy.
-func (s *Service) ApplyPayment(ctx context.Context, e PaymentEvent) (PaymentOutcome, error) {
+// ApplyPayment applies a verified event, once. Codes: busy.
+func (s *Service) ApplyPayment(ctx context.Context, e PaymentEvent) (PaymentReceipt, error) {
 	receipt, err := s.Ledger.ApplyPayment(ctx, e, s.PaymentWindow)
 	if err != nil {
-		return PaymentOutcome{}, err
+		return PaymentReceipt{}, err
 	}
-	s.show(ctx, receipt.Receipt, nil)
-	s.Recorder.Record(WebhookEvents, 1, e.Provider, string(receipt.Result))
-	return PaymentOutcome{Result: receipt.Result, Order: receipt.Order}, nil
+	s.updateView(ctx, receipt.Receipt, nil)
+	if !e.Stored { // a retry by the sweep is no delivery
+		s.Recorder.Record(WebhookEvents, 1, e.Provider, string(receipt.Result))
+	}
+	return receipt, nil
 }
 
-// show puts what a ledger call left behind into the stock view, before the request is answered: work after the
-// answer may never run.
-func (s *Service) show(ctx context.Context, r Receipt, granted *IdempotencyKey) {
+// updateView stores the product of a receipt in the stock view. It runs before the response, because a Lambda function
+// may be frozen after it.
+func (s *Service) updateView(ctx context.Context, r Receipt, granted *IdempotencyKey) {
 	if r.Product != nil {
 		s.View.Put(ctx, *r.Product, granted)
 	}
 }
 
-// Limits of one sweep: what a round of it can touch is bounded, the next round does the rest.
+// Limits of one sweep. The next sweep continues where one stops.
 const (
 	sweepProducts = 1000
 	sweepBatch    = 2000
 	sweepEvents   = 100
-	maxBadRows    = 100 // rows of one product that cannot be moved, before the sweep leaves it
+	maxBadRows    = 100 // rows of one product that fail, before the sweep gives the product up
 
-	// UnmatchedRetryFor is how long the sweep tries an unmatched event again; then the audit keeps showing it.
+	// UnmatchedRetryFor is how long the sweep retries an unmatched event. Afterwards only the audit reports it.
 	UnmatchedRetryFor = time.Hour
 )
 
-// Sweep takes back the stock of everything that is due and tries unmatched events again. What cannot be swept does
-// not keep the rest from it; the errors are joined. Two sweeps at once do no harm.
+// Sweep reclaims the stock of all due holds and orders, and retries unmatched events. A failure does not stop the
+// rest: the errors are joined. Concurrent sweeps are harmless.
 func (s *Service) Sweep(ctx context.Context) error {
 	products, err := s.Ledger.DueProducts(ctx, sweepProducts)
 	errs := []error{err}
@@ -175,16 +186,16 @@ func (s *Service) Sweep(ctx context.Context) error {
 	return err
 }
 
-// sweepProduct sweeps one product in batches of holds and orders together. When a batch fails, the two are swept one
-// after the other instead, carefully.
+// sweepProduct sweeps one product in batches of holds and orders together. If a batch fails with an internal error, it
+// sweeps holds and orders separately and isolates the bad rows.
 func (s *Service) sweepProduct(ctx context.Context, id string) error {
 	err := s.sweepBatches(ctx, id, DueBatch{Holds: sweepBatch, Orders: sweepBatch})
 	if err == nil || CodeOf(err) != "" {
 		return err
 	}
 	return errors.Join(
-		s.sweepAround(ctx, id, DueBatch{Holds: sweepBatch}),
-		s.sweepAround(ctx, id, DueBatch{Orders: sweepBatch}))
+		s.isolateBadRows(ctx, id, DueBatch{Holds: sweepBatch}),
+		s.isolateBadRows(ctx, id, DueBatch{Orders: sweepBatch}))
 }
 
 // sweepBatches sweeps until a batch is not full.
@@ -194,7 +205,7 @@ func (s *Service) sweepBatches(ctx context.Context, id string, batch DueBatch) e
 		if err != nil {
 			return err
 		}
-		s.show(ctx, receipt.Receipt, nil)
+		s.updateView(ctx, receipt.Receipt, nil)
 		RecordSweep(s.Recorder, receipt)
 		if (batch.Holds == 0 || receipt.Holds < batch.Holds) && (batch.Orders == 0 || receipt.Orders < batch.Orders) {
 			break
@@ -203,9 +214,9 @@ func (s *Service) sweepBatches(ctx context.Context, id string, batch DueBatch) e
 	return nil
 }
 
-// sweepAround cuts a batch that fails in half until the row that cannot be moved stands alone; it is passed over, and
-// reported.
-func (s *Service) sweepAround(ctx context.Context, id string, full DueBatch) error {
+// isolateBadRows halves a failing batch until it has one row. It skips and reports that row, and continues with the
+// rest.
+func (s *Service) isolateBadRows(ctx context.Context, id string, full DueBatch) error {
 	var errs []error
 	for batch := full; batch.Skip < maxBadRows; {
 		err := s.sweepBatches(ctx, id, batch)
@@ -223,6 +234,7 @@ func (s *Service) sweepAround(ctx context.Context, id string, full DueBatch) err
 	return errors.Join(errs...)
 }
 
+// retryUnmatched applies stored events whose hold exists by now.
 func (s *Service) retryUnmatched(ctx context.Context) error {
 	events, err := s.Ledger.UnmatchedEvents(ctx, UnmatchedRetryFor, sweepEvents)
 	errs := []error{err}
@@ -233,7 +245,7 @@ func (s *Service) retryUnmatched(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// RecordSweep records what one ExpireDue took back.
+// RecordSweep records the holds and orders that one ExpireDue reclaimed.
 func RecordSweep(rec Recorder, r SweepReceipt) {
 	if r.Holds+r.Orders == 0 {
 		return

@@ -10,7 +10,7 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-var update = flag.Bool("update", false, "write docs/states.md anew")
+var update = flag.Bool("update", false, "rewrite docs/states.md")
 
 const (
 	statesDocument = "../../docs/states.md"
@@ -18,7 +18,7 @@ const (
 	endMark        = "<!-- end of the generated part -->\n"
 )
 
-// TestStatesDocument fails when docs/states.md does not show the table that the code and its tests use.
+// docs/states.md shows the table that the code and its tests use.
 func TestStatesDocument(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(statesDocument)
@@ -28,7 +28,7 @@ func TestStatesDocument(t *testing.T) {
 	before, rest, found := strings.Cut(string(text), beginMark)
 	_, after, closed := strings.Cut(rest, endMark)
 	if !found || !closed {
-		t.Fatalf("%s has lost its marks", statesDocument)
+		t.Fatalf("%s lacks the marks of the generated part", statesDocument)
 	}
 	want := before + beginMark + describeTransitions() + endMark + after
 	if *update {
@@ -36,7 +36,7 @@ func TestStatesDocument(t *testing.T) {
 			t.Fatal(err)
 		}
 	} else if want != string(text) {
-		t.Errorf("%s is stale: run make generate", statesDocument)
+		t.Errorf("%s is out of date: run make generate", statesDocument)
 	}
 }
 
@@ -74,14 +74,14 @@ func describeTransitions() string {
 	return b.String()
 }
 
-// TestTransitionsAreSound checks the table by itself.
+// The table has one row per state and trigger, and status, stock and reason fit together.
 func TestTransitionsAreSound(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for _, row := range checkout.Transitions {
 		key := string(row.From) + "/" + string(row.On)
 		if seen[key] {
-			t.Errorf("two rows for %s", key)
+			t.Errorf("%s has two rows, expected one", key)
 		}
 		seen[key] = true
 		place := map[checkout.OrderStatus]checkout.StockPlace{
@@ -89,13 +89,13 @@ func TestTransitionsAreSound(t *testing.T) {
 			checkout.OrderCancelled: checkout.StockAvailable, checkout.OrderRefundDue: checkout.StockAvailable,
 		}
 		if want, fixed := place[row.To]; fixed && row.Stock != want {
-			t.Errorf("%s: %s has its units %s", key, row.To, row.Stock)
+			t.Errorf("%s: the units of a %s order are %s, expected %s", key, row.To, row.Stock, want)
 		}
 		if (row.To == checkout.OrderCancelled || row.To == checkout.OrderRefundDue) != (row.Reason != "") {
-			t.Errorf("%s: %s with the reason %q", key, row.To, row.Reason)
+			t.Errorf("%s: a %s order has the reason %q", key, row.To, row.Reason)
 		}
 	}
 	if _, ok := checkout.Find(checkout.State(checkout.OrderPaid), checkout.OnSucceeded); ok {
-		t.Error("a paid order is paid again")
+		t.Error("a paid order accepts a second payment, expected no row")
 	}
 }

@@ -1,9 +1,9 @@
 package checkout
 
-// Trigger is what moves an order.
+// Trigger is an action that can change the state of an order.
 type Trigger string
 
-// The triggers of section "Orders" in docs/states.md.
+// The triggers, as docs/states.md shows them.
 const (
 	OnOrder      Trigger = "POST /orders"
 	OnCancel     Trigger = "customer cancels"
@@ -14,42 +14,42 @@ const (
 	OnRefunded   Trigger = "payment refunded"
 )
 
-// Triggers lists all of them, for documentation and exhaustive tests.
+// Triggers lists every trigger, for documentation and exhaustive tests.
 var Triggers = []Trigger{OnOrder, OnCancel, OnPayBy, OnSucceeded, OnMismatched, OnFailed, OnRefunded}
 
-// State is where a hold and its order stand together: the order's status, or the hold's while there is no order.
+// State is the joint state of a hold and its order: the order's status, or the hold's while there is no order.
 type State string
 
-// The states of a hold that has no order yet; the others are the order's own.
+// The states of a hold without an order. The other states are an OrderStatus.
 const (
 	NoOrderActive   State = "active hold"
 	NoOrderExpired  State = "expired hold"
 	NoOrderReleased State = "released hold"
 )
 
-// States lists all of them, for documentation and exhaustive tests.
+// States lists every state, for documentation and exhaustive tests.
 var States = []State{
 	NoOrderActive, NoOrderExpired, NoOrderReleased,
 	State(OrderPendingPayment), State(OrderPaid), State(OrderCancelled), State(OrderRefundDue), State(OrderRefunded),
 }
 
-// Transition is one row of the order's state machine. What no row names changes nothing: a request is refused,
+// Transition is one row of the order's state machine. Where no row matches, nothing changes: a request is refused,
 // an event is recorded as ignored.
 type Transition struct {
 	From   State
 	On     Trigger
 	To     OrderStatus
-	Reason Reason // why, where the new state needs one
-	// Stock is where the order's units are afterwards. Where they were is the row's From: reserved for an active
-	// hold and for pending_payment, sold for paid, else available.
+	Reason Reason // set where the new state has a reason
+	// Stock is where the order's units are afterwards. Before, From decides: reserved for an active hold and for
+	// pending_payment, sold for paid, else available.
 	Stock StockPlace
-	// IfSoldOut is set on the rows that take units again: without enough available stock the order becomes
-	// refund_due (late_payment) instead, with no units.
+	// IfSoldOut marks the rows that take units again. Without enough available stock the order becomes refund_due
+	// (late_payment) instead and has no units.
 	IfSoldOut bool
 }
 
-// Transitions is the state machine of orders. The ledger's routines implement it; TestTransitions drives every
-// state with every trigger against them and compares.
+// Transitions is the state machine of orders. The ledger's routines implement it, and TestTransitions compares them
+// with it for every state and every trigger.
 var Transitions = []Transition{
 	{From: NoOrderActive, On: OnOrder, To: OrderPendingPayment, Stock: StockReserved},
 	{From: NoOrderActive, On: OnSucceeded, To: OrderPaid, Stock: StockSold},
@@ -69,11 +69,11 @@ var Transitions = []Transition{
 	{From: State(OrderCancelled), On: OnSucceeded, To: OrderPaid, Stock: StockSold, IfSoldOut: true},
 	{From: State(OrderCancelled), On: OnMismatched, To: OrderRefundDue, Reason: ReasonAmountMismatch, Stock: StockAvailable},
 
-	{From: State(OrderPaid), On: OnRefunded, To: OrderRefunded, Stock: StockSold}, // a merchant restocks on purpose
+	{From: State(OrderPaid), On: OnRefunded, To: OrderRefunded, Stock: StockSold}, // units stay sold: the merchant decides whether to restock
 	{From: State(OrderRefundDue), On: OnRefunded, To: OrderRefunded, Stock: StockAvailable},
 }
 
-// Find returns the row for a state and a trigger; false when they change nothing.
+// Find returns the row for a state and a trigger. It returns false when nothing changes.
 func Find(from State, on Trigger) (Transition, bool) {
 	for _, t := range Transitions {
 		if t.From == from && t.On == on {

@@ -1,9 +1,8 @@
-// Package lambdaserver turns what starts a Lambda function into calls of the checkout: API Gateway's HTTP events into
-// requests of the same net/http handler that `flashsale run` serves ([HTTP]), and the schedule's tick into a minute of
-// sweeping ([Sweeper]). What a function records and logs leaves as lines on standard output, which is where Lambda
-// takes both from: metrics in CloudWatch's embedded metric format ([Metrics]), logs as JSON with the ids of the
-// invocation ([NewLogger]).
+// Package lambdaserver connects Lambda to the checkout. [HTTP] turns API Gateway's events into requests to the net/http
+// handler that `flashsale run` serves. [ScheduledJob] turns the schedule's event into almost a minute of sweeping.
+// Metrics and logs are lines on standard output, where Lambda reads both: [Metrics] writes CloudWatch's embedded metric
+// format, [NewLogger] writes JSON with the ids of the invocation.
 //
-// A function is frozen between two invocations, and can be frozen or killed in the middle of one. So nothing here is
-// left for later: an invocation ends with its metrics written, and before its deadline.
+// Lambda freezes a function between two invocations, and may kill it during one. So no work is left for later: an
+// invocation ends before its deadline, with its metrics written.
 package lambdaserver

@@ -22,8 +22,8 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// How long before the function's deadline a request is over. The handler's context ends first, so that the handler
-// itself can say that it is too late; a handler that does not is left behind soon after.
+// The time that remains before the function's deadline when a request ends. The handler's context ends first, so that
+// the handler can respond itself. A handler that does not is abandoned soon after.
 const (
 	handlerReserve  = 500 * time.Millisecond
 	functionReserve = 250 * time.Millisecond
@@ -32,7 +32,7 @@ const (
 // HTTP serves API Gateway's HTTP API events (payload version 2.0) with a net/http handler.
 type HTTP struct {
 	Handler http.Handler
-	// Problem answers in place of a handler that cannot: err is what became of it.
+	// Problem writes the response when the handler failed with err.
 	Problem func(w http.ResponseWriter, requestID string, err error)
 	Metrics *Metrics
 	Logger  *slog.Logger
@@ -43,8 +43,8 @@ type HTTP struct {
 // Start serves until Lambda ends the process.
 func (h *HTTP) Start() { lambda.Start(h.Invoke) }
 
-// Invoke answers one event. A panic and a handler that is too late are answered, too; it never returns an error. (What is
-// no event of an HTTP API at all does not get here: aws-lambda-go tells the caller, who had IAM's permission to try.)
+// Invoke responds to one event, also after a panic or a timeout of the handler. It never returns an error. aws-lambda-go
+// itself rejects a payload that is no event of an HTTP API.
 func (h *HTTP) Invoke(ctx context.Context, event events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 	defer h.Metrics.Flush()
 	late, cancel := endBefore(ctx, functionReserve)
@@ -55,7 +55,7 @@ func (h *HTTP) Invoke(ctx context.Context, event events.APIGatewayV2HTTPRequest)
 	id := requestID(ctx, event)
 	request, err := h.request(ctx, event)
 	if err != nil {
-		return h.answerInstead(ctx, id, checkout.Malformed("The request cannot be read."), err), nil
+		return h.problem(ctx, id, checkout.Malformed("The request cannot be parsed."), err), nil
 	}
 	request.Header.Set("X-Request-Id", id)
 
@@ -76,12 +76,12 @@ func (h *HTTP) Invoke(ctx context.Context, event events.APIGatewayV2HTTPRequest)
 		err = checkout.Busy(context.DeadlineExceeded)
 	}
 	if err != nil {
-		return h.answerInstead(ctx, id, err, err), nil
+		return h.problem(ctx, id, err, err), nil
 	}
 	return w.response(), nil
 }
 
-// endBefore returns a context that ends so long before the deadline of ctx, if that has one.
+// endBefore returns a context that ends before the deadline of ctx, if it has one, by the given reserve.
 func endBefore(ctx context.Context, reserve time.Duration) (context.Context, context.CancelFunc) {
 	if deadline, ok := ctx.Deadline(); ok {
 		return context.WithDeadline(ctx, deadline.Add(-reserve))
@@ -89,15 +89,15 @@ func endBefore(ctx context.Context, reserve time.Duration) (context.Context, con
 	return context.WithCancel(ctx)
 }
 
-// answerInstead makes the answer of a request that the handler did not answer, and logs why.
-func (h *HTTP) answerInstead(ctx context.Context, id string, answer, cause error) events.APIGatewayV2HTTPResponse {
-	h.Logger.ErrorContext(ctx, "request not answered by its handler", "request_id", id, "error", cause.Error())
+// problem responds with err in place of the handler, and logs the cause.
+func (h *HTTP) problem(ctx context.Context, id string, err, cause error) events.APIGatewayV2HTTPResponse {
+	h.Logger.ErrorContext(ctx, "the handler did not respond", "request_id", id, "error", cause.Error())
 	w := newResponseWriter()
-	h.Problem(w, id, answer)
+	h.Problem(w, id, err)
 	return w.response()
 }
 
-// requestID is API Gateway's, which its access log has, too; never the client's.
+// requestID returns API Gateway's request id, which its access log shows, too. It never uses the client's.
 func requestID(ctx context.Context, event events.APIGatewayV2HTTPRequest) string {
 	if event.RequestContext.RequestID != "" {
 		return event.RequestContext.RequestID
@@ -110,26 +110,26 @@ func requestID(ctx context.Context, event events.APIGatewayV2HTTPRequest) string
 
 var method = regexp.MustCompile(`^[A-Za-z]+$`)
 
-// request makes the request of an event. The adapter's is mended where it differs from what net/http's own server makes
-// of the same request: see the tests, which have an event for each difference.
+// request converts an event into a request. It corrects the adapter where its request differs from that of net/http's
+// server; the tests have an event for each difference.
 func (h *HTTP) request(ctx context.Context, event events.APIGatewayV2HTTPRequest) (*http.Request, error) {
 	if !method.MatchString(event.RequestContext.HTTP.Method) { // the adapter would print it
-		return nil, errors.New("reading the event: its method is none")
+		return nil, errors.New("reading the event: it has no valid method")
 	}
 	path := event.RawPath
 	if path == "" {
 		path = event.RequestContext.HTTP.Path
 	}
-	// A stage other than $default stands in front of the path.
+	// The path starts with the stage, unless that is $default.
 	if stage := event.RequestContext.Stage; stage != "" && stage != "$default" {
 		if rest, ok := strings.CutPrefix(path, "/"+stage); ok && (rest == "" || rest[0] == '/') {
 			path = rest
 		}
 	}
-	// The gateway has undone the path's percent-encoding, the adapter reads it as if it had not.
+	// The gateway decoded the path's percent-encoding, but the adapter decodes it again.
 	event.RawPath = (&url.URL{Path: "/" + strings.TrimLeft(path, "/")}).EscapedPath()
 	query := event.RawQueryString
-	if query == "" { // an event written by hand
+	if query == "" { // a handwritten event
 		parameters := url.Values{}
 		for name, value := range event.QueryStringParameters {
 			parameters.Set(name, value)
@@ -143,8 +143,8 @@ func (h *HTTP) request(ctx context.Context, event events.APIGatewayV2HTTPRequest
 	}
 	request.URL.RawQuery = query
 	request.RequestURI = request.URL.RequestURI()
-	request.RemoteAddr = net.JoinHostPort(event.RequestContext.HTTP.SourceIP, "0") // nobody tells the port
-	// The adapter splits most values at their commas: signatures, dates and ETags have some.
+	request.RemoteAddr = net.JoinHostPort(event.RequestContext.HTTP.SourceIP, "0") // the event has no port
+	// The adapter splits most headers at commas, which breaks signatures, dates and ETags.
 	for name, value := range event.Headers {
 		request.Header[textproto.CanonicalMIMEHeaderKey(name)] = []string{value}
 	}

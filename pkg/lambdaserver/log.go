@@ -8,9 +8,8 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
-// NewLogger logs JSON, and to each line that belongs to an invocation adds its ids: lambda_request_id, which Lambda's
-// own lines have as requestId, and trace_id, which X-Ray has. The request_id of an HTTP request, which is API Gateway's,
-// is in the line of the request.
+// NewLogger logs JSON. It adds two ids to each line of an invocation: lambda_request_id, which Lambda's own lines call
+// requestId, and trace_id, X-Ray's id. The line of an HTTP request also has request_id, API Gateway's id.
 func NewLogger(out io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(invocationHandler{slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level})})
 }
@@ -35,5 +34,5 @@ func (h invocationHandler) WithGroup(name string) slog.Handler {
 	return invocationHandler{h.Handler.WithGroup(name)}
 }
 
-// traceKey is under which aws-lambda-go keeps the header Lambda-Runtime-Trace-Id in the context.
+// traceKey is the context key under which aws-lambda-go stores the header Lambda-Runtime-Trace-Id.
 const traceKey = "x-amzn-trace-id"

@@ -11,12 +11,12 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// maxValues is how many values of one metric a line of the embedded metric format may carry.
+// maxValues is the embedded metric format's limit of values per metric and line.
 const maxValues = 100
 
-// Metrics is a checkout.Recorder for CloudWatch: it keeps what an invocation records and writes it in the embedded
-// metric format, which CloudWatch reads out of the log: no call, and no wait for one. A metric's labels are its
-// dimensions, and the names are those of /metrics.
+// Metrics is a checkout.Recorder for CloudWatch. It collects the measurements of an invocation and writes them to the log
+// in the embedded metric format, from which CloudWatch extracts them without an API call. A metric's labels are its
+// dimensions, and its name is that on /metrics.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 type Metrics struct {
 	namespace string
@@ -30,10 +30,10 @@ type Metrics struct {
 type series struct {
 	metric *checkout.Metric
 	labels []string
-	values []float64 // a histogram's observations; else one sum or latest value
+	values []float64 // a histogram's observations, or one sum or latest value
 }
 
-// NewMetrics writes to out, in one Write a line.
+// NewMetrics writes to out, with one Write per line.
 func NewMetrics(namespace string, out io.Writer) *Metrics {
 	return &Metrics{namespace: namespace, out: out, kept: map[string]*series{}}
 }
@@ -59,7 +59,7 @@ func (m *Metrics) Record(metric *checkout.Metric, value float64, labels ...strin
 	}
 }
 
-// Flush writes what was recorded since the last Flush, a line for each metric and each set of its labels' values.
+// Flush writes the measurements since the last Flush: one line for each metric and combination of label values.
 func (m *Metrics) Flush() {
 	m.mu.Lock()
 	kept, order := m.kept, m.order
@@ -99,8 +99,8 @@ func (m *Metrics) write(s series) {
 		line[label] = s.labels[i]
 	}
 	text, err := json.Marshal(line)
-	if err != nil { // a value that is not a number: nothing that we record
+	if err != nil { // NaN or infinity, which is never recorded
 		return
 	}
-	_, _ = m.out.Write(append(text, '\n')) // to standard output; nowhere left to say that it fails
+	_, _ = m.out.Write(append(text, '\n')) // standard output: a failure cannot be reported anywhere
 }

@@ -9,13 +9,12 @@ import (
 	"github.com/awslabs/aws-lambda-go-api-proxy/core"
 )
 
-// responseWriter keeps net/http's promises, which the adapter's does not: the first status counts, what is written
-// without one has 200, so has an answer of nothing, headers are those of the moment when the status was written, and
-// where HTTP allows no body there is none.
+// responseWriter behaves as net/http's does, which the adapter's does not: the first status counts, the default status is
+// 200, headers are fixed when the status is written, and a status without a body gets none.
 type responseWriter struct {
 	header http.Header
 
-	mu      sync.Mutex // the handler may still be writing when it is too late
+	mu      sync.Mutex // an abandoned handler may still write
 	adapter *core.ProxyResponseWriterV2
 	status  int
 	done    bool
@@ -36,7 +35,7 @@ func (w *responseWriter) WriteHeader(status int) {
 }
 
 func (w *responseWriter) writeHeader(status int) {
-	if w.done || w.status != 0 || status < http.StatusOK { // 1xx announce an answer, they are none
+	if w.done || w.status != 0 || status < http.StatusOK { // 1xx statuses precede the response
 		return
 	}
 	w.status = status
@@ -58,12 +57,12 @@ func (w *responseWriter) Write(b []byte) (int, error) {
 	return w.adapter.Write(b)
 }
 
-// response is the answer; what the handler writes from here on is lost.
+// response returns the response. Later writes of the handler are dropped.
 func (w *responseWriter) response() events.APIGatewayV2HTTPResponse {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.writeHeader(http.StatusOK)
 	w.done = true
-	response, _ := w.adapter.GetProxyResponse() // it fails only without a status
+	response, _ := w.adapter.GetProxyResponse() // fails only without a status
 	return response
 }

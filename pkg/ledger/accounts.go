@@ -13,11 +13,11 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// Accounts are the two users of a database: the owner, who has its tables and whose rights the routines run with, and
-// the application's, who has EXECUTE and SELECT and so cannot change stock except through a routine. They are named
-// after the database: flashsale_owner and flashsale_app.
+// Accounts are the two users of a database, named after it: flashsale_owner and flashsale_app. The owner has all rights
+// on the tables, and the routines run with its rights. The application's user has only EXECUTE and SELECT, so it can
+// change stock only through a routine.
 type Accounts struct {
-	AppDSN   string // what the server and the functions connect with
+	AppDSN   string // for the server and the functions
 	ownerDSN string
 	admin    *mysql.Config
 	owner    account
@@ -26,12 +26,11 @@ type Accounts struct {
 
 type account struct{ name, password string }
 
-// maxDatabaseName keeps "_owner" within the 32 characters that MySQL allows a user's name.
+// maxDatabaseName keeps the owner's name within MySQL's 32 characters.
 const maxDatabaseName = 26
 
-// AccountsOf derives the two users of the database that an administrator's DSN names. Their passwords follow from the
-// administrator's by HMAC-SHA-256, so that every process that has the DSN knows them, nothing has to be stored, and
-// they tell nothing about it.
+// AccountsOf derives the two users of the database of an administrator's DSN. Their passwords are an HMAC-SHA-256 of the
+// administrator's: every process with the DSN can compute them, nothing needs storing, and they do not reveal it.
 func AccountsOf(adminDSN string) (Accounts, error) {
 	admin, err := Config(adminDSN)
 	if err != nil {
@@ -51,12 +50,12 @@ func derive(admin *mysql.Config, role string) (account, string) {
 	mac.Write([]byte("flashsale/" + admin.DBName + "/" + role))
 	cfg := admin.Clone()
 	cfg.User = admin.DBName + "_" + role
-	// The suffix satisfies servers that ask for upper case, lower case, digits and a special character.
+	// The suffix satisfies servers that require upper case, lower case, digits and a special character.
 	cfg.Passwd = base64.RawURLEncoding.EncodeToString(mac.Sum(nil)) + "-aA1"
 	return account{cfg.User, cfg.Passwd}, cfg.FormatDSN()
 }
 
-// signIn says how the application's user proves who it is: what follows IDENTIFIED in CREATE USER.
+// signIn is how the application's user authenticates: the part after IDENTIFIED in CREATE USER.
 type signIn struct {
 	identified string
 	args       []any
@@ -64,11 +63,11 @@ type signIn struct {
 
 func (a Accounts) byPassword() signIn { return signIn{"BY ?", []any{a.app.password}} }
 
-// byIAM lets Aurora's plugin check the user's token, which is sent in clear text and so only over TLS.
+// byIAM lets Aurora's plugin check the user's token, which travels in clear text and therefore only over TLS.
 // https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/UsingWithRDS.IAMDBAuth.DBAccounts.html
 func (Accounts) byIAM() signIn { return signIn{"WITH AWSAuthenticationPlugin AS 'RDS'", nil} }
 
-// create makes the database and its users, or sets the users' passwords and rights right.
+// create makes the database and its users, or resets the users' passwords and rights.
 func (a Accounts) create(ctx context.Context, app signIn) (err error) {
 	cfg := a.admin.Clone()
 	cfg.DBName = ""     // it may not exist yet
@@ -95,8 +94,8 @@ func (a Accounts) create(ctx context.Context, app signIn) (err error) {
 		{"GRANT SELECT, EXECUTE ON " + onAll + " TO ?@'%'", []any{a.app.name}},
 	} {
 		if _, err := db.ExecContext(ctx, step.statement, step.args...); err != nil {
-			what, _, _ := strings.Cut(step.statement, " ?")
-			return fmt.Errorf("preparing the database and its users (%s; the DSN's user must be allowed to create users): %w", what, err)
+			statement, _, _ := strings.Cut(step.statement, " ?")
+			return fmt.Errorf("preparing the database and its users (%s; the DSN's user must be allowed to create users): %w", statement, err)
 		}
 	}
 	return nil

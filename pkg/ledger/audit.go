@@ -10,40 +10,40 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// Finding is one thing that an audit found.
+// Finding is one row that a check of the audit reports.
 type Finding struct {
-	Check  string `json:"check"`  // the invariant or the kind of attention, a stable word
+	Check  string `json:"check"`  // the check's name, which never changes
 	Entity string `json:"entity"` // the product, hold, order or event
 	Detail string `json:"detail"`
 }
 
-// Audit is the result of recomputing everything from the rows, in one consistent snapshot.
+// Audit is the result of recomputing every counter from the rows, in one consistent snapshot.
 type Audit struct {
 	Clean     bool  `json:"clean"`
 	Products  int64 `json:"products"`
 	Holds     int64 `json:"holds"`
 	Orders    int64 `json:"orders"`
 	Events    int64 `json:"payment_events"`
-	Refunds   int64 `json:"refunds_due"`      // orders whose money has to go back
-	Unmatched int64 `json:"unmatched_events"` // events that name no hold or order
-	// Those of the last day: what an alarm is about, which has to end before it can begin again.
+	Refunds   int64 `json:"refunds_due"`      // orders that need a refund
+	Unmatched int64 `json:"unmatched_events"` // events without a hold or order
+	// Unmatched events of the last 24 hours only, so that the alarm can clear.
 	UnmatchedToday int64     `json:"unmatched_events_today"`
-	Broken         []Finding `json:"broken"`    // invariants that do not hold: a defect
-	Attention      []Finding `json:"attention"` // business for a person: refunds due, events that match nothing
+	Broken         []Finding `json:"broken"`    // broken invariants: a defect
+	Attention      []Finding `json:"attention"` // work for an operator, such as refunds due
 	AsOf           time.Time `json:"as_of"`
 }
 
-// maxFindings bounds what one check reports; the first are enough to start from.
+// maxFindings limits the findings of one check.
 const maxFindings = 100
 
 // Audit recomputes every counter and checks every invariant. It locks nothing. Codes: busy.
 func (l *Ledger) Audit(ctx context.Context) (_ Audit, err error) {
 	defer func() {
-		if what, _ := judge(err); what != fail { // as in call
+		if class, _ := classify(err); class != fail { // as in call
 			err = checkout.Busy(err)
 		}
 	}()
-	// The one place that opens a transaction from here: a snapshot, beside the requests, never in one.
+	// The only transaction opened by this program: a snapshot, never inside a request.
 	tx, err := l.audits.BeginTx(ctx, &l.snapshot)
 	if err != nil {
 		return Audit{}, fmt.Errorf("opening the audit's snapshot: %w", err)
@@ -76,7 +76,7 @@ func (l *Ledger) Audit(ctx context.Context) (_ Audit, err error) {
 	return a, nil
 }
 
-// check is one invariant: a query for what breaks it, as entity and detail.
+// check is one invariant: a query that returns the entity and detail of each row that breaks it.
 type check struct {
 	name      string
 	attention bool

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -17,12 +18,12 @@ const (
 	firstBackoff = 5 * time.Millisecond
 )
 
-// call runs one routine, and runs it again after a deadlock, a lost connection or a lost answer, always with the same
-// arguments: the ids in them make a repeat find what the first try left. It gives up after maxRetries or callBudget.
+// call runs one routine. After a deadlock, a lost connection or a lost response it retries with the same arguments: the
+// ids in them let a retry find what the first try did. It gives up after maxRetries or callBudget.
 //
-// The caller's cancellation does not reach the server: a call that is under way runs to its end there in any case, and
-// cutting the connection would only lose its answer. The caller's deadline does count.
-func (l *Ledger) call(ctx context.Context, routine string, args ...any) (answer, error) {
+// It ignores the caller's cancellation but keeps the deadline: the server finishes a call in any case, and cutting the
+// connection would only lose the response.
+func (l *Ledger) call(ctx context.Context, routine string, args ...any) (result, error) {
 	budget := callBudget
 	if deadline, ok := ctx.Deadline(); ok {
 		budget = min(budget, time.Until(deadline))
@@ -32,29 +33,29 @@ func (l *Ledger) call(ctx context.Context, routine string, args ...any) (answer,
 
 	start := time.Now()
 	query, args := statement(routine, args)
-	for retry := 0; ; retry++ {
-		a, err := l.try(ctx, query, args)
+	for tries := 1; ; tries++ {
+		r, err := l.try(ctx, query, args)
 		if err == nil {
-			l.record(routine, a.outcome, start)
-			return a, nil
+			l.record(routine, r.outcome, start)
+			return r, nil
 		}
-		what, name := judge(err)
-		if (what == repeat || what == repeatLost) && retry < maxRetries && l.pause(ctx, retry) {
+		class, name := classify(err)
+		if (class == retry || class == retryLost) && tries <= maxRetries && l.backOff(ctx, tries) {
 			l.rec.Record(checkout.LedgerRetries, 1, name)
 			continue
 		}
-		err = fmt.Errorf("calling %s (try %d): %w", routine, retry+1, err)
-		if what == fail {
+		err = fmt.Errorf("calling %s (try %d): %w", routine, tries, err)
+		if class == fail {
 			l.record(routine, "error", start)
-			return answer{}, err
+			return result{}, err
 		}
 		l.record(routine, "busy", start)
-		return answer{}, checkout.Busy(err)
+		return result{}, checkout.Busy(err)
 	}
 }
 
-// statement writes the CALL. Binary arguments travel as hexadecimal, so that the statement is text everywhere that an
-// operator may meet it: the process list, the slow log, InnoDB's lists of transactions and deadlocks.
+// statement writes the CALL. Binary arguments travel as hexadecimal, so that the statement is readable in the process
+// list, the slow log, and InnoDB's lists of transactions and deadlocks.
 func statement(routine string, args []any) (string, []any) {
 	places, values := make([]string, len(args)), make([]any, len(args))
 	for i, arg := range args {
@@ -69,38 +70,46 @@ func statement(routine string, args []any) (string, []any) {
 	return "CALL " + routine + "(" + strings.Join(places, ",") + ")", values
 }
 
-// turn waits until there is a connection to have, in the order of arrival: database/sql gives a free one to any of those
-// who wait, and with 64 callers the unluckiest would wait five times as long as most. It returns how to end the turn.
-func (l *Ledger) turn(ctx context.Context) (end func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, acquireTimeout)
-	defer cancel()
-	if err := l.turns.Acquire(ctx, 1); err != nil {
-		return nil, fmt.Errorf("waiting for a turn: %w", err)
-	}
-	return func() { l.turns.Release(1) }, nil
-}
-
-// try takes a connection, in a bounded time, and makes the call once.
-func (l *Ledger) try(ctx context.Context, query string, args []any) (a answer, err error) {
-	end, err := l.turn(ctx)
+// try makes the call once. It limits the waits for a queue position and for a connection.
+func (l *Ledger) try(ctx context.Context, query string, args []any) (r result, err error) {
+	release, err := l.acquire(ctx)
 	if err != nil {
-		return answer{}, err
+		return result{}, err
 	}
-	defer end()
-	acquire, cancel := context.WithTimeout(ctx, acquireTimeout)
+	defer release()
+	connecting, cancel := context.WithTimeout(ctx, acquireTimeout)
 	defer cancel()
-	conn, err := l.db.Conn(acquire)
+	conn, err := l.db.Conn(connecting)
 	if err != nil {
-		return answer{}, fmt.Errorf("taking a connection: %w", err)
+		return result{}, fmt.Errorf("taking a connection: %w", err)
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	return scanAnswer(conn.QueryRowContext(ctx, query, args...))
+	rows, err := conn.QueryContext(ctx, query, args...)
+	if err != nil {
+		return result{}, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	if !rows.Next() {
+		return result{}, errors.Join(rows.Err(), sql.ErrNoRows)
+	}
+	return scanResult(rows)
 }
 
-// pause waits before a retry, with jitter so that those who collided do not meet again; false when there is no time
-// left for it.
-func (l *Ledger) pause(ctx context.Context, retry int) bool {
-	longest := firstBackoff << retry
+// acquire waits for the head of the queue in front of the connection pool; release leaves it. The queue is first in,
+// first out. The pool itself picks any waiting caller: with 64 callers the unluckiest waited five times the median.
+func (l *Ledger) acquire(ctx context.Context) (release func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, acquireTimeout)
+	defer cancel()
+	if err := l.queue.Acquire(ctx, 1); err != nil {
+		return nil, fmt.Errorf("waiting in the queue for a connection: %w", err)
+	}
+	return func() { l.queue.Release(1) }, nil
+}
+
+// backOff sleeps before a retry. Jitter keeps callers that collided from colliding again. It returns false if ctx ends
+// first.
+func (l *Ledger) backOff(ctx context.Context, tries int) bool {
+	longest := firstBackoff << (tries - 1)
 	timer := time.NewTimer(longest/2 + rand.N(longest/2)) //nolint:gosec // G404: jitter, not a secret
 	defer timer.Stop()
 	select {

@@ -11,8 +11,8 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// The server's error numbers that mean something here. MySQL: "Server Error Message Reference"; MariaDB: "MariaDB
-// Error Code Reference". This is the only place that knows them.
+// The server's error numbers that the ledger handles; no other file knows numbers. Sources: MySQL's "Server Error
+// Message Reference" and MariaDB's "Error Code Reference".
 const (
 	erTooManyConnections = 1040
 	erServerShutdown     = 1053
@@ -26,25 +26,25 @@ const (
 	erNoSuchRoutine      = 1305 // a migration is between DROP and CREATE PROCEDURE
 	erQueryInterrupted   = 1317
 	erConnectionKilled   = 1927 // MariaDB
-	erBorrowTimeout      = 9501 // RDS Proxy: no connection to the database became free in time
+	erBorrowTimeout      = 9501 // RDS Proxy: no database connection became free in time
 )
 
-// verdict says what to do about a failed call.
-type verdict int
+// errorClass says what to do about a failed call.
+type errorClass int
 
 const (
-	// fail: it should not have happened; nothing was changed.
-	fail verdict = iota
-	// repeat: the server rolled it back, or never had it; the same call may succeed.
-	repeat
-	// repeatLost: the answer was lost, so it may or may not have happened; the same call with the same ids finds out.
-	repeatLost
-	// giveUp: nothing was changed, and a repeat at once would only add to the load.
+	// fail: a defect; nothing was changed.
+	fail errorClass = iota
+	// retry: the server rolled the call back, or never got it; a retry may succeed.
+	retry
+	// retryLost: the response was lost, so the call may have happened; a retry with the same ids finds out.
+	retryLost
+	// giveUp: nothing was changed, and a retry at once would only add load.
 	giveUp
 )
 
-// judge tells errors of the driver and the server apart, and names them for metrics.
-func judge(err error) (verdict, string) {
+// classify tells the errors of the driver and the server apart, and names them for metrics.
+func classify(err error) (errorClass, string) {
 	var server *mysql.MySQLError
 	var network net.Error
 	var dial *net.OpError
@@ -53,19 +53,19 @@ func judge(err error) (verdict, string) {
 		name := strconv.Itoa(int(server.Number))
 		switch server.Number {
 		case erLockDeadlock, erCheckread, erNoSuchRoutine, erDuplicateKey, erServerShutdown, erQueryInterrupted, erConnectionKilled:
-			return repeat, name
+			return retry, name
 		case erLockWaitTimeout, erTooManyConnections, erTooManyUserConns, erUserLimitReached, erBorrowTimeout:
 			return giveUp, name
 		}
 		return fail, name
 	case errors.Is(err, driver.ErrBadConn):
-		return repeat, "bad_conn"
+		return retry, "bad_conn"
 	case errors.As(err, &dial) && dial.Op == "dial":
-		return repeat, "dial"
+		return retry, "dial"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return giveUp, "deadline"
 	case errors.Is(err, mysql.ErrInvalidConn), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &network):
-		return repeatLost, "lost"
+		return retryLost, "lost"
 	}
 	return fail, "unknown"
 }

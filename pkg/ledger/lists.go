@@ -8,7 +8,7 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// RefundDue is an order whose money an operator has to send back.
+// RefundDue is an order whose payment an operator has to refund.
 type RefundDue struct {
 	OrderID   string          `json:"order_id"`
 	Reason    checkout.Reason `json:"reason"`
@@ -18,7 +18,7 @@ type RefundDue struct {
 	Since     time.Time       `json:"since"`
 }
 
-// RefundsDue lists orders whose money has to go back, the oldest first.
+// RefundsDue lists the orders that need a refund, oldest first.
 func (l *Ledger) RefundsDue(ctx context.Context, limit int) ([]RefundDue, error) {
 	return collect(ctx, l, "listing refunds due", func(rows *sql.Rows) (r RefundDue, err error) {
 		var id []byte
@@ -34,19 +34,19 @@ func (l *Ledger) RefundsDue(ctx context.Context, limit int) ([]RefundDue, error)
 		WHERE o.status = 'refund_due' ORDER BY o.updated_at, o.id LIMIT ?`, limit)
 }
 
-// UnmatchedEvent is a payment event that names no hold or order.
+// UnmatchedEvent is a payment event without a hold or order.
 type UnmatchedEvent struct {
 	Provider   string         `json:"provider"`
 	EventID    string         `json:"event_id"`
 	Type       string         `json:"type"`
-	OrderID    string         `json:"order_id,omitempty"` // as the event has it
+	OrderID    string         `json:"order_id,omitempty"` // as the event names it
 	PaymentID  string         `json:"payment_id"`
-	Paid       checkout.Money `json:"paid"` // zero when the event does not say
+	Paid       checkout.Money `json:"paid"` // zero when the event has no amount
 	Deliveries int            `json:"deliveries"`
 	ReceivedAt time.Time      `json:"received_at"`
 }
 
-// Unmatched lists payment events that name no hold or order, the oldest first.
+// Unmatched lists the payment events without a hold or order, oldest first.
 func (l *Ledger) Unmatched(ctx context.Context, limit int) ([]UnmatchedEvent, error) {
 	return collect(ctx, l, "listing unmatched payment events", func(rows *sql.Rows) (e UnmatchedEvent, err error) {
 		var subject []byte

@@ -24,23 +24,22 @@ var (
 	routineFiles embed.FS
 )
 
-// sqlMode is stored with every routine at its creation, so that a server's default does not decide how strict it is.
+// sqlMode is stored with every routine, so that the server's default does not decide how strict a routine is.
 const sqlMode = "'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
 
-// The lock that lets one migration run at a time: how long it outlives a migration that was killed, and how often and
-// how long another asks for it.
+// The migration lock: how long it outlives a killed migration, and how often and how long another migration retries.
 const (
-	lockLease    = 10 * time.Second
-	lockRetry    = 250 * time.Millisecond
-	lockPatience = time.Minute
+	lockLease   = 10 * time.Second
+	lockRetry   = 250 * time.Millisecond
+	lockTimeout = time.Minute
 )
 
-// Migrate brings the database that dsn names up to date: the database itself, its two users (see Accounts), the tables
-// and the routines. dsn is an administrator's, who may create users. Running it again changes nothing; two at once
-// wait for each other.
+// Migrate creates or updates the database of dsn: the database itself, its two users (see Accounts), the tables and the
+// routines. dsn is an administrator's with the right to create users. Migrate is idempotent, and concurrent migrations wait for
+// each other.
 func Migrate(ctx context.Context, dsn string) error { return migrate(ctx, dsn, Accounts.byPassword) }
 
-// MigrateForIAM is Migrate on Aurora, where the application's user has no password but signs in with IAM.
+// MigrateForIAM is Migrate for Aurora, where the application's user signs in with IAM instead of a password.
 func MigrateForIAM(ctx context.Context, dsn string) error { return migrate(ctx, dsn, Accounts.byIAM) }
 
 func migrate(ctx context.Context, dsn string, app func(Accounts) signIn) (err error) {
@@ -56,7 +55,7 @@ func migrate(ctx context.Context, dsn string, app func(Accounts) signIn) (err er
 		return err
 	}
 	cfg.Params["sql_mode"] = sqlMode
-	cfg.ReadTimeout = 0 // a change of a large table may take minutes; ctx bounds it
+	cfg.ReadTimeout = 0 // changing a large table may take minutes; ctx limits it
 	connector, err := mysql.NewConnector(cfg)
 	if err != nil {
 		return fmt.Errorf("preparing the owner's connection: %w", err)
@@ -76,7 +75,7 @@ func migrateTables(ctx context.Context, db *sql.DB) error {
 	}
 	locker, err := lock.NewMySQLTableLocker(
 		lock.WithTableLeaseDuration(lockLease), lock.WithTableHeartbeatInterval(lockLease/5),
-		lock.WithTableLockTimeout(lockRetry, uint64(lockPatience/lockRetry)))
+		lock.WithTableLockTimeout(lockRetry, uint64(lockTimeout/lockRetry)))
 	if err != nil {
 		return fmt.Errorf("preparing the migration lock: %w", err)
 	}
@@ -90,9 +89,9 @@ func migrateTables(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// installRoutines creates the routines that are missing or were made from another text, and leaves the others alone:
-// MySQL cannot replace a procedure in one step, so every replacement is a moment in which a CALL of it fails (and is
-// repeated, see errors.go). A routine's comment holds the digest of its text.
+// installRoutines creates routines that are missing or differ, and leaves the others alone. MySQL cannot replace a
+// procedure in one step, so between DROP and CREATE a CALL fails and is retried (errors.go). The comment of an installed
+// routine is the digest of its text.
 func installRoutines(ctx context.Context, db *sql.DB) error {
 	files, err := routineFiles.ReadDir("routines")
 	if err != nil {
@@ -125,7 +124,7 @@ func installRoutine(ctx context.Context, db *sql.DB, name, text string) error {
 	}
 	_, err = db.ExecContext(ctx, strings.Replace(text, "SQL SECURITY DEFINER", "SQL SECURITY DEFINER COMMENT '"+digest+"'", 1))
 	var server *mysql.MySQLError
-	if errors.As(err, &server) && server.Number == erRoutineExists { // another migration was faster, with the same text
+	if errors.As(err, &server) && server.Number == erRoutineExists { // a concurrent migration installed the same text
 		return nil
 	}
 	return err

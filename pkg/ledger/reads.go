@@ -11,51 +11,54 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// refreshLimit bounds what one fill of the stock view takes back on its way: enough that a product is not sold out any
-// more, and so little that all who wait for the fill hardly notice. The sweep, or who runs short of stock, does the rest.
+// refreshLimit limits how many due holds and orders one cache fill reclaims: enough that the product is no longer sold
+// out, and small enough not to delay the fill. The sweep, or a hold that runs short of stock, reclaims the rest.
 const refreshLimit = 20
 
-// Hold reads a hold with its status as of now.
+// Hold reads a hold with its current status.
 func (l *Ledger) Hold(ctx context.Context, id checkout.ID) (checkout.Hold, error) {
-	a, err := l.call(ctx, "snapshot", "read", id[:], nil, 0, 0, nil)
+	r, err := l.call(ctx, "snapshot", "read", id[:], nil, 0, 0, nil)
 	if err != nil {
 		return checkout.Hold{}, err
 	}
-	if a.hold == nil {
+	if r.hold == nil {
 		return checkout.Hold{}, checkout.ErrHoldNotFound
 	}
-	return *a.hold, nil
+	return *r.hold, nil
 }
 
 // Order reads an order.
 func (l *Ledger) Order(ctx context.Context, id checkout.ID) (checkout.Order, error) {
-	a, err := l.call(ctx, "snapshot", "read", id[:], nil, 0, 0, nil)
+	r, err := l.call(ctx, "snapshot", "read", id[:], nil, 0, 0, nil)
 	if err != nil {
 		return checkout.Order{}, err
 	}
-	if a.order == nil {
+	if r.order == nil {
 		return checkout.Order{}, checkout.ErrOrderNotFound
 	}
-	return *a.order, nil
+	return *r.order, nil
 }
 
-// Products lists products by id, beginning after the given one.
+// Products lists products by id, starting after the given one.
 func (l *Ledger) Products(ctx context.Context, after string, limit int) ([]checkout.Product, error) {
-	query := "SELECT UTC_TIMESTAMP(6), " + productColumns + " FROM products WHERE id > ? ORDER BY id LIMIT ?"
+	query := "SELECT " + productColumns + " FROM products WHERE id > ? ORDER BY id LIMIT ?"
 	return collect(ctx, l, "listing products", func(rows *sql.Rows) (checkout.Product, error) {
-		var now time.Time
-		var p productRow
-		if err := rows.Scan(append([]any{&now}, p.dest()...)...); err != nil {
+		names, err := rows.Columns()
+		if err != nil {
 			return checkout.Product{}, err
 		}
-		return *p.product(now), nil
+		var p productRow
+		if err := scanByName(rows, names, productRowColumns, p.column); err != nil {
+			return checkout.Product{}, err
+		}
+		return *p.toProduct(), nil
 	}, query, after, limit)
 }
 
-// KeyUsed reports whether a hold was ever placed with an idempotency key.
+// KeyUsed reports whether a hold was ever placed with the idempotency key.
 func (l *Ledger) KeyUsed(ctx context.Context, key checkout.IdempotencyKey) (bool, error) {
 	start, outcome := time.Now(), "unused"
-	found, err := collect(ctx, l, "looking an idempotency key up", scanOne[int],
+	found, err := collect(ctx, l, "looking up an idempotency key", scanOne[int],
 		"SELECT 1 FROM holds WHERE idempotency_key = UNHEX(?)", hex.EncodeToString(key[:]))
 	switch {
 	case err != nil:
@@ -63,11 +66,11 @@ func (l *Ledger) KeyUsed(ctx context.Context, key checkout.IdempotencyKey) (bool
 	case len(found) > 0:
 		outcome = "used"
 	}
-	l.record("key_used", outcome, start) // counted as a call: it is what the gate is there to save
+	l.record("key_used", outcome, start) // counted as a call, because the gate exists to save it
 	return len(found) > 0, err
 }
 
-// DueProducts lists products that have something to expire.
+// DueProducts lists the products with due holds or orders.
 func (l *Ledger) DueProducts(ctx context.Context, limit int) ([]string, error) {
 	return collect(ctx, l, "looking for due holds and orders", scanOne[string], `
 		SELECT p.id FROM products p
@@ -77,8 +80,8 @@ func (l *Ledger) DueProducts(ctx context.Context, limit int) ([]string, error) {
 		ORDER BY p.id LIMIT ?`, limit)
 }
 
-// UnmatchedEvents lists unmatched events younger than maxAge whose hold exists by now, so that those of somebody
-// else's orders cost a lookup each and no call.
+// UnmatchedEvents lists unmatched events younger than maxAge whose hold exists by now. An event of another shop's order
+// costs one lookup per sweep and no call.
 func (l *Ledger) UnmatchedEvents(ctx context.Context, maxAge time.Duration, limit int) ([]checkout.PaymentEvent, error) {
 	return collect(ctx, l, "looking for unmatched payment events", scanEvent, `
 		SELECT e.provider, e.event_id, e.type, e.kind, e.subject_id, e.payment_id, e.amount, e.currency, e.payload_digest, e.occurred_at
@@ -87,8 +90,7 @@ func (l *Ledger) UnmatchedEvents(ctx context.Context, maxAge time.Duration, limi
 		ORDER BY e.received_at LIMIT ?`, maxAge.Microseconds(), limit)
 }
 
-// RefreshProduct takes back what is due of a product and reads it: what the stock view is filled with. Codes:
-// product_not_found.
+// RefreshProduct reclaims a product's due stock and reads it, to fill the stock view. Codes: product_not_found.
 func (l *Ledger) RefreshProduct(ctx context.Context, id string) (checkout.Product, error) {
 	receipt, err := l.ExpireDue(ctx, id, checkout.DueBatch{Holds: refreshLimit, Orders: refreshLimit})
 	if err != nil {
@@ -118,6 +120,7 @@ func scanEvent(rows *sql.Rows) (e checkout.PaymentEvent, err error) {
 		return e, err
 	}
 	id := checkout.ID(subject)
+	e.Stored = true
 	e.Subject, e.Amount, e.Digest = &id, checkout.Money{Amount: amount.Int64, Currency: currency.String}, [32]byte(digest)
 	if occurred.Valid {
 		e.OccurredAt = &occurred.Time
@@ -127,8 +130,8 @@ func scanEvent(rows *sql.Rows) (e checkout.PaymentEvent, err error) {
 
 func scanOne[T any](rows *sql.Rows) (v T, err error) { return v, rows.Scan(&v) }
 
-// collect runs a plain SELECT and scans its rows. database/sql repeats it on a connection found dead; a database that
-// cannot be reached is busy, as in call.
+// collect runs a plain SELECT and scans its rows. database/sql retries it on a dead connection. A database that cannot
+// be reached is busy, as in call.
 func collect[T any](ctx context.Context, l *Ledger, doing string, scan func(*sql.Rows) (T, error), query string, args ...any) (_ []T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callBudget)
 	defer cancel()
@@ -137,15 +140,15 @@ func collect[T any](ctx context.Context, l *Ledger, doing string, scan func(*sql
 			return
 		}
 		err = fmt.Errorf("%s: %w", doing, err)
-		if what, _ := judge(err); what != fail {
+		if class, _ := classify(err); class != fail {
 			err = checkout.Busy(err)
 		}
 	}()
-	end, err := l.turn(ctx)
+	release, err := l.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer end()
+	defer release()
 	rows, err := l.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err

@@ -1,3 +1,3 @@
-// Package localserver is what `flashsale run` serves beside the API: /healthz, /metrics, /openapi.yaml and /docs, and
-// the sweep and the audit that EventBridge starts in the cloud.
+// Package localserver is the server of `flashsale run`. Beside the API it serves /healthz, /metrics, /openapi.yaml and
+// /docs, and it runs the sweeps and audits that the expire function runs on AWS.
 package localserver

@@ -10,7 +10,7 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// buckets run from half a millisecond, a ledger call on the same machine, to half a minute, a stalled sweep. Seconds.
+// buckets, in seconds, range from a ledger call on the same machine to a stalled sweep.
 var buckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2, 5, 10, 30}
 
 // Metrics is a checkout.Recorder for Prometheus.
@@ -21,7 +21,7 @@ type Metrics struct {
 	gauges     map[*checkout.Metric]*prometheus.GaugeVec
 }
 
-// NewMetrics registers all of checkout.Metrics and those of the Go runtime.
+// NewMetrics registers checkout.Metrics and the metrics of the Go runtime.
 func NewMetrics() *Metrics {
 	m := &Metrics{
 		registry:   prometheus.NewRegistry(),
@@ -38,7 +38,7 @@ func NewMetrics() *Metrics {
 			m.counters[metric] = c
 			m.registry.MustRegister(c)
 			if len(metric.Labels) == 0 {
-				c.WithLabelValues() // there from the start, at 0
+				c.WithLabelValues() // exported from the start, as 0
 			}
 		case checkout.Histogram:
 			h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: metric.Help, Buckets: buckets}, metric.Labels)
@@ -47,7 +47,7 @@ func NewMetrics() *Metrics {
 			if len(metric.Labels) == 0 {
 				h.WithLabelValues()
 			}
-		case checkout.Gauge: // there from the first audit on: before, nobody knows the value
+		case checkout.Gauge: // exported after the first audit: before, the value is unknown
 			g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: metric.Help}, metric.Labels)
 			m.gauges[metric] = g
 			m.registry.MustRegister(g)
@@ -56,7 +56,7 @@ func NewMetrics() *Metrics {
 	return m
 }
 
-// Record takes a measurement.
+// Record implements checkout.Recorder.
 func (m *Metrics) Record(metric *checkout.Metric, value float64, labels ...string) {
 	switch metric.Kind {
 	case checkout.Counter:
@@ -68,7 +68,7 @@ func (m *Metrics) Record(metric *checkout.Metric, value float64, labels ...strin
 	}
 }
 
-// Handler serves them.
+// Handler serves the metrics.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }

@@ -19,14 +19,12 @@ import (
 )
 
 const (
-	sweepEvery    = time.Second
-	watchEvery    = time.Minute
-	healthTimeout = time.Second
-	shutdownAfter = 10 * time.Second // as long as a request may take
-	maxHeader     = 16 << 10
+	healthTimeout   = time.Second
+	shutdownTimeout = 10 * time.Second // longer than any request
+	maxHeader       = 16 << 10
 )
 
-// Serve serves the checkout on listener and sweeps every second, until ctx ends; then it finishes what is under way.
+// Serve serves the checkout on listener and sweeps, until ctx ends. Then it finishes the requests in progress.
 func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Listener, log *slog.Logger) error {
 	spec, err := api.OpenAPI()
 	if err != nil {
@@ -39,15 +37,14 @@ func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Liste
 	}
 	sweeping, stopSweeping := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
-	background.Go(func() { sweep(sweeping, a, log) })
-	background.Go(func() { watch(sweeping, a, log) })
+	background.Go(func() { _ = a.Sweeper().Run(sweeping) }) // it logs its errors
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 
 	select {
 	case err = <-served:
 	case <-ctx.Done():
-		finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownAfter)
+		finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 		defer cancel()
 		err = errors.Join(server.Shutdown(finish), <-served)
 	}
@@ -59,52 +56,14 @@ func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Liste
 	return fmt.Errorf("serving: %w", err)
 }
 
-// sweep takes back what is due, once a second. A sweep that fails is logged when it begins to, and when it works again.
-func sweep(ctx context.Context, a *app.App, log *slog.Logger) {
-	ticker := time.NewTicker(sweepEvery)
-	defer ticker.Stop()
-	failing := false
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		err := a.Service.Sweep(ctx)
-		switch {
-		case err != nil && !failing:
-			log.Error("sweep failed", "error", err.Error())
-		case err == nil && failing:
-			log.Info("sweep works again")
-		}
-		failing = err != nil
-	}
-}
-
-// watch audits at the start and then once a minute.
-func watch(ctx context.Context, a *app.App, log *slog.Logger) {
-	ticker := time.NewTicker(watchEvery)
-	defer ticker.Stop()
-	for {
-		if err := a.Watch(ctx); err != nil && ctx.Err() == nil {
-			log.Error("audit failed", "error", err.Error())
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
-}
-
 func routes(mux *http.ServeMux, a *app.App, metrics *Metrics, spec []byte) {
 	mux.Handle("GET /metrics", metrics.Handler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { health(w, r, a) })
 	mux.HandleFunc("GET /openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/yaml")
-		_, _ = w.Write(spec) // the client is gone if this fails
+		_, _ = w.Write(spec) // fails only if the client is gone
 	})
-	// Swagger UI from files inside the binary: works without internet access.
+	// Swagger UI with embedded files, so that it works without internet access.
 	mux.Handle("GET /docs/", v5emb.NewHandlerWithConfig(swgui.Config{
 		Title: "Flash Sale Checkout API", SwaggerJSON: "/openapi.yaml", BasePath: "/docs/", HideCurl: false,
 	}))
@@ -112,7 +71,7 @@ func routes(mux *http.ServeMux, a *app.App, metrics *Metrics, spec []byte) {
 	mux.Handle("GET /{$}", http.RedirectHandler("/docs/", http.StatusFound))
 }
 
-// health answers 200 while the database answers. Without the cache the checkout works, only slower: "degraded".
+// health responds with 200 while the database responds. Without the cache the checkout is only slower: "degraded".
 func health(w http.ResponseWriter, r *http.Request, a *app.App) {
 	ctx, cancel := context.WithTimeout(r.Context(), healthTimeout)
 	defer cancel()
@@ -127,5 +86,5 @@ func health(w http.ResponseWriter, r *http.Request, a *app.App) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(state) // the client is gone if this fails
+	_ = json.NewEncoder(w).Encode(state) // fails only if the client is gone
 }

@@ -17,9 +17,8 @@ import (
 	"flashsale/pkg/payments"
 )
 
-// The fuzz targets make two deliveries of each input: one with the headers as they come, which must not be
-// accepted unless a plain HMAC of our own agrees, and one rightly signed, so that the reader behind the signature
-// is reached as well.
+// The fuzz targets make two deliveries of each input. The first has the input's headers, and is accepted only if an
+// independent HMAC agrees. The second is correctly signed, so that the fuzzer reaches the reader behind the signature.
 
 func FuzzStandard(f *testing.F) {
 	s := mustStandard(f, standardSecret, otherStandard)
@@ -49,7 +48,7 @@ func FuzzStandard(f *testing.F) {
 		event, err = s.Event(s.Sign(id, time.Now(), body), body)
 		checkResult(t, event, err, body)
 		if code := checkout.CodeOf(err); code == checkout.CodeTimestampTolerance || (code == checkout.CodeSignatureInvalid) != (id == "") {
-			t.Fatalf("rightly signed: %v", err)
+			t.Fatalf("a correctly signed delivery returned %v", err)
 		}
 		if err == nil && (event.EventID != id || event.Provider != "standard") {
 			t.Fatalf("identity %s %q", event.Provider, event.EventID)
@@ -101,7 +100,7 @@ func FuzzStripe(f *testing.F) {
 		event, err = s.Event(s.Sign(time.Now(), body), body)
 		checkResult(t, event, err, body)
 		if code := checkout.CodeOf(err); code == checkout.CodeTimestampTolerance || code == checkout.CodeSignatureInvalid {
-			t.Fatalf("rightly signed: %v", err)
+			t.Fatalf("a correctly signed delivery returned %v", err)
 		}
 		if err == nil && event.Provider != "stripe" {
 			t.Fatalf("provider %q", event.Provider)
@@ -126,7 +125,7 @@ func stripeSigned(signature string, body []byte) bool {
 	return false
 }
 
-// checkResult checks what holds for every event and every refusal.
+// checkResult checks the invariants of every event and every refusal.
 func checkResult(t *testing.T, event checkout.PaymentEvent, err error, body []byte) {
 	t.Helper()
 	if err != nil {

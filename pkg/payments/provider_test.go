@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	// standardSecret is the one of the test vectors of Standard Webhooks.
+	// standardSecret is the secret of the test vectors of Standard Webhooks.
 	standardSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	otherStandard  = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 	stripeSecret   = "whsec_0123456789abcdef0123456789abcdef"
 	otherStripe    = "whsec_fedcba9876543210fedcba9876543210"
 )
 
-// provider is what the two providers have in common, for the tests of what must hold for both.
+// provider is the common interface of both providers, for the tests that both must pass.
 type provider struct {
 	name          string
 	secret, other string
@@ -56,7 +56,7 @@ func standardProvider(tb testing.TB, secrets ...string) provider {
 		return func(h http.Header) { h.Set(name, value) }
 	}
 	return provider{
-		name: payments.ProviderStandard, secret: standardSecret, other: otherStandard,
+		name: checkout.ProviderStandard, secret: standardSecret, other: otherStandard,
 		body: `{"type":"ping"}`, signature: "webhook-signature",
 		event:   s.Event,
 		sign:    func(at time.Time, body []byte) http.Header { return s.Sign("msg_1", at, body) },
@@ -94,7 +94,7 @@ func stripeProvider(tb testing.TB, secrets ...string) provider {
 		}
 	}
 	return provider{
-		name: payments.ProviderStripe, secret: stripeSecret, other: otherStripe,
+		name: checkout.ProviderStripe, secret: stripeSecret, other: otherStripe,
 		body: `{"id":"evt_1","type":"customer.created"}`, signature: "Stripe-Signature",
 		event: s.Event, sign: s.Sign,
 		make:    stripeProvider,

@@ -12,21 +12,20 @@ import (
 )
 
 const (
-	// maxText is the longest text that is taken over from an event, in bytes.
+	// maxText is the maximum length of a string in an event, in bytes.
 	maxText = 255
-	// lastSecond is 9999-12-31T23:59:59Z, the end of RFC 3339's years and of the database's.
+	// lastSecond is 9999-12-31T23:59:59Z, the last second of RFC 3339 and of the database.
 	lastSecond = 253402300799
 )
 
-// object is a JSON object whose members have not been read. It is used in place of a struct because encoding/json
-// lets "TYPE" set the field "type", and lets the last of two equal names win: two readers of one body could see
-// two different payments.
+// object is a JSON object with unparsed members. A struct would not do: encoding/json lets "TYPE" set the field "type",
+// and lets the last of two equal names win, so that two readers of a body could see different payments.
 type object struct {
-	path    string // where it is in the body, with a dot at the end; empty for the body itself
+	path    string // its path in the body, with a dot at the end; empty for the body itself
 	members map[string]json.RawMessage
 }
 
-// get returns a member. null and "" count as missing: that is how many senders write "there is none".
+// get returns a member. null and "" count as missing, because many senders use them for a missing value.
 func (o object) get(name string) (json.RawMessage, bool) {
 	raw, ok := o.members[name]
 	if !ok || string(raw) == "null" || string(raw) == `""` {
@@ -35,8 +34,8 @@ func (o object) get(name string) (json.RawMessage, bool) {
 	return raw, true
 }
 
-// rfc3339 and unix read when an event happened. That is kept for people and decides nothing, so an unreadable
-// time is left out: refusing a payment for it would do more harm.
+// rfc3339 and unix read when an event happened. The time is informational, so an invalid one is dropped instead of
+// refusing the payment.
 func (o object) rfc3339(name string) *time.Time {
 	var at time.Time
 	if raw, ok := o.get(name); !ok || json.Unmarshal(raw, &at) != nil {
@@ -54,7 +53,7 @@ func (o object) unix(name string) *time.Time {
 	return storable(time.Unix(seconds, 0))
 }
 
-// storable returns a time as the database can hold it, or nil: in strict mode it would fail the whole statement.
+// storable returns a time in the database's range and precision, or nil. Another time would fail the statement.
 func storable(at time.Time) *time.Time {
 	if at.Unix() < 0 || at.Unix() > lastSecond {
 		return nil
@@ -63,8 +62,7 @@ func storable(at time.Time) *time.Time {
 	return &at
 }
 
-// parseBody checks that body is one JSON object in UTF-8 and takes it apart. encoding/json stops at a depth of
-// 10,000, so nesting costs no more than size.
+// parseBody parses a body, which must be one JSON object in UTF-8. encoding/json limits the depth to 10,000.
 func parseBody(body []byte) (object, error) {
 	switch {
 	case !utf8.Valid(body): // encoding/json would replace the bad bytes
@@ -77,15 +75,15 @@ func parseBody(body []byte) (object, error) {
 	case members == nil:
 		return object{}, checkout.Malformed("The body is not a JSON object.")
 	case !unique:
-		return object{}, checkout.Malformed(saysTwice)
+		return object{}, checkout.Malformed(duplicateMember)
 	}
 	return object{members: members}, nil
 }
 
-const saysTwice = "The body has a member twice in one object."
+const duplicateMember = "An object in the body has the same member twice."
 
-// split takes valid JSON apart into the members of an object; nil when it is something else. unique is false when
-// a name is there twice.
+// split returns the members of an object in valid JSON, or nil if it is no object. unique is false if a name occurs
+// twice.
 func split(raw []byte) (members map[string]json.RawMessage, unique bool) {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	if start, err := dec.Token(); err != nil || start != json.Delim('{') {
@@ -107,11 +105,11 @@ func split(raw []byte) (members map[string]json.RawMessage, unique bool) {
 	return members, unique
 }
 
-// reader reads members and notes what is wrong with them, so that a sender learns everything at once. A member
-// that is missing reads as zero and is no problem unless it is required.
+// reader reads members and collects their problems, so that the sender gets all of them at once. A missing member reads
+// as zero, and is a problem only if it is required.
 type reader struct {
 	problems []checkout.FieldError
-	twice    bool // an object had a member twice
+	twice    bool // an object has the same member twice
 }
 
 func (r *reader) expect(o object, name, expected string) {
@@ -120,17 +118,17 @@ func (r *reader) expect(o object, name, expected string) {
 
 func (r *reader) ok() bool { return len(r.problems) == 0 && !r.twice }
 
-// adopt takes over the problems of another reader.
+// adopt adds the problems of another reader.
 func (r *reader) adopt(other *reader) {
 	r.problems = append(r.problems, other.problems...)
 	r.twice = r.twice || other.twice
 }
 
-// result returns the event, or what is wrong with it.
+// result returns the event, or a refusal with all problems.
 func (r *reader) result(event checkout.PaymentEvent) (checkout.PaymentEvent, error) {
 	switch {
 	case r.twice:
-		return checkout.PaymentEvent{}, checkout.Malformed(saysTwice)
+		return checkout.PaymentEvent{}, checkout.Malformed(duplicateMember)
 	case len(r.problems) > 0:
 		err := checkout.Invalid(r.problems[0].Field, r.problems[0].Detail)
 		err.Fields = append(err.Fields, r.problems[1:]...)
@@ -189,14 +187,13 @@ func (r *reader) boolean(o object, name string) bool {
 	return string(raw) == "true"
 }
 
-// money reads an amount and the currency beside it; zero unless both are there, as one says nothing without the
-// other.
+// money reads an amount and its currency. It returns zero unless the object has both.
 func (r *reader) money(o object, amount string) checkout.Money {
 	var m checkout.Money
 	rawAmount, hasAmount := o.get(amount)
 	if hasAmount {
 		var err error
-		// As written, not as a float: 4999.0, 5e3 and "4999" are refused, and 2^63-1 keeps its last digit.
+		// Parsed as an integer: 4999.0, 5e3 and "4999" are refused, and 2^63-1 keeps its last digit.
 		if m.Amount, err = strconv.ParseInt(string(rawAmount), 10, 64); err != nil || m.Amount < 0 {
 			r.expect(o, amount, "an integer from 0 to 2^63-1, in minor units")
 			hasAmount = false
@@ -217,25 +214,25 @@ func isCurrency(code string) bool {
 	return len(code) == 3 && !strings.ContainsFunc(code, func(c rune) bool { return c < 'A' || c > 'Z' })
 }
 
-// namesOurs reports whether a member looks like an id of ours, well-formed or not.
+// namesOurs reports whether a member starts like an id of this checkout, well-formed or not.
 func (o object) namesOurs(name string) bool {
 	raw, ok := o.get(name)
 	var text string
 	return ok && json.Unmarshal(raw, &text) == nil && (strings.HasPrefix(text, "ord_") || strings.HasPrefix(text, "hold_"))
 }
 
-// subject reads what the payment is for. An order has the identity of its hold, so either names both; named says
-// that one was given, well-formed or not.
+// subject reads the order or hold that was paid. Both have the same identity, so either is enough. named reports that
+// one was given, well-formed or not.
 func (r *reader) subject(o object) (id *checkout.ID, named bool) {
-	order, hasOrder := r.id(o, "order_id", checkout.ParseOrderID, "an order's id: ord_ and 26 characters")
-	hold, hasHold := r.id(o, "hold_id", checkout.ParseHoldID, "a hold's id: hold_ and 26 characters")
+	order, hasOrder := r.id(o, "order_id", checkout.ParseOrderID, "the id of an order: ord_ and 26 characters")
+	hold, hasHold := r.id(o, "hold_id", checkout.ParseHoldID, "the id of a hold: hold_ and 26 characters")
 	switch {
 	case order == nil:
 		id = hold
 	case hold == nil || *hold == *order:
 		id = order
 	default:
-		r.expect(o, "hold_id", "the hold of order_id, or one of the two only")
+		r.expect(o, "hold_id", "the hold of order_id, or only one of the two")
 	}
 	return id, hasOrder || hasHold
 }

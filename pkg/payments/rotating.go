@@ -12,38 +12,38 @@ import (
 )
 
 const (
-	// secretsLife is how long secrets are used before they are read again.
-	secretsLife = 5 * time.Minute
-	// secretsPause is how soon at the earliest a signature that does not match, or having none that can be used, has them
-	// read again: else anybody could have the store asked once a forged request.
+	// secretsTTL is how long secrets are used before they are reloaded.
+	secretsTTL = 5 * time.Minute
+	// secretsPause is the minimum interval between reloads triggered by a bad signature, so that forged requests cannot
+	// flood the store.
 	secretsPause = time.Second
-	// failurePause is how soon they are read again after a failure while older ones are known: the store may take its
-	// time to fail, and nobody should wait for it with every delivery.
+	// failurePause is the minimum interval between reloads after one failed while older secrets are known. The store may
+	// fail slowly, and deliveries should not wait for it.
 	failurePause = 30 * time.Second
 )
 
-// Secrets reads the secrets that are valid now, the newest first; none when nobody has set any up.
+// Secrets returns the valid secrets, newest first, or none if no secret is configured.
 type Secrets func(ctx context.Context) ([]string, error)
 
-// FixedSecrets are secrets that do not change while the program runs.
+// FixedSecrets returns secrets that never change.
 func FixedSecrets(secrets []string) Secrets {
 	return func(context.Context) ([]string, error) { return secrets, nil }
 }
 
-// Rotating verifies with secrets that can be rotated while the program runs. They are read when the first delivery
-// comes, kept for 5 minutes, and read once more for a delivery whose signature does not match: the provider may have
-// begun to sign with a secret that is newer than ours. It is safe for concurrent use.
+// Rotating verifies with secrets that can be rotated while the program runs. It loads them at the first delivery and
+// keeps them for 5 minutes. After a bad signature it reloads them, because the provider may sign with a newer secret. It
+// is safe for concurrent use.
 type Rotating struct {
 	secrets Secrets
 	parse   func(secrets []string) (verifier, error)
 	log     *slog.Logger
 
 	mu      sync.Mutex
-	current verifier  // nil: nobody has set a secret up
-	known   bool      // current was read at least once
-	failed  error     // why not, after a try
-	readAt  time.Time // of the last success
-	notSoon time.Time // before this they are not read again
+	current verifier  // nil: no secret is configured
+	known   bool      // current was loaded at least once
+	failed  error     // why loading failed, if it did
+	readAt  time.Time // time of the last success
+	notSoon time.Time // no reload before this time
 }
 
 // verifier is Standard or Stripe.
@@ -51,20 +51,20 @@ type verifier interface {
 	Event(header http.Header, body []byte) (checkout.PaymentEvent, error)
 }
 
-// NewRotatingStandard verifies as Standard does.
+// NewRotatingStandard verifies like Standard.
 func NewRotatingStandard(secrets Secrets, log *slog.Logger) *Rotating {
 	return &Rotating{secrets: secrets, log: log, parse: func(s []string) (verifier, error) { return NewStandard(s) }}
 }
 
-// NewRotatingStripe verifies as Stripe does.
+// NewRotatingStripe verifies like Stripe.
 func NewRotatingStripe(secrets Secrets, log *slog.Logger) *Rotating {
 	return &Rotating{secrets: secrets, log: log, parse: func(s []string) (verifier, error) { return NewStripe(s) }}
 }
 
-// Event verifies a delivery and reads it: see Standard.Event and Stripe.Event. More codes: not_found when no secret is
-// set up, busy when the secrets cannot be read and none are known.
+// Event verifies a delivery and reads it: see Standard.Event and Stripe.Event. Further codes: not_found if no secret is
+// configured, busy if the secrets cannot be loaded and none are known.
 func (r *Rotating) Event(ctx context.Context, header http.Header, body []byte) (checkout.PaymentEvent, error) {
-	v, err := r.verifier(ctx, secretsLife)
+	v, err := r.verifier(ctx, secretsTTL)
 	if err != nil {
 		return checkout.PaymentEvent{}, err
 	}
@@ -86,8 +86,8 @@ func verify(v verifier, header http.Header, body []byte) (checkout.PaymentEvent,
 	return v.Event(header, body)
 }
 
-// verifier returns one whose secrets are younger than maxAge, or as young as the pauses allow. While the secrets cannot
-// be read, those that are known stay in use.
+// verifier returns a verifier with secrets no older than maxAge, as far as the pauses allow. If the secrets cannot be
+// loaded, the known ones stay in use.
 func (r *Rotating) verifier(ctx context.Context, maxAge time.Duration) (verifier, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -102,7 +102,7 @@ func (r *Rotating) verifier(ctx context.Context, maxAge time.Duration) (verifier
 	case !r.known:
 		r.failed, r.notSoon = checkout.Busy(err), now.Add(secretsPause)
 	default:
-		r.log.WarnContext(ctx, "the webhook secrets cannot be read; those that are known stay in use", "error", err.Error())
+		r.log.WarnContext(ctx, "the webhook secrets cannot be read; the known ones stay in use", "error", err.Error())
 		r.notSoon = now.Add(failurePause)
 	}
 	return r.current, r.failed
@@ -114,21 +114,21 @@ func (r *Rotating) read(ctx context.Context) (verifier, error) {
 		return nil, fmt.Errorf("reading the webhook secrets: %w", err)
 	}
 	if len(secrets) == 0 {
-		return nil, nil //nolint:nilnil // nobody has set a secret up
+		return nil, nil //nolint:nilnil // no secret is configured
 	}
-	// One that cannot be used, such as a typing error or one that has been mended since, is passed over for the others.
+	// An invalid secret, such as a typing error, is skipped, so that the others stay usable.
 	var usable []string
 	var bad error
 	for i, secret := range secrets {
 		if _, err := r.parse([]string{secret}); err != nil {
-			bad = err // says what is wrong with it, not what it is
-			r.log.ErrorContext(ctx, "a webhook secret cannot be used", "which", fmt.Sprintf("%d of %d, the newest first", i+1, len(secrets)), "error", err.Error())
+			bad = err // does not contain the secret
+			r.log.ErrorContext(ctx, "a webhook secret is invalid", "which", fmt.Sprintf("%d of %d, the newest first", i+1, len(secrets)), "error", err.Error())
 			continue
 		}
 		usable = append(usable, secret)
 	}
 	if len(usable) == 0 {
-		return nil, fmt.Errorf("no webhook secret can be used: %w", bad)
+		return nil, fmt.Errorf("no webhook secret is valid: %w", bad)
 	}
 	return r.parse(usable)
 }

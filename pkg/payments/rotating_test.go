@@ -15,7 +15,7 @@ import (
 	"flashsale/pkg/payments"
 )
 
-// store is a place where secrets are rotated.
+// store is a secret store in which secrets are rotated.
 type store struct {
 	secrets []string
 	err     error
@@ -31,8 +31,7 @@ func rotatedSecret(text string) string {
 	return "whsec_" + base64.StdEncoding.EncodeToString([]byte(text+"-0123456789abcdef"))
 }
 
-// A delivery's fate, and how often the store is asked, by what happens to the store and how much time passes.
-func TestRotating(t *testing.T) {
+func TestRotatedSecretsAreReloaded(t *testing.T) {
 	const other, current, previous = "other", "current", "previous"
 	const none = checkout.Code("")
 	body := []byte(`{"type":"something.else","data":{}}`)
@@ -88,7 +87,7 @@ func TestRotating(t *testing.T) {
 			{after: time.Second, secrets: []string{current, "sk_live_", previous}, signed: current, want: none, reads: 2, logged: 1},
 			{signed: previous, want: none, reads: 2},
 		},
-		"a secret that cannot be used is passed over for the one before": {
+		"an invalid secret is skipped for the one before": {
 			{secrets: []string{"sk_live_", previous}, signed: previous, want: none, reads: 1, logged: 1},
 		},
 		"none that can be used: what is known stays in use": {
@@ -116,10 +115,10 @@ func TestRotating(t *testing.T) {
 					signer := mustStandard(t, rotatedSecret(step.signed))
 					_, err := r.Event(t.Context(), signer.Sign("msg_1", time.Now(), body), body)
 					if (err != nil && checkout.CodeOf(err) == "") || checkout.CodeOf(err) != step.want || s.reads != step.reads {
-						t.Errorf("step %d: %v after %d reads, want %q after %d", i+1, err, s.reads, step.want, step.reads)
+						t.Errorf("step %d: Event returned %v after %d reads, expected code %q after %d", i+1, err, s.reads, step.want, step.reads)
 					}
 					if lines := strings.Count(log.String(), "\n"); lines != step.logged || strings.Contains(log.String(), "sk_live_") {
-						t.Errorf("step %d: %d lines are logged, want %d: %s", i+1, lines, step.logged, log.String())
+						t.Errorf("step %d: %d lines were logged, expected %d: %s", i+1, lines, step.logged, log.String())
 					}
 					log.Reset()
 				}
@@ -128,7 +127,7 @@ func TestRotating(t *testing.T) {
 	}
 }
 
-func TestRotatingStripe(t *testing.T) {
+func TestRotatedStripeSecretsAreReloaded(t *testing.T) {
 	body := []byte(`{"id":"evt_1","type":"something.else","data":{"object":{}}}`)
 	r := payments.NewRotatingStripe(payments.FixedSecrets([]string{stripeSecret}), slog.New(slog.DiscardHandler))
 	if _, err := r.Event(t.Context(), mustStripe(t, stripeSecret).Sign(time.Now(), body), body); err != nil {

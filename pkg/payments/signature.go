@@ -9,38 +9,31 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// The names of the providers, as in [checkout.PaymentEvent]. With the event's id they make its identity, so they
-// must never change.
-const (
-	ProviderStandard = "standard"
-	ProviderStripe   = "stripe"
-)
-
-// tolerance is how far a signed timestamp may be from our clock, either way. Both providers' own libraries use it.
+// tolerance is the maximum distance of a signed timestamp from the current time, either way. The libraries of both
+// providers use the same.
 const tolerance = 5 * time.Minute
 
-// secretPrefix begins the secrets of Standard Webhooks and of Stripe, so it tells a webhook secret from, say, an
-// API key that was put in the wrong variable.
+// secretPrefix starts every secret of Standard Webhooks and Stripe. It tells a webhook secret from an API key in the wrong
+// variable.
 const secretPrefix = "whsec_"
 
-// inTolerance is asked only after the signature: whoever cannot sign learns nothing about our clock, and a right
-// signature with a wrong time is told apart from a wrong signature.
-func inTolerance(signedAt time.Time) error {
-	off := time.Since(signedAt) // saturates, however absurd the timestamp
+// checkTolerance runs after the signature check, so that only a valid sender learns about the server's clock.
+func checkTolerance(signedAt time.Time) error {
+	off := time.Since(signedAt) // saturates for extreme timestamps
 	if off.Abs() <= tolerance {
 		return nil
 	}
-	return checkout.TimestampOutOfTolerance(fmt.Errorf("signed %v before our clock", off.Round(time.Second)))
+	return checkout.TimestampOutOfTolerance(fmt.Errorf("signed %v before the current time", off.Round(time.Second)))
 }
 
-// parseSecrets turns each secret into a key. An error names the secret by its position, never by its value.
+// parseSecrets parses each secret into a key. An error names the secret by its position, never by its value.
 func parseSecrets[K any](secrets []string, parse func(afterPrefix string) (K, error)) ([]K, error) {
 	if len(secrets) == 0 {
-		return nil, errors.New("there is no webhook secret")
+		return nil, errors.New("no webhook secret is given")
 	}
 	keys := make([]K, 0, len(secrets))
 	for i, secret := range secrets {
-		// A secret pasted into a file or a secrets manager often brings a line end along.
+		// A secret pasted into a file or a secrets manager often ends with a line break.
 		rest, ok := strings.CutPrefix(strings.TrimSpace(secret), secretPrefix)
 		if !ok {
 			return nil, fmt.Errorf("webhook secret %d of %d does not begin with %s", i+1, len(secrets), secretPrefix)

@@ -13,10 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"flashsale/pkg/checkout"
-	"flashsale/pkg/payments"
 )
 
-func TestTimestampMayBeFiveMinutesOffEitherWay(t *testing.T) {
+func TestTimestampToleranceIsFiveMinutesEitherWay(t *testing.T) {
 	t.Parallel()
 	for _, p := range providers(t) {
 		for off, want := range map[time.Duration]checkout.Code{
@@ -38,7 +37,7 @@ func TestTimestampMayBeFiveMinutesOffEitherWay(t *testing.T) {
 					_, err := p.event(header, []byte(p.body))
 					wantCode(t, err, want)
 
-					// A wrong signature is a wrong signature, whenever it was made.
+					// A wrong signature is signature_invalid, whatever its timestamp.
 					_, err = p.event(header, []byte(p.body+" "))
 					wantCode(t, err, checkout.CodeSignatureInvalid)
 				})
@@ -74,7 +73,7 @@ func TestBrokenHeadersAreSignatureInvalid(t *testing.T) {
 			header := p.sign(time.Now(), []byte(p.body))
 			broken(header)
 			if _, err := p.event(header, []byte(p.body)); checkout.CodeOf(err) != checkout.CodeSignatureInvalid {
-				t.Errorf("%s, case %d: %v with %v", p.name, i, err, header)
+				t.Errorf("%s, case %d: Event returned %v for %v, expected signature_invalid", p.name, i, err, header)
 			}
 		}
 		_, err := p.event(http.Header{}, nil)
@@ -89,7 +88,7 @@ func TestEverySecretIsTried(t *testing.T) {
 		byOld := p.make(t, p.secret).sign(time.Now(), body)
 		byNew := p.make(t, p.other).sign(time.Now(), body)
 		byBoth := byOld.Clone()
-		if p.name == payments.ProviderStandard {
+		if p.name == checkout.ProviderStandard {
 			byBoth.Set(p.signature, byNew.Get(p.signature)+" "+byOld.Get(p.signature))
 		} else {
 			_, old, _ := strings.Cut(byOld.Get(p.signature), ",")
@@ -101,20 +100,20 @@ func TestEverySecretIsTried(t *testing.T) {
 			header  http.Header
 			want    checkout.Code
 		}{
-			{"the new one, both valid", []string{p.other, p.secret}, byNew, ""},
-			{"the old one, both valid", []string{p.other, p.secret}, byOld, ""},
-			{"the retired one", []string{p.other}, byOld, checkout.CodeSignatureInvalid},
-			{"one that is not here yet", []string{p.secret}, byNew, checkout.CodeSignatureInvalid},
-			{"both, the old one known", []string{p.secret}, byBoth, ""},
-			{"both, the new one known", []string{p.other}, byBoth, ""},
+			{"the new secret, both valid", []string{p.other, p.secret}, byNew, ""},
+			{"the old secret, both valid", []string{p.other, p.secret}, byOld, ""},
+			{"the retired secret", []string{p.other}, byOld, checkout.CodeSignatureInvalid},
+			{"a secret not yet known", []string{p.secret}, byNew, checkout.CodeSignatureInvalid},
+			{"both secrets, the old one known", []string{p.secret}, byBoth, ""},
+			{"both secrets, the new one known", []string{p.other}, byBoth, ""},
 		} {
 			_, err := p.make(t, tc.secrets...).event(tc.header, body)
 			if checkout.CodeOf(err) != tc.want {
-				t.Errorf("%s, signed with %s: %v, want %q", p.name, tc.name, err, tc.want)
+				t.Errorf("%s, signed with %s: Event returned %v, expected code %q", p.name, tc.name, err, tc.want)
 			}
 		}
 		if diff := cmp.Diff(p.make(t, p.other, p.secret).sign(time.Unix(1, 0), body), p.make(t, p.other).sign(time.Unix(1, 0), body)); diff != "" {
-			t.Errorf("%s: it is not the first secret that signs:\n%s", p.name, diff)
+			t.Errorf("%s: Sign does not use the first secret (-first of two +first):\n%s", p.name, diff)
 		}
 	}
 }
@@ -122,17 +121,17 @@ func TestEverySecretIsTried(t *testing.T) {
 func TestUnusableSecretIsNamedByItsPosition(t *testing.T) {
 	t.Parallel()
 	bad := map[string][]string{
-		payments.ProviderStandard: {"", "whsec_", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2Lasecret", "whsec_c2VjcmV0", "whsec_not base64 but secret", "whpk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"},
-		payments.ProviderStripe:   {"", "whsec_", "sk_live_secretsecretsecret", "whsec_secretsecret secretsecret", "whsec_secretsecretsecretsecrét"},
+		checkout.ProviderStandard: {"", "whsec_", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2Lasecret", "whsec_c2VjcmV0", "whsec_not base64 but secret", "whpk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"},
+		checkout.ProviderStripe:   {"", "whsec_", "sk_live_secretsecretsecret", "whsec_secretsecret secretsecret", "whsec_secretsecretsecretsecrét"},
 	}
 	for _, p := range providers(t) {
 		if err := p.tryMake(nil); err == nil {
-			t.Errorf("%s: no secrets are accepted", p.name)
+			t.Errorf("%s accepts an empty list of secrets, expected an error", p.name)
 		}
 		for _, secret := range bad[p.name] {
 			err := p.tryMake([]string{p.secret, secret, p.other})
 			if err == nil {
-				t.Errorf("%s: %q is accepted", p.name, secret)
+				t.Errorf("%s accepts the secret %q, expected an error", p.name, secret)
 				continue
 			}
 			rest := strings.TrimPrefix(secret, "whsec_")
@@ -141,13 +140,13 @@ func TestUnusableSecretIsNamedByItsPosition(t *testing.T) {
 			}
 		}
 		if err := p.tryMake([]string{" " + p.secret + "\n"}); err != nil {
-			t.Errorf("%s: white space around a secret: %v", p.name, err)
+			t.Errorf("%s refuses a secret with white space around it: %v", p.name, err)
 		}
 	}
 }
 
-// Errors end in logs: nothing in them may help to sign, or say what a customer bought.
-func TestErrorsAreDiscreet(t *testing.T) {
+// Errors are logged, so they must not reveal a secret, a signature or a purchase.
+func TestErrorsRevealNoSecrets(t *testing.T) {
 	t.Parallel()
 	for _, p := range providers(t) {
 		const private = "zzprivatezz"
@@ -162,17 +161,17 @@ func TestErrorsAreDiscreet(t *testing.T) {
 		}{{now, body}, {old, body}, {now, broken}, {garbled, body}, {p.sign(time.Now(), broken), broken}} {
 			_, err := p.event(delivery.header, delivery.body)
 			if err == nil {
-				t.Fatal("accepted")
+				t.Fatal("Event accepts the delivery, expected a refusal")
 			}
 			signature := delivery.header.Get(p.signature)
 			var refusal *checkout.Error
 			if !errors.As(err, &refusal) {
-				t.Fatalf("not a refusal: %v", err)
+				t.Fatalf("Event returned %v, expected a checkout.Error", err)
 			}
 			said := fmt.Sprintf("%v %+v", err, refusal)
 			for _, secret := range []string{private, p.secret[6:], signature[len(signature)-12:]} {
 				if strings.Contains(said, secret) {
-					t.Errorf("%s: %q is in %s", p.name, secret, said)
+					t.Errorf("%s: %q appears in the error %s", p.name, secret, said)
 				}
 			}
 		}

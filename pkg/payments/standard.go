@@ -16,7 +16,7 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// The types of events that move an order. Every other type is recorded without effect.
+// The event types that change an order. Other types are recorded without effect.
 const (
 	StandardSucceeded = "payment.succeeded"
 	StandardFailed    = "payment.failed"
@@ -29,20 +29,19 @@ var standardKinds = map[string]checkout.PaymentKind{
 	StandardRefunded:  checkout.PaymentRefunded,
 }
 
-// minStandardKey refuses a key that anybody could guess, in bytes. The specification asks the sender for 24 to 64; the
-// library would take an empty one, with which everybody can sign.
+// minStandardKey is the minimum size of a key in bytes, so that it cannot be guessed. The specification asks for 24 to 64
+// bytes, but the library would accept an empty key.
 const minStandardKey = 8
 
-// Standard reads and signs events by Standard Webhooks.
+// Standard verifies, reads and signs events by Standard Webhooks.
 type Standard struct{ secrets []*standardwebhooks.Webhook }
 
-// NewStandard takes the secrets that are valid now, each "whsec_" and the key in base64. The first one
-// signs, all of them verify.
+// NewStandard takes the valid secrets, each "whsec_" and the key in base64. All of them verify, and the first one signs.
 func NewStandard(secrets []string) (*Standard, error) {
 	parsed, err := parseSecrets(secrets, func(encoded string) (*standardwebhooks.Webhook, error) {
 		key, err := base64.StdEncoding.DecodeString(encoded)
 		if err != nil {
-			return nil, errors.New("what follows whsec_ is not base64")
+			return nil, errors.New("the part after whsec_ is not base64")
 		}
 		if len(key) < minStandardKey {
 			return nil, fmt.Errorf("the key has %d bytes, expected at least %d", len(key), minStandardKey)
@@ -55,9 +54,8 @@ func NewStandard(secrets []string) (*Standard, error) {
 	return &Standard{secrets: parsed}, nil
 }
 
-// Event verifies a delivery and reads it. header has canonical keys, as net/http makes them; body is what the
-// signature covers, before any parsing or re-encoding. Codes: signature_invalid, timestamp_out_of_tolerance,
-// malformed_request, invalid_request.
+// Event verifies a delivery and reads it. header has canonical keys, as in net/http. body has the received bytes, which
+// the signature covers. Codes: signature_invalid, timestamp_out_of_tolerance, malformed_request, invalid_request.
 func (s *Standard) Event(header http.Header, body []byte) (checkout.PaymentEvent, error) {
 	if err := s.verify(header, body); err != nil {
 		return checkout.PaymentEvent{}, err
@@ -67,7 +65,7 @@ func (s *Standard) Event(header http.Header, body []byte) (checkout.PaymentEvent
 
 // Sign returns the headers of a delivery of body, signed with the first secret.
 func (s *Standard) Sign(id string, at time.Time, body []byte) http.Header {
-	signature, _ := s.secrets[0].Sign(id, at, body) // always nil: an HMAC cannot fail
+	signature, _ := s.secrets[0].Sign(id, at, body) // an HMAC cannot fail
 	header := http.Header{}
 	header.Set(standardwebhooks.HeaderWebhookID, id)
 	header.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(at.Unix(), 10))
@@ -77,31 +75,31 @@ func (s *Standard) Sign(id string, at time.Time, body []byte) http.Header {
 
 func (s *Standard) verify(header http.Header, body []byte) error {
 	signedAt, err := strconv.ParseInt(header.Get(standardwebhooks.HeaderWebhookTimestamp), 10, 64)
-	if err != nil { // not passed on: it quotes the header
+	if err != nil { // err quotes the header, so it is dropped
 		return checkout.SignatureInvalid(errors.New("webhook-timestamp is missing or not a number"))
 	}
 	for _, secret := range s.secrets {
 		if err = secret.VerifyIgnoringTimestamp(body, header); err == nil {
-			return inTolerance(time.Unix(signedAt, 0))
+			return checkTolerance(time.Unix(signedAt, 0))
 		}
 	}
 	return checkout.SignatureInvalid(err)
 }
 
-// readStandard reads a body whose signature, and so its id, has been verified.
+// readStandard reads a body whose signature was verified. The signature covers the id, too.
 func readStandard(id string, body []byte) (checkout.PaymentEvent, error) {
 	top, err := parseBody(body)
 	if err != nil {
 		return checkout.PaymentEvent{}, err
 	}
 	envelope, details := &reader{}, &reader{}
-	// The signature covers "id.timestamp.body" as one string. The body begins with "{", so as long as the id has
-	// none there is one way only to cut the string in three, and no delivery can be passed off as another one.
+	// The signature covers "id.timestamp.body" as one string. The body starts with "{", so if the id has no "{", the
+	// string can be split in only one way, and no delivery can be presented as another one.
 	if !printable(id) || strings.Contains(id, "{") {
 		envelope.expect(object{}, standardwebhooks.HeaderWebhookID, "1 to 255 printable ASCII characters other than {")
 	}
 	event := checkout.PaymentEvent{
-		Provider:   ProviderStandard,
+		Provider:   checkout.ProviderStandard,
 		EventID:    id,
 		Type:       envelope.text(top, "type"),
 		Kind:       checkout.PaymentOther,
@@ -118,7 +116,7 @@ func readStandard(id string, body []byte) (checkout.PaymentEvent, error) {
 	if !named {
 		details.expect(data, "order_id", "an order_id or a hold_id")
 	}
-	if event.Kind == checkout.PaymentSucceeded { // without both nobody can tell whether the right amount was paid
+	if event.Kind == checkout.PaymentSucceeded { // without both, the amount paid is unknown
 		details.require(data, "amount", "currency")
 	}
 	event.Subject = subject
@@ -130,18 +128,18 @@ func readStandard(id string, body []byte) (checkout.PaymentEvent, error) {
 	return envelope.result(event)
 }
 
-// StandardData is what an event that we send says of its payment. Empty members are left out.
+// StandardData is the payment in an event to be sent. Empty members are omitted.
 type StandardData struct {
 	PaymentID string `json:"payment_id,omitempty"`
-	OrderID   string `json:"order_id,omitempty"` // this or HoldID
+	OrderID   string `json:"order_id,omitempty"` // required unless HoldID is set
 	HoldID    string `json:"hold_id,omitempty"`
 	Amount    *int64 `json:"amount,omitempty"` // in minor units
 	Currency  string `json:"currency,omitempty"`
 }
 
-// StandardBody returns the body of an event that happened at the given time, to be signed with [Standard.Sign].
+// StandardBody returns the body of an event that happened at the given time, for [Standard.Sign].
 func StandardBody(eventType string, at time.Time, data StandardData) []byte {
-	body, _ := json.Marshal(struct { // always nil: strings and numbers only
+	body, _ := json.Marshal(struct { // strings and numbers cannot fail
 		Type      string       `json:"type"`
 		Timestamp string       `json:"timestamp"`
 		Data      StandardData `json:"data"`

@@ -20,13 +20,13 @@ var (
 	otherSubject = checkout.ID{0: 0x01, 1: 0x9a, 15: 8}
 )
 
-// fill puts ids and long texts into a body.
+// fill replaces the placeholders of ids and long texts in a body.
 var fill = strings.NewReplacer(
 	"ORD2", otherSubject.OrderID(), "HOLD2", otherSubject.HoldID(), "ORD", subject.OrderID(), "HOLD", subject.HoldID(),
 	"A255", strings.Repeat("a", 255), "A256", strings.Repeat("a", 256),
 )
 
-// fieldsOf returns the names of the fields that a refusal is about.
+// fieldsOf returns the names of the fields in a refusal.
 func fieldsOf(err error) []string {
 	var refusal *checkout.Error
 	if !errors.As(err, &refusal) {
@@ -51,7 +51,7 @@ func TestStandardSpecificationVector(t *testing.T) {
 		if got := header.Get("Webhook-Signature"); got != want {
 			t.Errorf("signature %s, want %s", got, want)
 		}
-		// Rightly signed, so the refusal is about the body, which has no type.
+		// The signature is correct, so the refusal concerns the body, which has no type.
 		_, err := s.Event(header, body)
 		wantCode(t, err, checkout.CodeInvalidRequest)
 		if diff := cmp.Diff([]string{"type"}, fieldsOf(err)); diff != "" {
@@ -180,7 +180,7 @@ func TestStandardInvalidFieldsAreNamed(t *testing.T) {
 	}
 }
 
-// malformedBodies are refused by both providers.
+// Both providers refuse malformedBodies.
 var malformedBodies = map[string]string{
 	"nothing":             "",
 	"not JSON":            "type=payment.succeeded",
@@ -214,12 +214,12 @@ func TestStandardMalformedBodies(t *testing.T) {
 		header := s.Sign("msg_1", time.Now(), raw)
 		header.Set("webhook-signature", "v1,bm9wZQ==")
 		if _, err := s.Event(header, raw); checkout.CodeOf(err) != checkout.CodeSignatureInvalid {
-			t.Errorf("%s, wrongly signed: %v", name, err)
+			t.Errorf("%s, with a wrong signature: %v", name, err)
 		}
 	}
 }
 
-func TestStandardIDs(t *testing.T) {
+func TestStandardEventIDIsPrintableASCII(t *testing.T) {
 	t.Parallel()
 	s, body := mustStandard(t, standardSecret), []byte(`{"type":"x"}`)
 	for id, want := range map[string][]string{
@@ -243,8 +243,8 @@ func TestStandardIDs(t *testing.T) {
 	}
 }
 
-// One signed string must not be two deliveries: the signature of the first is right for the second as well.
-func TestStandardDeliveryCannotBeCutDifferently(t *testing.T) {
+// id.timestamp.body is signed as one string. Splitting it in another place must not give a second valid delivery.
+func TestStandardSignatureCoversOneDelivery(t *testing.T) {
 	t.Parallel()
 	s, now := mustStandard(t, standardSecret), time.Now()
 	inner := []byte(`{"type":"payment.failed","data":{"order_id":"` + subject.OrderID() + `"}}`)

@@ -15,17 +15,17 @@ import (
 
 const stripeSignature = "Stripe-Signature"
 
-// Stripe reads and signs the events of one Stripe account.
+// Stripe verifies, reads and signs the events of one Stripe account.
 type Stripe struct{ secrets []string }
 
-// NewStripe takes the signing secrets of the endpoint that are valid now, "whsec_…" as Stripe shows them. Unlike
-// those of Standard Webhooks they are keys as they stand, not base64. The first one signs, all of them verify.
+// NewStripe takes the valid signing secrets of the endpoint, "whsec_…" as Stripe shows them. Unlike those of Standard
+// Webhooks they are not base64. All of them verify, and the first one signs.
 //
-// They must be secrets of an account endpoint. A live Connect endpoint also gets the test payments of connected
-// accounts (https://docs.stripe.com/connect/webhooks), with which nobody should be able to pay.
+// Use the secrets of an account endpoint. A live Connect endpoint also receives the test payments of connected accounts
+// (https://docs.stripe.com/connect/webhooks), which must not pay an order.
 func NewStripe(secrets []string) (*Stripe, error) {
 	parsed, err := parseSecrets(secrets, func(rest string) (string, error) {
-		if strings.Contains(rest, " ") || !printable(rest) { // an empty one would let everybody sign
+		if strings.Contains(rest, " ") || !printable(rest) { // with an empty key anyone could sign
 			return "", errors.New("expected letters and digits after whsec_")
 		}
 		return secretPrefix + rest, nil
@@ -36,13 +36,12 @@ func NewStripe(secrets []string) (*Stripe, error) {
 	return &Stripe{secrets: parsed}, nil
 }
 
-// Event verifies a delivery and reads it. header has canonical keys, as net/http makes them; body is what the
-// signature covers, before any parsing or re-encoding. Codes: signature_invalid, timestamp_out_of_tolerance,
-// malformed_request, invalid_request.
+// Event verifies a delivery and reads it. header has canonical keys, as in net/http. body has the received bytes, which
+// the signature covers. Codes: signature_invalid, timestamp_out_of_tolerance, malformed_request, invalid_request.
 //
-// The order is named by the metadata of the event's own object. Stripe copies a payment intent's metadata to its
-// charge, but not a checkout session's to anything: a session needs it in payment_intent_data.metadata as well,
-// or its refund will name no order.
+// The metadata of the event's object names the order. Stripe copies the metadata of a payment intent to its charge, but
+// does not copy that of a checkout session. So a session needs it in payment_intent_data.metadata as well, or its refund
+// names no order.
 func (s *Stripe) Event(header http.Header, body []byte) (checkout.PaymentEvent, error) {
 	if err := s.verify(header.Get(stripeSignature), body); err != nil {
 		return checkout.PaymentEvent{}, err
@@ -56,7 +55,7 @@ func (s *Stripe) Sign(at time.Time, body []byte) http.Header {
 	return http.Header{stripeSignature: {signed.Header}}
 }
 
-// verify leaves the timestamp to inTolerance, because the library accepts any time in the future.
+// verify checks the timestamp with checkTolerance, because the library accepts any time in the future.
 func (s *Stripe) verify(signature string, body []byte) error {
 	signedAt, ok := stripeTimestamp(signature)
 	if !ok {
@@ -65,14 +64,14 @@ func (s *Stripe) verify(signature string, body []byte) error {
 	var err error
 	for _, secret := range s.secrets {
 		if err = webhook.ValidatePayloadIgnoringTolerance(body, signature, secret); err == nil {
-			return inTolerance(signedAt)
+			return checkTolerance(signedAt)
 		}
 	}
 	return checkout.SignatureInvalid(err)
 }
 
-// stripeTimestamp reads the t of "t=1492774577,v1=…". Exactly one: with several, the one that is checked here and
-// the one that the library found signed could be two different ones.
+// stripeTimestamp reads the t of "t=1492774577,v1=…". It refuses several, because the library could verify another one
+// than is checked here.
 func stripeTimestamp(signature string) (at time.Time, ok bool) {
 	for pair := range strings.SplitSeq(signature, ",") {
 		value, found := strings.CutPrefix(pair, "t=")
@@ -88,8 +87,8 @@ func stripeTimestamp(signature string) (at time.Time, ok bool) {
 	return at, ok
 }
 
-// readStripe reads a body whose signature has been verified. It takes the few members it needs out of the JSON:
-// stripe.Event would refuse every API version but one.
+// readStripe reads a body whose signature was verified. It reads only the members it needs, because stripe.Event accepts
+// a single API version.
 func readStripe(body []byte) (checkout.PaymentEvent, error) {
 	top, err := parseBody(body)
 	if err != nil {
@@ -97,7 +96,7 @@ func readStripe(body []byte) (checkout.PaymentEvent, error) {
 	}
 	envelope, details := &reader{}, &reader{}
 	event := checkout.PaymentEvent{
-		Provider:   ProviderStripe,
+		Provider:   checkout.ProviderStripe,
 		EventID:    envelope.text(top, "id"),
 		Type:       envelope.text(top, "type"),
 		Digest:     sha256.Sum256(body),
@@ -111,13 +110,13 @@ func readStripe(body []byte) (checkout.PaymentEvent, error) {
 	if metadata.namesOurs("order_id") || metadata.namesOurs("hold_id") {
 		event.Subject, _ = details.subject(metadata)
 	} else if details.ok() {
-		// Other business of the same Stripe account, such as a subscription or another shop's order 6735. It is none
-		// of ours whatever happened to it, and a refusal would have Stripe repeat it for three days.
+		// The event belongs to other business of the same Stripe account, such as a subscription. After a refusal Stripe
+		// would retry it for three days.
 		event.Kind = checkout.PaymentOther
 	}
 	event.PaymentID = details.stripePaymentID(event.Type, data)
 	amount := stripeAmount(event.Type)
-	if event.Kind == checkout.PaymentSucceeded { // without both nobody can tell whether the right amount was paid
+	if event.Kind == checkout.PaymentSucceeded { // without both, the amount paid is unknown
 		details.require(data, amount, "currency")
 	}
 	event.Amount = details.money(data, amount)
@@ -127,19 +126,19 @@ func readStripe(body []byte) (checkout.PaymentEvent, error) {
 	return envelope.result(event)
 }
 
-// stripeKind says what a type of event means to an order. A declined attempt (payment_intent.payment_failed) is
-// other: the shopper may try again with another card.
+// stripeKind returns what an event means to an order. A declined attempt (payment_intent.payment_failed) is other: the
+// shopper may try again with another card.
 func (r *reader) stripeKind(eventType string, data object) checkout.PaymentKind {
 	switch eventType {
 	case "payment_intent.succeeded", "checkout.session.async_payment_succeeded":
 		return checkout.PaymentSucceeded
 	case "payment_intent.canceled", "checkout.session.expired", "checkout.session.async_payment_failed":
 		return checkout.PaymentFailed
-	case "checkout.session.completed": // unpaid: a slow method such as a bank debit, whose success comes as an event of its own
+	case "checkout.session.completed": // unpaid: a slow method such as bank debit, whose success is a separate event
 		if r.text(data, "payment_status") == "paid" {
 			return checkout.PaymentSucceeded
 		}
-	case "charge.refunded": // sent for each partial refund too; refunded says that nothing is left
+	case "charge.refunded": // also sent for a partial refund; refunded is true for a full one
 		if r.boolean(data, "refunded") {
 			return checkout.PaymentRefunded
 		}
@@ -147,8 +146,8 @@ func (r *reader) stripeKind(eventType string, data object) checkout.PaymentKind 
 	return checkout.PaymentOther
 }
 
-// stripePaymentID returns the id of the payment intent, which is the same in all events of one payment. In
-// objects that refer to it, it is an id or, if the account asks for that, the whole object.
+// stripePaymentID returns the id of the payment intent, which all events of one payment share. Other objects refer to it
+// by its id or, depending on the account's settings, contain the whole object.
 func (r *reader) stripePaymentID(eventType string, data object) string {
 	if strings.HasPrefix(eventType, "payment_intent.") {
 		return r.text(data, "id")
@@ -159,8 +158,7 @@ func (r *reader) stripePaymentID(eventType string, data object) string {
 	return r.text(data, "payment_intent")
 }
 
-// stripeAmount names the member that says what was paid or, in a charge, given back, in minor units. Objects of
-// other kinds have none of them.
+// stripeAmount returns the member with the amount paid or, in a charge, refunded, in minor units.
 func stripeAmount(eventType string) string {
 	switch {
 	case strings.HasPrefix(eventType, "payment_intent."):

@@ -13,7 +13,7 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// stripeEvent returns an event as Stripe sends it, as far as it matters here.
+// stripeEvent returns the fields of a Stripe event that the reader uses.
 func stripeEvent(eventType, object string) string {
 	return fill.Replace(fmt.Sprintf(`{"id":"evt_1","object":"event","api_version":"2019-02-11","created":1777629600,"livemode":true,`+
 		`"pending_webhooks":1,"request":{"id":null,"idempotency_key":null},"type":%q,"data":{"object":%s}}`, eventType, object))
@@ -31,7 +31,7 @@ func TestStripeKnownSignature(t *testing.T) {
 		if got := header.Get("Stripe-Signature"); got != want {
 			t.Errorf("signature %s, want %s", got, want)
 		}
-		// v0 is made with a fake key for test events, and is no signature.
+		// v0 is not a signature: Stripe makes it with a fake key for test events.
 		header.Set("Stripe-Signature", want+",v0=6ffbb59b2300aae63f272406069a9788598b792a944a07aba816edb039989a39")
 		_, err := s.Event(header, body)
 		wantCode(t, err, checkout.CodeInvalidRequest)
@@ -173,19 +173,19 @@ func TestStripeMalformedBodies(t *testing.T) {
 		}
 		header := s.Sign(time.Now(), []byte("something else"))
 		if _, err := s.Event(header, raw); checkout.CodeOf(err) != checkout.CodeSignatureInvalid {
-			t.Errorf("%s, wrongly signed: %v", name, err)
+			t.Errorf("%s, with a wrong signature: %v", name, err)
 		}
 	}
 }
 
-func TestStripeUnreadableTimesAreLeftOut(t *testing.T) {
+func TestStripeInvalidTimesAreDropped(t *testing.T) {
 	t.Parallel()
 	s := mustStripe(t, stripeSecret)
 	for _, created := range []string{`null`, `"2026-05-01"`, `-1`, `1.5`, `253402300800`, `9223372036854775807`, `{}`} {
 		body := []byte(`{"id":"evt_1","type":"x","created":` + created + `}`)
 		event, err := s.Event(s.Sign(time.Now(), body), body)
 		if err != nil || event.OccurredAt != nil {
-			t.Errorf("created %s became %v, %v", created, event.OccurredAt, err)
+			t.Errorf("created %s was read as %v (%v), expected no time", created, event.OccurredAt, err)
 		}
 	}
 }

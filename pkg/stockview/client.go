@@ -17,27 +17,27 @@ import (
 )
 
 const (
-	// callTimeout bounds one call of the cache, connecting included. It fails open: the database is asked instead.
+	// callTimeout limits one call of the cache, connecting included. A call that fails falls back to the database.
 	callTimeout = 50 * time.Millisecond
-	// After so many failures in a row nobody asks the cache for openFor; then one caller tries.
+	// After tripAfter failures in a row the breaker opens for openFor. Then one call probes the cache.
 	tripAfter = 5
 	openFor   = time.Second
-	// connectTimeout bounds a connection that has TLS to agree on. Nobody waits for it longer than callTimeout: it goes
-	// on beside the request, for the next one.
+	// connectTimeout limits a connection with TLS. A request waits at most callTimeout for it; the connection then
+	// continues in the background, for the next request.
 	connectTimeout = time.Second
 
 	poolSize   = 64
 	bufferSize = 16 << 10 // the library's default is 512 KiB, twice a connection
 )
 
-// errSkipped is why a call was not made: the breaker is open.
-var errSkipped = errors.New("the cache is being left alone")
+// errSkipped says that no call was made because the breaker is open.
+var errSkipped = errors.New("cache call skipped: the circuit breaker is open")
 
-// client is a connection pool that is made on first use, since making one connects, behind a breaker.
+// client is a connection pool behind a circuit breaker. The pool is made on first use, because making one connects.
 type client struct {
 	options valkey.ClientOption
 	breaker *gobreaker.CircuitBreaker[any]
-	cause   atomic.Pointer[string] // of the latest failure, for the log
+	cause   atomic.Pointer[string] // the latest failure, for the log
 
 	connecting singleflight.Group
 	mu         sync.Mutex
@@ -47,8 +47,8 @@ type client struct {
 
 func newClient(addr string, signIn func(context.Context) (string, string, error), log *slog.Logger) *client {
 	c := &client{
-		// Each call takes a connection of its own and has a deadline, so the library never starts its background
-		// reader, which does not survive a Lambda function's freeze. Nothing is retried: a write could be done twice.
+		// Each call has its own connection and a deadline, so the library never starts its background reader, which
+		// does not survive the freeze of a Lambda function. No call is retried: a write could happen twice.
 		options: valkey.ClientOption{
 			InitAddress: []string{addr}, ForceSingleClient: true, DisableCache: true, DisableRetry: true, DisableAutoPipelining: true,
 			BlockingPoolSize: poolSize, ReadBufferEachConn: bufferSize, WriteBufferEachConn: bufferSize,
@@ -61,27 +61,27 @@ func newClient(addr string, signIn func(context.Context) (string, string, error)
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			switch {
 			case to == gobreaker.StateOpen && from == gobreaker.StateClosed:
-				log.Warn("the cache does not answer; going on without it", "error", *c.cause.Load())
+				log.Warn("the cache does not respond; continuing without it", "error", *c.cause.Load())
 			case to == gobreaker.StateClosed:
-				log.Info("the cache answers again")
+				log.Info("the cache responds again")
 			}
 		},
 	})
 	if signIn != nil {
-		host, _, _ := net.SplitHostPort(addr) // else the connection fails, and says so
+		host, _, _ := net.SplitHostPort(addr) // a bad address makes the connection fail
 		c.options.TLSConfig = &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
 		c.options.Dialer.Timeout = connectTimeout
 		c.options.ConnWriteTimeout = connectTimeout
 		c.options.AuthCredentialsFn = func(valkey.AuthCredentialsContext) (valkey.AuthCredentials, error) {
-			username, password, err := signIn(context.Background()) // the library has no context here
+			username, password, err := signIn(context.Background()) // the library passes no context
 			return valkey.AuthCredentials{Username: username, Password: password}, err
 		}
 	}
 	return c
 }
 
-// do makes one call within callTimeout. The caller's cancellation does not count: who has gone away must not make
-// the cache look broken, nor keep what is known from being stored.
+// do makes one call within callTimeout. It ignores the caller's cancellation: a cancelled caller must not count as a
+// cache failure, nor keep a known state from being stored.
 func (c *client) do(ctx context.Context, call func(context.Context, valkey.Client) error) error {
 	_, err := c.breaker.Execute(func() (any, error) {
 		err := c.attempt(ctx, call)
@@ -97,7 +97,7 @@ func (c *client) do(ctx context.Context, call func(context.Context, valkey.Clien
 	return err
 }
 
-// attempt makes one call without the breaker.
+// attempt makes one call, without the breaker.
 func (c *client) attempt(ctx context.Context, call func(context.Context, valkey.Client) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
@@ -106,13 +106,13 @@ func (c *client) attempt(ctx context.Context, call func(context.Context, valkey.
 		return err
 	}
 	err = call(ctx, pool)
-	if _, answered := valkey.IsValkeyErr(err); err != nil && !answered && c.options.TLSConfig != nil {
+	if _, responded := valkey.IsValkeyErr(err); err != nil && !responded && c.options.TLSConfig != nil {
 		c.drop(pool)
 	}
 	return err
 }
 
-// connect returns the pool, made by the first caller for all who wait.
+// connect returns the pool. One caller makes it for all waiting callers.
 func (c *client) connect(ctx context.Context) (valkey.Client, error) {
 	c.mu.Lock()
 	pool := c.pool
@@ -130,7 +130,7 @@ func (c *client) connect(ctx context.Context) (valkey.Client, error) {
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.closed || c.pool != nil { // closed meanwhile, or made just before this flight began
+		if c.closed || c.pool != nil { // closed meanwhile, or made just before this call began
 			pool.Close()
 			pool = c.pool
 		} else {
@@ -152,8 +152,8 @@ func (c *client) connect(ctx context.Context) (valkey.Client, error) {
 	}
 }
 
-// warm makes the pool's first connection. The one that the library has made by now serves no call, and a call makes its
-// own within callTimeout or not at all: where TLS takes longer, that would be never.
+// warm makes the pool's first connection for calls. The library's own first connection serves none, and a call connects
+// within callTimeout or fails: where TLS takes longer, no call would ever succeed.
 func warm(pool valkey.Client) error {
 	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
 	defer cancel()
@@ -164,14 +164,14 @@ func warm(pool valkey.Client) error {
 	return err
 }
 
-// drop gives a pool up that has lost a connection, so that the next caller connects anew, as at the start. A function
-// has one call at a time: there are no others on it.
+// drop discards a pool that lost a connection, so that the next call connects again. A function makes one call at a
+// time, so no other call uses the pool.
 func (c *client) drop(pool valkey.Client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.pool == pool {
 		c.pool = nil
-		go pool.Close() // it may wait for an answer
+		go pool.Close() // it may wait for a response
 	}
 }
 

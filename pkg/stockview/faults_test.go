@@ -107,7 +107,7 @@ func TestCacheThatOnlyListens(t *testing.T) {
 	}
 }
 
-func BenchmarkLook(b *testing.B) {
+func BenchmarkLookup(b *testing.B) {
 	for name, key := range map[string]*checkout.IdempotencyKey{"plain": nil, "keyed": newKey()} {
 		b.Run(name, func(b *testing.B) {
 			s := newSource()
@@ -116,7 +116,7 @@ func BenchmarkLook(b *testing.B) {
 			defer v.Close()
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, err := v.Look(context.Background(), s.product.ID, key); err != nil {
+				if _, err := v.Lookup(context.Background(), s.product.ID, key); err != nil {
 					b.Fatal(err)
 				}
 			}

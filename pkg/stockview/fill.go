@@ -11,58 +11,59 @@ import (
 
 const (
 	fillTimeout = 8 * time.Second // the ledger has its own, shorter limits
-	// Who does not get the lock looks for the entry a few times, and then asks the ledger itself.
-	fillLock  = 300 * time.Millisecond
-	fillLooks = 6
-	fillPause = 10 * time.Millisecond
+	// A process that does not get the lock polls for the entry, and then asks the ledger itself.
+	fillLockTTL = 300 * time.Millisecond
+	fillPolls   = 6
+	fillPause   = 10 * time.Millisecond
 
-	restoreLock  = 3 * time.Second // also how often at most it is tried
-	restoreLimit = 100_000         // keys; above, the database is asked for each
-	restoreChunk = 1000
+	restoreLockTTL = 3 * time.Second // also the minimum interval between attempts
+	restoreLimit   = 100_000         // keys; with more, the database is asked for each key
+	restoreChunk   = 1000
 )
 
-// fill gets a product from the ledger, once for all who wait for it in this process, and once for all processes if the
-// cache answers.
-func (v *View) fill(ctx context.Context, id string, locked bool) (checkout.Product, error) {
+// fill reads a product from the ledger: one call for all callers in this process, and for all processes if the cache
+// can hold a lock.
+func (v *View) fill(ctx context.Context, id string, locked bool) (checkout.Lookup, error) {
 	filled := v.filling.DoChan(id, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fillTimeout)
 		defer cancel()
-		if locked && !v.lock(ctx, keyName(id, "fill"), fillLock) {
-			if p := v.await(ctx, id); p != nil {
-				return *p, nil
+		if locked && !v.lock(ctx, keyName(id, "fill"), fillLockTTL) {
+			if p := v.awaitEntry(ctx, id); p != nil {
+				return checkout.Lookup{Product: *p}, nil
 			}
 		}
 		p, err := v.source.RefreshProduct(ctx, id)
 		if err != nil {
-			return checkout.Product{}, err // one that does not exist costs a lookup by key each time: cheap enough
+			return checkout.Lookup{}, err // an unknown product is not cached: it costs one lookup by primary key
 		}
 		v.Put(ctx, p, nil)
-		return p, nil
+		return checkout.Lookup{Product: p, FromLedger: true}, nil
 	})
 	select {
 	case r := <-filled:
-		return r.Val.(checkout.Product), r.Err
+		return r.Val.(checkout.Lookup), r.Err
 	case <-ctx.Done():
-		return checkout.Product{}, checkout.Busy(ctx.Err())
+		return checkout.Lookup{}, checkout.Busy(ctx.Err())
 	}
 }
 
-// await looks for the entry that somebody else is filling.
-func (v *View) await(ctx context.Context, id string) *checkout.Product {
-	for range fillLooks {
-		time.Sleep(fillPause) // between two looks
-		if s, err := v.read(ctx, id, nil); err != nil || s.product != nil {
-			return s.product
+// awaitEntry polls for the entry that another process is filling. It returns nil if the entry does not appear.
+func (v *View) awaitEntry(ctx context.Context, id string) *checkout.Product {
+	for range fillPolls {
+		time.Sleep(fillPause)
+		if read, err := v.read(ctx, id, nil); err != nil || read.product != nil {
+			return read.product
 		}
 	}
 	return nil
 }
 
-// lock takes a lock that ends by itself; false if somebody has it. Without an answer everybody has it.
-func (v *View) lock(ctx context.Context, name string, life time.Duration) bool {
+// lock takes a lock that expires by itself. It returns false if another process has the lock, and true if the cache
+// fails.
+func (v *View) lock(ctx context.Context, name string, ttl time.Duration) bool {
 	taken := false
 	_ = v.client.do(ctx, func(ctx context.Context, c valkey.Client) error {
-		err := c.Do(ctx, c.B().Set().Key(name).Value("1").Nx().PxMilliseconds(life.Milliseconds()).Build()).Error()
+		err := c.Do(ctx, c.B().Set().Key(name).Value("1").Nx().PxMilliseconds(ttl.Milliseconds()).Build()).Error()
 		if valkey.IsValkeyNil(err) {
 			taken = true
 			return nil
@@ -72,37 +73,37 @@ func (v *View) lock(ctx context.Context, name string, life time.Duration) bool {
 	return !taken
 }
 
-// unused reports whether the set proves that the key was never used. When the set is not what the product's row says,
-// nothing is proven, and one caller mends it.
-func (v *View) unused(ctx context.Context, p checkout.Product, s sight) bool {
-	if s.member {
+// keyUnused reports whether the set of used keys proves that the reader's key was never used. A set of another size
+// than the product's row says proves nothing, and one caller restores it.
+func (v *View) keyUnused(ctx context.Context, p checkout.Product, read entryRead) bool {
+	if read.keyUsed {
 		return false
 	}
-	if s.count == p.KeyedHolds {
+	if read.usedKeys == p.KeyedHolds {
 		return true
 	}
 	if p.KeyedHolds <= restoreLimit {
-		_, _, _ = v.restoring.Do(p.ID, func() (any, error) { // what fails is tried again by a later request
-			v.restore(ctx, p.ID, s.count > p.KeyedHolds)
+		_, _, _ = v.restoring.Do(p.ID, func() (any, error) { // a later request retries what fails
+			v.restore(ctx, p.ID, read.usedKeys > p.KeyedHolds)
 			return nil, nil //nolint:nilnil // there is no result
 		})
 	}
 	return false
 }
 
-// restore fills the set of used keys from the ledger, inside the request: work after the answer may never run. A key
-// that is granted meanwhile can be lost when the set is made anew; then it is one short again, and proves nothing.
-func (v *View) restore(ctx context.Context, id string, anew bool) {
-	if !v.lock(ctx, keyName(id, "restore"), restoreLock) {
+// restore fills the set of used keys from the ledger. It runs before the response, because a Lambda function may be
+// frozen after it. recreate deletes the set first; that can lose a key granted meanwhile, so the set proves nothing.
+func (v *View) restore(ctx context.Context, id string, recreate bool) {
+	if !v.lock(ctx, keyName(id, "restore"), restoreLockTTL) {
 		return
 	}
 	keys, err := v.source.GrantedKeys(ctx, id, restoreLimit)
 	if err != nil {
-		v.log.Warn("restoring the used idempotency keys", "product", id, "error", err.Error())
+		v.log.Warn("restoring the used idempotency keys failed", "product", id, "error", err.Error())
 		return
 	}
 	name := keyName(id, "keys")
-	if anew {
+	if recreate {
 		_ = v.client.do(ctx, func(ctx context.Context, c valkey.Client) error {
 			return c.Do(ctx, c.B().Del().Key(name).Build()).Error()
 		})
@@ -114,10 +115,10 @@ func (v *View) restore(ctx context.Context, id string, anew bool) {
 			members[i] = member(&keys[i])
 		}
 		keys = keys[n:]
-		_ = v.client.do(ctx, func(ctx context.Context, c valkey.Client) error { // a chunk that is missing leaves the set short: no proof
+		_ = v.client.do(ctx, func(ctx context.Context, c valkey.Client) error { // a missing chunk leaves the set short: no proof
 			for _, r := range c.DoMulti(ctx,
 				c.B().Sadd().Key(name).Member(members...).Build(),
-				c.B().Pexpire().Key(name).Milliseconds(keysLife.Milliseconds()).Build()) {
+				c.B().Pexpire().Key(name).Milliseconds(keysTTL.Milliseconds()).Build()) {
 				if err := r.Error(); err != nil {
 					return err
 				}

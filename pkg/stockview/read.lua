@@ -1,6 +1,6 @@
--- Reads a product's entry, how many members its set of used keys has, and for each of some members whether it is there.
--- KEYS: entry, keys. ARGV: longest life of an entry in ms, members.
--- An entry without an end, or with one too far away, is none of ours: a miss. A set that is none of ours has -1 members.
+-- Returns a product's entry, the size of its set of used keys, and for each of the given members whether the set has it.
+-- KEYS: entry, keys. ARGV: maximum TTL of an entry in ms, members.
+-- An entry without a TTL, or with a longer one, was not written by write.lua: a miss. A set of another type has size -1.
 local entry = redis.pcall('GET', KEYS[1])
 if type(entry) == 'string' then
   local left = redis.call('PTTL', KEYS[1])
@@ -8,17 +8,17 @@ if type(entry) == 'string' then
     entry = false
   end
 else
-  entry = false -- nothing there, or something of another type
+  entry = false -- missing, or a value of another type
 end
 if #ARGV == 1 then
   return {entry, 0}
 end
-local answer = {entry, -1}
+local result = {entry, -1}
 local count = redis.pcall('SCARD', KEYS[2])
 if type(count) == 'number' then
-  answer[2] = count
+  result[2] = count
   for i = 2, #ARGV do
-    answer[i + 1] = redis.call('SISMEMBER', KEYS[2], ARGV[i])
+    result[i + 1] = redis.call('SISMEMBER', KEYS[2], ARGV[i])
   end
 end
-return answer
+return result

@@ -91,11 +91,11 @@ func newView(t *testing.T, s *source) *stockview.View {
 
 func look(t *testing.T, v *stockview.View, s *source, key *checkout.IdempotencyKey) (checkout.Product, bool) {
 	t.Helper()
-	p, unused, err := v.Look(context.Background(), s.product.ID, key)
+	found, err := v.Lookup(context.Background(), s.product.ID, key)
 	if err != nil {
 		t.Error(err)
 	}
-	return p, unused
+	return found.Product, found.KeyUnused
 }
 
 func newKey() *checkout.IdempotencyKey {

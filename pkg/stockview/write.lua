@@ -1,6 +1,6 @@
--- Stores a product's entry unless a later one is there, and a used key.
--- KEYS: entry, keys. ARGV: version, entry, its life in ms, longest life in ms, member or '', life of the set in ms.
--- What is there is believed only if it looks like ours: a version in front, and an end that is near.
+-- Stores a product's entry unless the cache has a later one, and adds a used key.
+-- KEYS: entry, keys. ARGV: version, entry, its TTL in ms, maximum TTL in ms, member or '', TTL of the set in ms.
+-- A current value counts only if this script wrote it: it starts with a version and expires soon.
 local newer = true
 local current = redis.pcall('GET', KEYS[1])
 if type(current) == 'string' then
@@ -15,7 +15,7 @@ if newer then
 end
 if ARGV[5] ~= '' then
   local added = redis.pcall('SADD', KEYS[2], ARGV[5])
-  if type(added) ~= 'number' then -- something of another type is in the way
+  if type(added) ~= 'number' then -- a value of another type
     redis.call('DEL', KEYS[2])
     redis.call('SADD', KEYS[2], ARGV[5])
   end

@@ -1,7 +1,7 @@
 -- +goose Up
 
--- The catalogue and its stock counters: the one hot row of a sale. Nothing points at it with a foreign key: the
--- check of a new child row would take a shared lock here, and then deadlock on the upgrade.
+-- The catalogue and its stock counters: the hot row of a sale. No foreign key points at it, because the check of a new
+-- child row would take a shared lock here and then deadlock on the upgrade.
 CREATE TABLE products (
   id               VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
   name             VARCHAR(200) NOT NULL,
@@ -40,7 +40,7 @@ CREATE TABLE holds (
   CONSTRAINT holds_lasts CHECK (expires_at > created_at),
   CONSTRAINT holds_ended CHECK ((status = 'active') = (ended_at IS NULL)),
   UNIQUE KEY holds_idempotency_key (idempotency_key),
-  -- What is due of one product, however many old rows there are: only active ones stand in the range.
+  -- Finds the due holds of a product. Only active holds are in the range, however many old rows there are.
   KEY holds_due (product_id, status, expires_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
@@ -72,8 +72,8 @@ CREATE TABLE orders (
   KEY orders_due (product_id, status, pay_by)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
--- One row an event, however often it is delivered. It is unmatched until it has had its effect (or has none), and
--- leaves that state in the transaction of the effect.
+-- One row per event, however often it is delivered. An event is unmatched until its effect (or that it has none) is
+-- written, in the same transaction.
 CREATE TABLE payment_events (
   provider       VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   event_id       VARBINARY(255) NOT NULL COMMENT 'bytes: no collation makes two ids one',

@@ -1,8 +1,8 @@
 -- +goose Up
 
--- A row that grows when its hold ends makes InnoDB put its page in order anew every few rows: 1,500 bytes of redo log a
--- hold (MariaDB 10.11), so that a sweep at full speed fills a log of 96 MiB in two seconds and everybody waits for the
--- checkpoint. With a time there from the start it is 200 bytes.
+-- When the end of a hold makes its row grow, InnoDB reorganizes the page every few rows. That took 1,500 bytes of redo log
+-- per hold (MariaDB 10.11): a sweep at full speed filled a 96 MiB log in two seconds, and every call waited for the
+-- checkpoint. With a time in the column from the start, it takes 200 bytes.
 ALTER TABLE holds DROP CONSTRAINT holds_ended;
 UPDATE holds SET ended_at = expires_at WHERE ended_at IS NULL;
 ALTER TABLE holds MODIFY ended_at DATETIME(6) NOT NULL DEFAULT (expires_at) COMMENT 'when it left active; says nothing before';

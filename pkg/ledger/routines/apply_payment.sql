@@ -1,9 +1,11 @@
--- apply_payment records a payment event and does, once, what checkout.Transitions says. The event's row is unmatched
--- until its effect is there, and both change in one transaction; so a delivery that finds it settled is a duplicate,
--- and one that finds it unmatched tries again.
+-- apply_payment records a payment event and applies, once, the matching row of checkout.Transitions. The event's row is
+-- unmatched until its effect is written, and both change in one transaction. So a delivery of a settled event is a
+-- duplicate, and a delivery of an unmatched one tries again.
+--
+-- p_digest is NULL when the sweep retries a stored event: nothing was delivered, so deliveries does not change.
 --
 -- Locks, in order: the event, the hold (whose lock stands for its order too), the order, the product.
--- Outcomes: applied, ignored, duplicate, unmatched.
+-- Outcomes: applied, ignored, duplicate, unmatched. Retrying an event that is not stored is unmatched.
 CREATE PROCEDURE apply_payment(
   p_provider    VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin,
   p_event_id    VARBINARY(255),
@@ -37,13 +39,15 @@ BEGIN
     SET v_now = UTC_TIMESTAMP(6), v_hold = NULL, v_order = NULL, v_to = NULL, v_reason = NULL;
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
     START TRANSACTION;
-    -- ON DUPLICATE KEY takes the row's exclusive lock at once: twenty deliveries at the same time queue up, where
-    -- a plain INSERT would give all of them a shared lock and deadlock on the upgrade.
-    INSERT INTO payment_events (provider, event_id, type, kind, subject_id, payment_id, amount, currency,
-                                payload_digest, result, occurred_at, received_at)
-    VALUES (p_provider, p_event_id, p_type, p_kind, p_subject_id, p_payment_id, p_amount, p_currency,
-            p_digest, 'unmatched', p_occurred_at, v_now)
-    ON DUPLICATE KEY UPDATE deliveries = deliveries + 1;
+    IF p_digest IS NOT NULL THEN
+      -- ON DUPLICATE KEY takes the row's exclusive lock at once, so concurrent deliveries queue. A plain INSERT would
+      -- give each of them a shared lock and deadlock on the upgrade.
+      INSERT INTO payment_events (provider, event_id, type, kind, subject_id, payment_id, amount, currency,
+                                  payload_digest, result, occurred_at, received_at)
+      VALUES (p_provider, p_event_id, p_type, p_kind, p_subject_id, p_payment_id, p_amount, p_currency,
+              p_digest, 'unmatched', p_occurred_at, v_now)
+      ON DUPLICATE KEY UPDATE deliveries = deliveries + 1;
+    END IF;
     SELECT result INTO v_event FROM payment_events
     WHERE provider = p_provider AND event_id = p_event_id FOR UPDATE;
 
@@ -53,7 +57,7 @@ BEGIN
         FROM holds WHERE id = p_subject_id FOR UPDATE;
       SELECT status INTO v_order FROM orders WHERE id = p_subject_id FOR UPDATE;
       SET v_now = UTC_TIMESTAMP(6); -- after the locks: the wait for them counts
-      -- An overdue hold or order that no sweep has met yet still has its own units.
+      -- An overdue hold or order that was not swept yet still has its units.
       SET v_reserved = v_hold = 'active' OR COALESCE(v_order = 'pending_payment', FALSE);
       SET v_right = COALESCE(p_amount = v_qty * v_price AND p_currency = v_currency, FALSE);
     END IF;
@@ -65,7 +69,7 @@ BEGIN
     ELSEIF v_hold IS NULL THEN
       SET v_outcome = 'unmatched';
     ELSEIF p_kind = 'succeeded' AND COALESCE(v_order, 'cancelled') IN ('pending_payment', 'cancelled') THEN
-      -- No order yet, an unpaid one, or one whose units are gone: the money decides, then the stock.
+      -- No order yet, an unpaid order, or a cancelled one: first the amount decides, then the stock.
       IF NOT v_right THEN
         SET v_to = 'refund_due', v_reason = 'amount_mismatch';
       ELSEIF v_reserved THEN
@@ -78,7 +82,7 @@ BEGIN
         ELSEIF v_reclaimed THEN
           SET v_to = 'refund_due', v_reason = 'late_payment';
         ELSE
-          -- Short of stock: what is overdue comes back first, in a transaction of its own.
+          -- Short of stock: reclaim overdue stock first, in a separate transaction.
           ROLLBACK;
           SET v_reclaimed = TRUE;
           CALL reclaim_due(v_product_id, 500, 500, 0, v_holds, v_orders, v_lag_us);

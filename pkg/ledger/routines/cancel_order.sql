@@ -1,7 +1,7 @@
--- cancel_order cancels an order that waits for its payment and gives its units back.
+-- cancel_order cancels an unpaid order and returns its units to the stock.
 --
 -- Locks, in order: the hold, the order, the product.
--- Outcomes: cancelled, already_cancelled (for whatever reason), order_not_cancellable, order_not_found.
+-- Outcomes: cancelled, already_cancelled (for any reason), order_not_cancellable, order_not_found.
 CREATE PROCEDURE cancel_order(p_id BINARY(16))
 MODIFIES SQL DATA
 SQL SECURITY DEFINER

@@ -1,8 +1,8 @@
--- create_order turns an active hold into an order that waits for its payment for p_window_us microseconds. The units
--- stay reserved: they are the order's now.
+-- create_order turns an active hold into an order that has p_window_us microseconds to be paid. The units stay
+-- reserved, now by the order.
 --
--- Locks: the hold, whose lock stands for its order too: everything that makes an order takes it first.
--- Outcomes: created, exists (also of a hold that ended and was paid for late), hold_released, hold_expired,
+-- Locks: the hold. That lock covers its order too, because every routine that makes an order takes it first.
+-- Outcomes: created, exists (also for a hold that ended and was paid late), hold_released, hold_expired,
 -- hold_not_found.
 CREATE PROCEDURE create_order(p_id BINARY(16), p_window_us BIGINT)
 MODIFIES SQL DATA
@@ -20,7 +20,7 @@ BEGIN
   SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
   START TRANSACTION;
   SELECT status, expires_at INTO v_status, v_expires_at FROM holds WHERE id = p_id FOR UPDATE;
-  SET v_now = UTC_TIMESTAMP(6); -- after the lock: a hold that expires while we wait has expired
+  SET v_now = UTC_TIMESTAMP(6); -- after the lock: a hold that expires during the wait is expired
   SET v_outcome = CASE
     WHEN v_status IS NULL THEN 'hold_not_found'
     WHEN EXISTS (SELECT 1 FROM orders WHERE id = p_id) THEN 'exists'

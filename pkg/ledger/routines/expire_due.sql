@@ -1,4 +1,4 @@
--- expire_due takes back what is due of one product and tells how much and how late it was.
+-- expire_due reclaims the due stock of one product. It returns how much, and how overdue it was.
 --
 -- Locks: those of reclaim_due.
 -- Outcomes: swept, product_not_found.

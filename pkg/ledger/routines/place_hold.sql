@@ -1,15 +1,15 @@
 -- place_hold reserves p_qty units of a product for p_ttl_us microseconds.
 --
--- p_price and p_currency are the product's as the caller saw them a moment ago; NULL: it has not looked. They only save
--- a read: the hold is written with them, and the guarded UPDATE goes through only if they are still right and nothing
--- else stands against the hold. If it does not go through, the product is read to find out why, without a lock.
+-- p_price and p_currency are the product's price as the caller last saw it, or NULL. They only save a read: the hold is
+-- written with them, and the guarded UPDATE succeeds only if they are current and nothing else forbids the hold. If it
+-- fails, the routine reads the product without a lock to find out why.
 --
--- Locks, in order: the new hold's row with its idempotency key, then the product's row, which is locked last, for one
--- UPDATE and the COMMIT: on a hot product the rate is 1 / (the time this lock is held).
+-- Locks, in order: the new hold's row with its idempotency key, then the product's row, last, for one UPDATE and the
+-- COMMIT. A hot product's throughput is 1 / (the time this lock is held).
 --
--- p_id is made by the caller before the call: a call repeated after its answer was lost finds its own hold.
+-- The caller makes p_id before the call, so that a retry after a lost response finds its own hold.
 -- Outcomes: placed, replayed, idempotency_key_reused, product_not_found, qty_over_limit, sale_not_started, sale_ended,
--- sold_out, busy (five times in a row somebody else was faster).
+-- sold_out, busy (other calls were faster five times in a row).
 CREATE PROCEDURE place_hold(
   p_id         BINARY(16),
   p_product_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin,
@@ -46,7 +46,7 @@ BEGIN
       SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
       START TRANSACTION;
       BEGIN
-        DECLARE CONTINUE HANDLER FOR 1062 SET v_duplicate = TRUE; -- this id, or this key in the same instant
+        DECLARE CONTINUE HANDLER FOR 1062 SET v_duplicate = TRUE; -- this id, or a concurrent call with this key
         INSERT INTO holds (id, product_id, qty, unit_price, currency, status, idempotency_key, created_at, expires_at)
         VALUES (p_id, p_product_id, p_qty, p_price, p_currency, 'active', p_key, v_now, v_now + INTERVAL p_ttl_us MICROSECOND);
       END;
@@ -83,7 +83,7 @@ BEGIN
     IF p_price IS NULL THEN
       SET v_outcome = 'product_not_found';
     ELSEIF v_outcome = 'sold_out' AND NOT v_reclaimed THEN
-      -- Short of stock: what is overdue comes back first, in a transaction of its own.
+      -- Short of stock: reclaim overdue stock first, in a separate transaction.
       SET v_reclaimed = TRUE;
       CALL reclaim_due(p_product_id, 500, 500, 0, v_holds, v_orders, v_lag_us);
       IF v_holds + v_orders > 0 THEN
@@ -93,18 +93,21 @@ BEGIN
   END WHILE;
 
   IF v_outcome = 'placed' THEN
-    -- The usual case answers for itself: with what it has just written it needs no look at the hold, and reads the
-    -- product only. The columns are those of snapshot.
+    -- The common case knows the hold that it wrote, so it reads only the product. The columns are those of snapshot.
     SELECT
-      v_outcome, v_holds, v_orders, v_lag_us, UTC_TIMESTAMP(6),
-      p_id, p_product_id, p_qty, 'active', v_now, v_now + INTERVAL p_ttl_us MICROSECOND,
-      NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-      id, name, price_amount, currency, stock, reserved_stock, sold_stock, keyed_holds, version,
-      max_qty_per_hold, sale_starts_at, sale_ends_at
+      v_outcome AS outcome, v_holds AS expired_holds, v_orders AS cancelled_orders, v_lag_us AS lag_us, UTC_TIMESTAMP(6) AS as_of,
+      p_id AS hold_id, p_product_id AS hold_product_id, p_qty AS hold_qty, 'active' AS hold_status,
+      v_now AS hold_created_at, v_now + INTERVAL p_ttl_us MICROSECOND AS hold_expires_at,
+      NULL AS order_id, NULL AS order_amount, NULL AS order_currency, NULL AS order_status, NULL AS order_reason,
+      NULL AS order_pay_by, NULL AS order_created_at, NULL AS order_updated_at,
+      id AS product_id, name AS product_name, price_amount AS product_price, currency AS product_currency,
+      stock AS product_stock, reserved_stock AS product_reserved_stock, sold_stock AS product_sold_stock,
+      keyed_holds AS product_keyed_holds, version AS product_version, max_qty_per_hold AS product_max_qty,
+      sale_starts_at AS product_starts_at, sale_ends_at AS product_ends_at
     FROM products WHERE id = p_product_id;
   ELSE
     IF v_first IS NULL AND p_key IS NOT NULL THEN
-      -- What refused this call may be the very hold that the key placed since it was looked up.
+      -- The stock may have gone to the hold that a concurrent call with this key placed.
       SELECT id INTO v_first FROM holds WHERE idempotency_key = p_key;
     END IF;
     IF v_first = p_id THEN

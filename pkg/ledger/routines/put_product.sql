@@ -1,9 +1,9 @@
--- put_product puts a product on sale or changes it. NULL keeps what is there; p_set_starts and p_set_ends say whether
--- the sale's window is given (NULL is then "no limit").
+-- put_product creates a product or changes it. NULL keeps the current value. p_set_starts and p_set_ends tell whether
+-- the sale's start and end are given, and NULL then means no limit.
 --
 -- Locks: the product.
--- Outcomes: created, changed, incomplete (a new product without name, price or stock), stock_below_taken (stock below
--- what is reserved and sold), window_invalid.
+-- Outcomes: created, changed, incomplete (a new product without name, price or stock), stock_below_taken (less than
+-- the units reserved and sold), window_invalid.
 CREATE PROCEDURE put_product(
   p_id         VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin,
   p_name       VARCHAR(200) CHARACTER SET utf8mb4,

@@ -1,15 +1,15 @@
--- reclaim_due takes back the stock of due holds and of unpaid orders past pay_by: at most p_max_holds and
--- p_max_orders, the most overdue first, passing over the first p_skip (rows that the caller found it cannot move). It answers through its
--- parameters, for the routines that need stock back before they decide; expire_due is its public face.
+-- reclaim_due reclaims the stock of due holds and of unpaid orders past pay_by: at most p_max_holds and p_max_orders,
+-- the most overdue first, without the first p_skip (bad rows, found by the caller). It returns through its parameters,
+-- for routines that need stock before they decide. The ledger calls expire_due instead.
 --
--- It goes in steps of 40 holds and 40 orders, each a transaction of its own: so the product's row is locked for a short
--- COMMIT at a time, and those who place holds meanwhile hardly notice. What steps before a failure took back stays so.
+-- It works in steps of 40 holds and 40 orders, each its own transaction. So the product's row is locked only for one
+-- short COMMIT at a time, between which holds can be placed. A failure does not undo earlier steps.
 --
--- Each step begins where the last one ended. What it took has left the range of the index only for those who do not have
--- to walk over it: a row stays there, marked as deleted, until the server purges it. FORCE INDEX FOR ORDER BY makes the
--- server enter the range at its lower bound; left alone, MariaDB enters at the first row of the status.
+-- Each step starts where the one before ended, because an index entry that a step removed stays, marked as deleted, until
+-- the server purges it, and a scan has to pass it. FORCE INDEX FOR ORDER BY makes the server start the scan at the
+-- range's lower bound. Without it MariaDB starts at the first row of the status.
 --
--- Locks, in order, in each step: holds, orders (both SKIP LOCKED: what somebody else is moving is theirs), the product.
+-- Locks, in order, in each step: holds, orders (both SKIP LOCKED: another call handles a locked row), the product.
 CREATE PROCEDURE reclaim_due(
   p_product_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin,
   p_max_holds  INT,
@@ -46,7 +46,7 @@ main: BEGIN
   END;
 
   SET p_holds = 0, p_orders = 0, p_lag_us = NULL;
-  -- The usual case, nothing due, costs two index lookups and no transaction.
+  -- In the common case nothing is due, which costs two index lookups and no transaction.
   IF NOT EXISTS (SELECT 1 FROM holds WHERE product_id = p_product_id AND status = 'active' AND expires_at <= v_now)
      AND NOT EXISTS (SELECT 1 FROM orders WHERE product_id = p_product_id AND status = 'pending_payment' AND pay_by <= v_now)
   THEN
@@ -89,7 +89,7 @@ main: BEGIN
     END IF;
     COMMIT;
     SET p_holds = p_holds + v_holds, p_orders = p_orders + v_orders;
-    SET p_skip = 0; -- they stand before where the next step begins
+    SET p_skip = 0; -- the next step starts after the skipped rows
   UNTIL v_holds < v_step AND v_orders < v_step END REPEAT;
   IF v_oldest IS NOT NULL THEN
     SET p_lag_us = TIMESTAMPDIFF(MICROSECOND, v_oldest, UTC_TIMESTAMP(6));

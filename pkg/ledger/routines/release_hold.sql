@@ -1,7 +1,7 @@
--- release_hold gives a hold's units back at once. One that is past expires_at and not yet swept is expired here.
+-- release_hold returns a hold's units to the stock at once. It expires a hold that is past expires_at and not yet swept.
 --
 -- Locks, in order: the hold, the product.
--- Outcomes: released, already_ended (nothing to give back any more), hold_ordered, hold_not_found.
+-- Outcomes: released, already_ended (no units left to return), hold_ordered, hold_not_found.
 CREATE PROCEDURE release_hold(p_id BINARY(16))
 MODIFIES SQL DATA
 SQL SECURITY DEFINER

@@ -1,0 +1,124 @@
+package stockview
+
+import (
+	"errors"
+	"runtime"
+	"strconv"
+	"sync"
+	"testing"
+
+	"flashsale/pkg/checkout"
+)
+
+// These tests are inside the package because no result shows which readers shared a call.
+
+// slowCache returns a result when it is told to. Its set of used keys has the even numbers.
+type slowCache struct {
+	mu    sync.Mutex
+	calls [][]string
+	begun chan struct{}
+	end   chan error
+}
+
+func newSlowCache() *slowCache {
+	return &slowCache{begun: make(chan struct{}, 9), end: make(chan error, 9)}
+}
+
+func (c *slowCache) call(keys []string) (batchResult, error) {
+	c.mu.Lock()
+	c.calls = append(c.calls, keys)
+	version := int64(len(c.calls))
+	c.mu.Unlock()
+	c.begun <- struct{}{}
+	err := <-c.end
+	result := batchResult{product: &checkout.Product{Version: version}, usedKeys: 7}
+	for _, key := range keys {
+		n, _ := strconv.Atoi(key)
+		result.used = append(result.used, n%2 == 0)
+	}
+	return result, err
+}
+
+// queued returns how many keys the next batch has.
+func (b *batcher) queued(id string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.next[id] == nil {
+		return 0
+	}
+	return len(b.next[id].keys)
+}
+
+// startReaders starts n readers, each with its own key, during a read in flight. It returns once all of them wait.
+func startReaders(b *batcher, c *slowCache, n int, check func(reader int, read entryRead, err error)) *sync.WaitGroup {
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = b.read("p", "", c.call) })
+	<-c.begun
+	for i := range n {
+		wg.Go(func() {
+			read, err := b.read("p", strconv.Itoa(i), c.call)
+			check(i, read, err)
+		})
+	}
+	for b.queued("p") < n {
+		runtime.Gosched()
+	}
+	return &wg
+}
+
+func TestWaitingReadersShareTheNextRead(t *testing.T) {
+	b, c := newBatcher(), newSlowCache()
+	const readers = 100
+	wg := startReaders(b, c, readers, func(i int, read entryRead, err error) {
+		if err != nil || read.product.Version != 2 || read.usedKeys != 7 || read.keyUsed != (i%2 == 0) {
+			t.Errorf("reader %d got %+v (%v), expected version 2, 7 used keys, its key used: %v", i, read, err, i%2 == 0)
+		}
+	})
+	c.end <- nil
+	c.end <- nil
+	wg.Wait()
+	if len(c.calls) != 2 || len(c.calls[0]) != 0 || len(c.calls[1]) != readers || len(b.next) != 0 {
+		t.Errorf("%d cache calls and %v left over, expected 2 calls, all %d keys in the second", len(c.calls), b.next, readers)
+	}
+}
+
+func TestWaitingReadersFailWithTheReadInFlight(t *testing.T) {
+	b, c := newBatcher(), newSlowCache()
+	broken := errors.New("broken")
+	wg := startReaders(b, c, 10, func(i int, _ entryRead, err error) {
+		if !errors.Is(err, broken) {
+			t.Errorf("reader %d got %v, expected the error of the read in flight", i, err)
+		}
+	})
+	c.end <- broken
+	wg.Wait()
+	if len(c.calls) != 1 || len(b.next) != 0 {
+		t.Errorf("%d cache calls and %v left over, expected 1 and nothing", len(c.calls), b.next)
+	}
+	c.end <- nil
+	if _, err := b.read("p", "", c.call); err != nil {
+		t.Errorf("a later read failed: %v", err)
+	}
+}
+
+func TestReaderOfAFullBatchReadsAlone(t *testing.T) {
+	b, c := newBatcher(), newSlowCache()
+	wg := startReaders(b, c, maxBatchKeys, func(i int, read entryRead, err error) {
+		if err != nil || read.keyUsed != (i%2 == 0) {
+			t.Errorf("reader %d got %+v (%v), expected its key used: %v", i, read, err, i%2 == 0)
+		}
+	})
+	wg.Go(func() {
+		if read, err := b.read("p", "1000", c.call); err != nil || !read.keyUsed {
+			t.Errorf("the reader of a full batch got %+v (%v), expected its key used", read, err)
+		}
+	})
+	<-c.begun // while the first read is still in flight
+	for range 3 {
+		c.end <- nil
+	}
+	wg.Wait()
+	if len(c.calls) != 3 {
+		t.Errorf("%d cache calls, expected 3", len(c.calls))
+	}
+}
