@@ -15,7 +15,7 @@ import (
 	"flashsale/pkg/payments"
 )
 
-// Config is the environment of every binary. The README lists the same variables.
+// Config is the environment of every binary. docs/configuration.md lists the same variables.
 type Config struct {
 	MySQLDSN             string        `env:"MYSQL_DSN"`  // an administrator's; optional, see LocalConfig and FunctionConfig
 	CacheAddr            string        `env:"CACHE_ADDR"` // host:port; likewise
