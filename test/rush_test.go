@@ -17,17 +17,17 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// salesClerk is what a rush needs of an operator, on a test's own schema.
-type salesClerk struct{ *ledgertest.Env }
+// testOperator is what a rush needs of an operator, on a test's own schema.
+type testOperator struct{ *ledgertest.Env }
 
-func (c salesClerk) PutOnSale(ctx context.Context, o simulator.Offer) error {
+func (c testOperator) PutOnSale(ctx context.Context, o simulator.Offer) error {
 	_, _, err := c.PutProduct(ctx, checkout.ProductChange{
 		ID: o.ID, Name: &o.Name, Price: &checkout.Money{Amount: o.Price, Currency: o.Currency}, Stock: &o.Stock, MaxQtyPerHold: &o.MaxQtyPerHold,
 	})
 	return err
 }
 
-func (c salesClerk) Audit(ctx context.Context) ([]simulator.Finding, error) {
+func (c testOperator) Audit(ctx context.Context) ([]simulator.Finding, error) {
 	audit, err := c.Env.Audit(ctx)
 	var found []simulator.Finding
 	for _, f := range audit.Broken {
@@ -41,11 +41,11 @@ func small(shoppers int, stock int64) simulator.Sale {
 	return simulator.Sale{Seed: 1, Shoppers: shoppers, Stock: stock, Spike: 600 * time.Millisecond, Duration: time.Second}
 }
 
-// rushOn plays a sale at a shop.
-func rushOn(ctx context.Context, t *testing.T, s *shop, sale simulator.Sale) *simulator.Report {
+// playSale plays a sale at a shop.
+func playSale(ctx context.Context, t *testing.T, s *shop, sale simulator.Sale) *simulator.Report {
 	t.Helper()
 	report, err := simulator.Run(ctx, simulator.Options{
-		Sale: sale, URL: s.url, Product: "rush-" + uuid.NewString(), Operator: salesClerk{s.Env}, Signer: s.signer,
+		Sale: sale, URL: s.url, Product: "rush-" + uuid.NewString(), Operator: testOperator{s.Env}, Signer: s.signer,
 		HoldTTL: s.app.Service.HoldTTL, Quiet: 2 * time.Second, TakenBack: 5 * time.Second,
 	})
 	if err != nil {
@@ -55,7 +55,7 @@ func rushOn(ctx context.Context, t *testing.T, s *shop, sale simulator.Sale) *si
 }
 
 // Everything holds on a correct ledger, with somebody else's sale beside it, and everything that a rush is made of happens.
-func TestRush(t *testing.T) {
+func TestSimulationOfCorrectLedger(t *testing.T) {
 	s := open(t, 50, options{holdTTL: 1500 * time.Millisecond, window: 2 * time.Second})
 	t.Parallel()
 	ctx, stop := context.WithCancel(context.Background())
@@ -66,7 +66,7 @@ func TestRush(t *testing.T) {
 			_, _ = s.try(http.MethodPost, "/v1/holds", s.holdBody(1), nil)
 		}
 	}()
-	report := rushOn(context.Background(), t, s, small(500, 60))
+	report := playSale(context.Background(), t, s, small(500, 60))
 	stop()
 	<-elsewhere
 	for _, c := range report.Invariants {
@@ -96,7 +96,7 @@ func TestRushIsInterrupted(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer stop()
-	report := rushOn(ctx, t, s, small(300, 60))
+	report := playSale(ctx, t, s, small(300, 60))
 	if !report.Clean || !report.Interrupted || report.Figures.Shoppers == 0 || report.Figures.Shoppers == 300 {
 		t.Errorf("%v %v %+v", report.BrokenNames(), report.Interrupted, report.Figures)
 	}
@@ -106,7 +106,7 @@ func TestRushIsInterrupted(t *testing.T) {
 func TestRushOnLongTimes(t *testing.T) {
 	s := open(t, 1, options{})
 	t.Parallel()
-	if report := rushOn(context.Background(), t, s, small(300, 60)); !report.Clean {
+	if report := playSale(context.Background(), t, s, small(300, 60)); !report.Clean {
 		t.Errorf("%+v", report.Invariants)
 	}
 }
@@ -190,7 +190,7 @@ func TestRushFindsWrongLedgers(t *testing.T) {
 			s := open(t, 1, times)
 			install(t, s, w)
 			t.Parallel() // only now: huma shares what it makes a handler's document of
-			report := rushOn(context.Background(), t, s, w.sale)
+			report := playSale(context.Background(), t, s, w.sale)
 			found := slices.ContainsFunc(w.breaks, func(check string) bool { return slices.Contains(report.BrokenNames(), check) })
 			if report.Clean || !found {
 				t.Errorf("broken: %v, want one of %v", report.BrokenNames(), w.breaks)

@@ -16,28 +16,28 @@ import (
 	"time"
 )
 
-// child is a `flashsale run` of this same binary, for a command that needs a server of its own: on a free loopback port,
-// with this process's environment and directory, so on the same database and cache.
+// child is a `flashsale run` of this binary, for a command that needs a server of its own. It runs on a free loopback port,
+// with this process's environment and directory, so it has the same database and cache.
 type child struct {
 	URL string
 	PID int
-	Log string // the file with its log
+	Log string // its log file
 
 	addr    string
 	process *os.Process
 	ended   chan struct{} // closed when the process has ended
-	err     error         // why, then
+	err     error         // then: the reason
 }
 
 const (
 	childLog      = localDir + "/server.log"
-	childPatience = 5 * time.Minute // a first start may install servers
+	childPatience = 5 * time.Minute // a first start may install software
 	childPoll     = 50 * time.Millisecond
-	logTail       = 12 // lines of the log that an error shows
+	logTail       = 12 // lines of the log in an error
 )
 
-// startChild starts a server and waits until it is healthy. variables (NAME=value) are added to the environment. ctx
-// bounds the wait only: the server lives until Stop, or until this process ends, however that happens.
+// startChild starts a server with additional variables (NAME=value) and waits until it is healthy. ctx limits only the
+// wait: the server lives until Stop, or until this process ends, even if it is killed.
 func startChild(ctx context.Context, env environment, variables ...string) (*child, error) {
 	addr, err := freeLoopback(ctx)
 	if err != nil {
@@ -50,7 +50,7 @@ func startChild(ctx context.Context, env environment, variables ...string) (*chi
 	if err := os.MkdirAll(localDir, 0o750); err != nil {
 		return nil, fmt.Errorf("starting a server: %w", err)
 	}
-	// The log of the run before is kept, with .1: it may say what went wrong.
+	// Keep the log of the previous run, with .1: it may explain a failure.
 	if err := os.Rename(childLog, childLog+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("starting a server: %w", err)
 	}
@@ -58,12 +58,12 @@ func startChild(ctx context.Context, env environment, variables ...string) (*chi
 	if err != nil {
 		return nil, fmt.Errorf("starting a server: %w", err)
 	}
-	defer func() { _ = log.Close() }() // the child has its own
+	defer func() { _ = log.Close() }() // the child has a descriptor of its own
 	c := &child{URL: "http://" + addr, Log: childLog, addr: addr, ended: make(chan struct{})}
-	command := exec.Command(binary, "run") //nolint:gosec,noctx // G204: this program itself; it outlives ctx
+	command := exec.Command(binary, "run") //nolint:gosec,noctx // G204: this program; it outlives ctx
 	command.Env = append(append(os.Environ(), variables...), "ADDR="+addr)
 	command.Stdout, command.Stderr = log, log
-	// A group of its own keeps a Ctrl-C in the terminal from it: who started it stops it.
+	// A process group of its own: Ctrl-C in the terminal must not reach the server before this process stops it.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	if err := c.launch(command); err != nil {
 		return nil, fmt.Errorf("starting a server: %w", err)
@@ -74,8 +74,8 @@ func startChild(ctx context.Context, env environment, variables ...string) (*chi
 	return c, nil
 }
 
-// launch starts the process. The kernel sends the parent death signal when the *thread* that started it ends, so one
-// thread stays locked until the process has ended.
+// launch starts the process. The kernel sends the parent death signal when the *thread* that started the process ends, so
+// one thread stays locked until then.
 func (c *child) launch(command *exec.Cmd) error {
 	started := make(chan error, 1)
 	go func() {
@@ -102,7 +102,7 @@ func (c *child) waitHealthy(ctx context.Context, env environment) error {
 		case <-c.ended:
 			return fmt.Errorf("the server ended before it was ready (%w): %s", c.err, c.tail())
 		case <-ctx.Done():
-			if env.ctx.Err() != nil { // Ctrl-C, not a server that is slow
+			if env.ctx.Err() != nil { // Ctrl-C, not a slow server
 				return ctx.Err()
 			}
 			return fmt.Errorf("the server is not ready after %s: %s", childPatience, c.tail())
@@ -110,7 +110,7 @@ func (c *child) waitHealthy(ctx context.Context, env environment) error {
 		}
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL+"/healthz", nil)
 		if err != nil {
-			return fmt.Errorf("asking the server for its health: %w", err)
+			return fmt.Errorf("checking the server's health: %w", err)
 		}
 		response, err := http.DefaultClient.Do(request)
 		if err != nil {
@@ -123,9 +123,9 @@ func (c *child) waitHealthy(ctx context.Context, env environment) error {
 	}
 }
 
-// Stop asks the server to end and waits until it has; what it does not finish in time is killed. Its log stays.
+// Stop ends the server, by force if it does not end in time. Its log stays.
 func (c *child) Stop() error {
-	_ = c.process.Signal(syscall.SIGTERM) // it may have ended already
+	_ = c.process.Signal(syscall.SIGTERM) // it may have ended
 	select {
 	case <-c.ended:
 	case <-time.After(stopPatience):
@@ -141,7 +141,7 @@ func (c *child) Stop() error {
 	return nil
 }
 
-// tail returns the last lines of the log, as one.
+// tail returns the last lines of the log in one line.
 func (c *child) tail() string {
 	text, err := os.ReadFile(c.Log)
 	if err != nil {
@@ -151,7 +151,7 @@ func (c *child) tail() string {
 	return c.Log + " ends with: " + strings.Join(lines[max(len(lines)-logTail, 0):], " | ")
 }
 
-// freeLoopback finds a port that is free now.
+// freeLoopback returns an address with a free port.
 func freeLoopback(ctx context.Context) (string, error) {
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
