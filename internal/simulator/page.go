@@ -30,6 +30,7 @@ var (
 
 var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	"count": count[int], "count64": count[int64], "ms": Milliseconds,
+	"rate": func(perSecond float64) string { return count(int64(perSecond)) },
 	"duration": func(s float64) string {
 		return time.Duration(s * float64(time.Second)).Round(time.Millisecond).String()
 	},
@@ -112,7 +113,7 @@ func (r *Report) perSecond(count func(m Moment) int) []float64 {
 const mostRefusals = 3
 
 func (r *Report) requestsChart() chart {
-	c := chart{Title: "Requests and refusals", Unit: "per second", X: r.seconds(), Series: []series{
+	c := chart{Title: "Requests and refusals", Unit: "per second", Wide: true, X: r.seconds(), Series: []series{
 		{"all requests", r.perSecond(func(m Moment) int { return m.Requests })},
 	}}
 	codes := slices.SortedFunc(maps.Keys(r.Figures.Refusals), func(a, b string) int {

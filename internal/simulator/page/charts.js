@@ -7,6 +7,11 @@
   const digits = new Intl.NumberFormat("en", {maximumSignificantDigits: 3, useGrouping: false});
   const time = ms => ms >= 1000 ? digits.format(ms / 1000) + " s" : digits.format(ms) + " ms";
   const write = chart => chart.unit === "ms" ? time : v => number.format(v);
+  const powersOfTen = (u, axis, low, high) => {
+    const powers = [];
+    for (let p = Math.ceil(Math.log10(low)); p <= Math.log10(high); p++) powers.push(10 ** p);
+    return powers;
+  };
   let plots = [];
 
   function draw(chart, box) {
@@ -26,7 +31,7 @@
       },
       axes: [
         {...axis, space: 60, values: (u, marks) => marks.map(v => v + " s")},
-        {...axis, size: 64, values: (u, marks) => marks.map(v => v == null ? "" : text(v))},
+        {...axis, size: 64, ...(chart.log ? {splits: powersOfTen} : {}), values: (u, marks) => marks.map(v => v == null ? "" : text(v))},
       ],
       cursor: {drag: {x: true, y: false}, sync: {key: "sale"}},
       series: [
