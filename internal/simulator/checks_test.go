@@ -231,6 +231,9 @@ var defects = map[string]struct {
 	"a hold that is ordered without a request": {func(s *story) {
 		s.releaser.finalHold.body.Status = "ordered"
 	}, []string{"holds_end_for_a_reason"}},
+	"a state that holds do not have": {func(s *story) {
+		s.lapsed.finalHold.body.Status = "lost"
+	}, []string{"holds_end_for_a_reason"}},
 	"a release of an ordered hold": {func(s *story) {
 		s.release(s.idler, 2*time.Second)
 	}, []string{"holds_end_for_a_reason"}},
@@ -318,6 +321,11 @@ var defects = map[string]struct {
 		h := s.place(theEnd-time.Second, 1)
 		s.end(h, "active", "", "")
 	}, []string{"reserved_is_what_is_held"}},
+	"units that return while they are ordered": {func(s *story) {
+		h := s.place(theEnd-2*time.Second, 1)
+		s.order(h, theEnd-time.Second)
+		s.end(h, "ordered", "pending_payment", "")
+	}, []string{"reserved_is_what_is_held"}},
 	"leftovers that cannot be held": {func(s *story) {
 		s.probe = &attempt{key: "probe", qty: 1}
 		s.probe.add(at(theEnd, Place, 409, body{Code: "sold_out"}))
@@ -382,6 +390,16 @@ func TestChecksAcceptWhatDelaysExplain(t *testing.T) {
 			s.end(h, "active", "", "")
 			h.finalHold.sent = h.latestEnd()
 			s.final = s.sample(theEnd, 30, 6, 1, 3)
+		},
+		"an unpaid order reserves its units": func(s *story) {
+			h := s.place(theEnd-2*time.Second, 1)
+			s.order(h, theEnd-time.Second)
+			s.end(h, "ordered", "pending_payment", "")
+			s.final = s.sample(theEnd, 30, 6, 1, 3)
+		},
+		"the server's hold time is not known": func(s *story) { s.HoldTTL = 0 },
+		"a hold may be unreadable for a moment at the end": func(s *story) {
+			*s.releaser.finalHold = at(theEnd, LookHold, 503, body{Code: "busy"})
 		},
 		"nothing is left to try": func(s *story) { s.probe = nil },
 		"the audit's list from before the sale was cut off": func(s *story) {

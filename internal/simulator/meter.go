@@ -31,11 +31,11 @@ func (t timings) percentiles() Percentiles {
 		return Percentiles{}
 	}
 	sorted := slices.Sorted(slices.Values(t))
-	at := func(percent float64) float64 {
-		rank := int(math.Ceil(percent / 100 * float64(len(sorted))))
-		return float64(sorted[max(rank, 1)-1]) / 1000
+	at := func(permille int) float64 { // in whole numbers, because 0.999 × 1000 is not 999 in floating point
+		rank := (len(sorted)*permille + 999) / 1000
+		return float64(sorted[rank-1]) / 1000
 	}
-	return Percentiles{Count: int64(len(t)), P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: at(100)}
+	return Percentiles{Count: int64(len(t)), P50: at(500), P90: at(900), P99: at(990), P999: at(999), Max: at(1000)}
 }
 
 // Moment is one tick of the sale.
