@@ -13,7 +13,7 @@ import (
 type timings []uint32
 
 func (t *timings) add(d time.Duration) {
-	*t = append(*t, uint32(min(max(d.Microseconds(), 0), math.MaxUint32))) //nolint:gosec // G115: within the range
+	*t = append(*t, uint32(min(max(d.Microseconds(), 0), math.MaxUint32)))
 }
 
 // Percentiles of durations, in milliseconds, by the nearest-rank method.
