@@ -140,7 +140,7 @@ func TestSimulationFindsWrongLedgers(t *testing.T) {
 		defects []wrong
 	}{
 		"units are given back twice, and ended holds and orders change": {
-			sale: shortSale(400, plenty), options: options{holdTTL: 1500 * time.Millisecond, window: 2 * time.Second},
+			sale: shortSale(250, plenty), options: options{holdTTL: 1500 * time.Millisecond, window: 2 * time.Second},
 			defects: []wrong{
 				{"release_hold", []string{"IF v_status = 'active' THEN", "IF v_status IN ('active', 'released') THEN"}, "reserved_is_what_is_held"},
 				{"create_order", []string{"v_status = 'active' AND v_now < v_expires_at", "v_status IN ('active', 'expired')"}, "orders_are_their_holds"},
@@ -148,7 +148,7 @@ func TestSimulationFindsWrongLedgers(t *testing.T) {
 			},
 		},
 		"any payment counts, and twice; holds are short and always released": {
-			sale: shortSale(400, plenty),
+			sale: shortSale(250, plenty),
 			defects: []wrong{
 				{"apply_payment", []string{
 					"IF v_event = 'unmatched' AND p_kind", "IF p_kind", "IF v_event <> 'unmatched' THEN", "IF FALSE THEN",
@@ -160,15 +160,15 @@ func TestSimulationFindsWrongLedgers(t *testing.T) {
 			},
 		},
 		"the stock has no limit": {
-			sale: shortSale(300, 20), noCache: true,
+			sale: shortSale(200, 20), noCache: true,
 			defects: []wrong{{"place_hold", []string{"WHERE id = p_product_id AND " + unitsLeft, "WHERE id = p_product_id"}, "never_oversold"}},
 		},
 		"everything is due at once": {
-			sale: shortSale(300, 100), noCache: true,
+			sale: shortSale(200, 50), noCache: true,
 			defects: []wrong{{"reclaim_due", []string{"expires_at <= v_now", "expires_at <= v_now + INTERVAL 1 DAY", "pay_by <= v_now", "pay_by <= v_now + INTERVAL 1 DAY"}, "no_hold_ends_early"}},
 		},
 		"every request is refused as sold out": {
-			sale:    shortSale(300, plenty),
+			sale:    shortSale(150, plenty),
 			defects: []wrong{{"place_hold", []string{unitsLeft, unitsLeft + " AND FALSE", "WHEN p_qty > stock", "WHEN TRUE OR p_qty > stock"}, "sold_out_is_true leftovers_can_be_bought"}},
 		},
 	} {
