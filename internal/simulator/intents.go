@@ -22,32 +22,32 @@ func (v *visit) carryOut(ctx context.Context, h *hold) {
 	case PaysFirst:
 		v.pay(ctx, h, 0, succeeded, 0)
 		v.think()
-		v.order(ctx, h)
+		v.do(ctx, h, Order)
 	case Waits:
 		v.waitWithin(h.known, h.ttl)
-		if v.order(ctx, h) {
+		if v.do(ctx, h, Order) {
 			v.waitWithin(h.orderedBy(), h.window)
 			v.pay(ctx, h, 0, succeeded, 0)
 		}
 	case Releases:
-		v.release(ctx, h)
+		v.do(ctx, h, Release)
 		v.think()
-		v.release(ctx, h)
+		v.do(ctx, h, Release)
 	case LetsHoldLapse:
 		if h.ttl > patience {
 			return // it leaves
 		}
 		v.waitWithin(h.known, h.ttl)
-		v.do(ctx, h, lookHoldRequest(h)) // still active
+		v.do(ctx, h, LookHold) // still active
 		if v.waitUntilAfter(h.latestEnd()) {
-			v.order(ctx, h) // too late
+			v.do(ctx, h, Order) // too late
 		}
 	case PaysLapsedHold:
 		if v.waitUntilAfter(h.latestEnd()) {
 			v.pay(ctx, h, 0, succeeded, 0)
 		}
 	default:
-		if v.order(ctx, h) {
+		if v.do(ctx, h, Order) {
 			v.think()
 			v.withOrder(ctx, h)
 		}
@@ -57,16 +57,14 @@ func (v *visit) carryOut(ctx context.Context, h *hold) {
 // withOrder follows the shopper's intent once it has an order.
 func (v *visit) withOrder(ctx context.Context, h *hold) {
 	switch v.plan.Intent {
-	case Pays:
-		v.pay(ctx, h, 0, succeeded, 0)
 	case LetsOrderLapse:
 		if h.window <= patience {
 			v.waitWithin(h.orderedBy(), h.window)
 		}
-		v.do(ctx, h, lookOrderRequest(h))
+		v.do(ctx, h, LookOrder)
 	case PaysLapsedOrder:
 		if !v.waitUntilAfter(h.orderedBy() + h.window) {
-			v.cancel(ctx, h)
+			v.do(ctx, h, Cancel)
 		}
 		v.pay(ctx, h, 0, succeeded, 0)
 	case Declined:
@@ -76,19 +74,19 @@ func (v *visit) withOrder(ctx context.Context, h *hold) {
 		v.think()
 		v.pay(ctx, h, 1, succeeded, 0)
 	case ReleasesOrdered:
-		v.release(ctx, h)
+		v.do(ctx, h, Release)
 		v.think()
 		v.pay(ctx, h, 0, succeeded, 0)
 	case CancelsPaid:
 		v.pay(ctx, h, 0, succeeded, 0)
 		v.think()
-		v.cancel(ctx, h)
+		v.do(ctx, h, Cancel)
 	case Cancels:
-		v.cancel(ctx, h)
+		v.do(ctx, h, Cancel)
 		v.think()
-		v.cancel(ctx, h)
+		v.do(ctx, h, Cancel)
 	case CancelsAndPays:
-		v.cancel(ctx, h)
+		v.do(ctx, h, Cancel)
 		v.pay(ctx, h, 0, succeeded, 0)
 	case WrongAmount:
 		v.pay(ctx, h, 0, succeeded, -1)
@@ -100,6 +98,8 @@ func (v *visit) withOrder(ctx context.Context, h *hold) {
 		v.pay(ctx, h, 1, refunded, 0)
 		v.pay(ctx, h, 0, succeeded, 0)
 		v.pay(ctx, h, 2, failed, 0)
+	default:
+		v.pay(ctx, h, 0, succeeded, 0)
 	}
 }
 

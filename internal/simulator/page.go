@@ -103,7 +103,7 @@ func (r *Report) stockChart(title string, samples []Sample) chart {
 func (r *Report) perSecond(count func(m Moment) int) []float64 {
 	rates, from := make([]float64, len(r.Moments)), 0.0
 	for i, m := range r.Moments {
-		rates[i] = float64(count(m)) / max(m.At-from, 0.001)
+		rates[i] = float64(count(m)) / max(m.At-from, shortestTick.Seconds())
 		from = m.At
 	}
 	return rates

@@ -61,24 +61,10 @@ var intents = []struct {
 	intent Intent
 	weight int
 }{
-	{OnlyLooks, 60},
-	{Pays, 450},
-	{PaysFirst, 60},
-	{Waits, 50},
-	{Releases, 60},
-	{LetsHoldLapse, 60},
-	{PaysLapsedHold, 20},
-	{LetsOrderLapse, 40},
-	{PaysLapsedOrder, 20},
-	{Declined, 40},
-	{DeclinedThenPays, 20},
-	{ReleasesOrdered, 15},
-	{Cancels, 30},
-	{CancelsPaid, 15},
-	{CancelsAndPays, 15},
-	{WrongAmount, 15},
-	{Refunded, 15},
-	{OutOfOrder, 15},
+	{OnlyLooks, 60}, {Pays, 450}, {PaysFirst, 60}, {Waits, 50}, {Releases, 60},
+	{LetsHoldLapse, 60}, {PaysLapsedHold, 20}, {LetsOrderLapse, 40}, {PaysLapsedOrder, 20}, {Declined, 40},
+	{DeclinedThenPays, 20}, {ReleasesOrdered, 15}, {Cancels, 30}, {CancelsPaid, 15}, {CancelsAndPays, 15},
+	{WrongAmount, 15}, {Refunded, 15}, {OutOfOrder, 15},
 }
 
 // Shopper is one shopper's plan.

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -193,21 +194,15 @@ func (b *history) ending(intent Intent) string {
 
 func (h *hold) ending() string {
 	state := h.finalOrderState()
-	byOrder := map[string]string{
-		"paid": "paid", "pending_payment": "order is open", "refund_due": "refund due", "refunded": "refunded",
-		"cancelled customer": "cancelled the order", "cancelled payment_failed": "declined", "cancelled payment_timeout": "let the order lapse",
-	}
-	byHold := map[string]string{"released": "released the hold", "expired": "let the hold lapse"}
 	if state == "cancelled" {
-		state += " " + h.finalOrder.body.Reason
+		state = h.finalOrder.body.Reason
 	}
-	if ending := byOrder[state]; ending != "" {
-		return ending
-	}
-	if ending := byHold[h.finalHold.body.state()]; ending != "" {
-		return ending
-	}
-	return "hold is open"
+	return cmp.Or(map[string]string{
+		"paid": "paid", "pending_payment": "order is open", "refund_due": "refund due", "refunded": "refunded",
+		"customer": "cancelled the order", "payment_failed": "declined", "payment_timeout": "let the order lapse",
+	}[state], map[string]string{
+		"released": "released the hold", "expired": "let the hold lapse",
+	}[h.finalHold.body.state()], "hold is open")
 }
 
 // JSON writes the report for programs.

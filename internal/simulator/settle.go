@@ -2,8 +2,9 @@ package simulator
 
 import (
 	"context"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -66,7 +67,7 @@ func (s *simulation) retryLost(ctx context.Context) {
 		}
 		a.add(r)
 		if unknown && a.hold != nil && !r.replayed {
-			a.hold.add(action{response: s.mustAsk(ctx, releaseRequest(a.hold))})
+			a.hold.add(action{response: s.mustAsk(ctx, a.hold.request(Release))})
 		}
 	})
 	holds := s.holds()
@@ -106,20 +107,12 @@ func (s *simulation) mustAsk(ctx context.Context, q request) response {
 
 // each calls do for 0 to n-1, a limited number at a time, until ctx ends.
 func (s *simulation) each(ctx context.Context, n int, do func(i int)) {
-	var all sync.WaitGroup
-	next := make(chan int)
-	for range settling {
-		all.Go(func() {
-			for i := range next {
-				do(i)
-			}
-		})
-	}
+	var all errgroup.Group
+	all.SetLimit(settling)
 	for i := 0; i < n && ctx.Err() == nil; i++ {
-		next <- i
+		all.Go(func() error { do(i); return nil })
 	}
-	close(next)
-	all.Wait()
+	_ = all.Wait() // no function returns an error
 }
 
 // lastDue is when every unpaid hold and order has expired, and whether that is soon enough to wait for.
@@ -157,7 +150,7 @@ func (s *simulation) await(ctx context.Context, limit time.Duration, expected fu
 func (s *simulation) readBack(ctx context.Context) {
 	holds := s.holds()
 	s.each(ctx, len(holds), func(i int) {
-		hold, order := s.mustAsk(ctx, lookHoldRequest(holds[i])), s.mustAsk(ctx, lookOrderRequest(holds[i]))
+		hold, order := s.mustAsk(ctx, holds[i].request(LookHold)), s.mustAsk(ctx, holds[i].request(LookOrder))
 		holds[i].finalHold, holds[i].finalOrder = &hold, &order
 	})
 }
@@ -170,6 +163,6 @@ func (s *simulation) tryLeftovers(ctx context.Context) {
 	s.probe = &attempt{key: s.Product + ":leftovers", qty: 1}
 	s.probe.add(s.mustAsk(ctx, s.placeRequest(s.probe)))
 	if h := s.probe.hold; h != nil {
-		h.add(action{response: s.mustAsk(ctx, releaseRequest(h))})
+		h.add(action{response: s.mustAsk(ctx, h.request(Release))})
 	}
 }

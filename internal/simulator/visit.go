@@ -122,31 +122,23 @@ func (s *simulation) placeRequest(a *attempt) request {
 	return request{op: Place, method: http.MethodPost, path: "/holds", body: text, header: http.Header{"Idempotency-Key": {a.key}}}
 }
 
-func lookHoldRequest(h *hold) request {
-	return request{op: LookHold, method: http.MethodGet, path: "/holds/" + h.id}
-}
-
-func lookOrderRequest(h *hold) request {
+// request is a request about the hold or its order.
+func (h *hold) request(op Operation) request {
+	switch op {
+	case LookHold:
+		return request{op: op, method: http.MethodGet, path: "/holds/" + h.id}
+	case Release:
+		return request{op: op, method: http.MethodDelete, path: "/holds/" + h.id}
+	case Order:
+		text, _ := json.Marshal(map[string]string{"hold_id": h.id}) // a string: cannot fail
+		return request{op: op, method: http.MethodPost, path: "/orders", body: text}
+	case Cancel:
+		return request{op: op, method: http.MethodPost, path: "/orders/" + h.orderID() + "/cancel"}
+	}
 	return request{op: LookOrder, method: http.MethodGet, path: "/orders/" + h.orderID()}
 }
 
-func releaseRequest(h *hold) request {
-	return request{op: Release, method: http.MethodDelete, path: "/holds/" + h.id}
-}
-
-// do sends one request about a hold and records it.
-func (v *visit) do(ctx context.Context, h *hold, r request) response {
-	return v.step(ctx, r, func(a response) { h.add(action{response: a}) })
-}
-
-func (v *visit) release(ctx context.Context, h *hold) { v.do(ctx, h, releaseRequest(h)) }
-
-func (v *visit) cancel(ctx context.Context, h *hold) {
-	v.do(ctx, h, request{op: Cancel, method: http.MethodPost, path: "/orders/" + h.orderID() + "/cancel"})
-}
-
-// order places the order; it returns false if there is none.
-func (v *visit) order(ctx context.Context, h *hold) bool {
-	text, _ := json.Marshal(map[string]string{"hold_id": h.id}) // a string: cannot fail
-	return v.do(ctx, h, request{op: Order, method: http.MethodPost, path: "/orders", body: text}).ok()
+// do sends one request about a hold, records it, and returns whether it succeeded.
+func (v *visit) do(ctx context.Context, h *hold, op Operation) bool {
+	return v.step(ctx, h.request(op), func(a response) { h.add(action{response: a}) }).ok()
 }

@@ -31,7 +31,7 @@
       },
       axes: [
         {...axis, space: 60, values: (u, marks) => marks.map(v => v + " s")},
-        {...axis, size: 64, ...(chart.log ? {splits: powersOfTen} : {}), values: (u, marks) => marks.map(v => v == null ? "" : text(v))},
+        {...axis, size: 64, ...(chart.log ? {splits: powersOfTen, space: 16} : {}), values: (u, marks) => marks.map(v => v == null ? "" : text(v))},
       ],
       cursor: {drag: {x: true, y: false}, sync: {key: "sale"}},
       series: [
