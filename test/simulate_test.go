@@ -64,7 +64,7 @@ func TestSimulate(t *testing.T) {
 		t.Fatalf("exit %d\n%s%s", code, stdout, stderr)
 	}
 	page := string(must(os.ReadFile(filepath.Join(d.dir, "out", "sale.html")))(t))
-	for _, text := range []string{"Every invariant held", "The first ten seconds", "prefers-color-scheme: dark", "flashsale simulate --seed", `<a href="sale.json">`, "new uPlot"} {
+	for _, text := range []string{"Every invariant held", `id="charts"`, "prefers-color-scheme: dark", "flashsale simulate --seed", `<a href="sale.json">`, "new uPlot"} {
 		if !strings.Contains(page, text) {
 			t.Errorf("the page has no %q", text)
 		}

@@ -91,11 +91,9 @@ func newMeter(clock clock, tick time.Duration) *meter {
 	return m
 }
 
-const shortestTick = 250 * time.Millisecond
-
 // tickOf limits the number of points in a chart.
 func tickOf(duration time.Duration) time.Duration {
-	return max(shortestTick, (duration / 200).Round(shortestTick))
+	return max(250*time.Millisecond, (duration / 200).Round(250*time.Millisecond))
 }
 
 // request records a request that has ended. It was due at one instant, and the simulation was ready to send it at another.

@@ -2,14 +2,11 @@ package simulator
 
 import (
 	"bytes"
-	"cmp"
 	_ "embed"
 	"fmt"
 	"html/template"
-	"maps"
 	"net"
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -35,6 +32,7 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 		return time.Duration(s * float64(time.Second)).Round(time.Millisecond).String()
 	},
 	"percent": func(part float64) string { return fmt.Sprintf("%.0f%%", part*100) },
+	"share":   func(part, of int) float64 { return 100 * float64(part) / float64(max(of, 1)) },
 	"gib":     func(bytes int64) string { return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30)) },
 	"more":    func(c Check) int { return c.Broken - len(c.Evidence) },
 }).Parse(pageText))
@@ -63,121 +61,11 @@ func Milliseconds(ms float64) string {
 	return fmt.Sprintf("%.2f ms", ms)
 }
 
-// chart is a chart over time, which charts.js draws.
-type chart struct {
-	Title  string    `json:"title"`
-	Unit   string    `json:"unit"` // of the values; "ms" is written as a duration
-	Log    bool      `json:"log"`
-	Fill   bool      `json:"fill"`
-	Wide   bool      `json:"wide"`
-	X      []float64 `json:"x"` // seconds since the opening
-	Series []series  `json:"series"`
-}
-
-type series struct {
-	Name   string    `json:"name"`
-	Values []float64 `json:"values"`
-}
-
-// column takes one value from each row.
-func column[R any](rows []R, value func(R) float64) []float64 {
-	values := make([]float64, len(rows))
-	for i, row := range rows {
-		values[i] = value(row)
-	}
-	return values
-}
-
-func (r *Report) stockChart(title string, samples []Sample) chart {
-	return chart{
-		Title: title, Unit: "units", Fill: true, X: column(samples, func(s Sample) float64 { return s.At }),
-		Series: []series{
-			{"available", column(samples, func(s Sample) float64 { return float64(s.Available) })},
-			{"held or ordered", column(samples, func(s Sample) float64 { return float64(s.Held) })},
-			{"sold", column(samples, func(s Sample) float64 { return float64(s.Sold) })},
-		},
-	}
-}
-
-// perSecond turns a count per tick into a rate.
-func (r *Report) perSecond(count func(m Moment) int) []float64 {
-	rates, from := make([]float64, len(r.Moments)), 0.0
-	for i, m := range r.Moments {
-		rates[i] = float64(count(m)) / max(m.At-from, shortestTick.Seconds())
-		from = m.At
-	}
-	return rates
-}
-
-// mostRefusals is how many refusals have a line of their own in the chart.
-const mostRefusals = 3
-
-func (r *Report) requestsChart() chart {
-	c := chart{Title: "Requests and refusals", Unit: "per second", Wide: true, X: r.seconds(), Series: []series{
-		{"all requests", r.perSecond(func(m Moment) int { return m.Requests })},
-	}}
-	codes := slices.SortedFunc(maps.Keys(r.Figures.Refusals), func(a, b string) int {
-		return cmp.Or(cmp.Compare(r.Figures.Refusals[b], r.Figures.Refusals[a]), cmp.Compare(a, b))
-	})
-	own := codes[:min(len(codes), mostRefusals)]
-	for _, code := range own {
-		c.Series = append(c.Series, series{code, r.perSecond(func(m Moment) int { return m.Answers[code] })})
-	}
-	if others := codes[len(own):]; len(others) > 0 {
-		c.Series = append(c.Series, series{"other refusals", r.perSecond(func(m Moment) (n int) {
-			for _, code := range others {
-				n += m.Answers[code]
-			}
-			return n
-		})})
-	}
-	return c
-}
-
-func (r *Report) timeChart(title string, step, waiting, server func(m Moment) float64) chart {
-	return chart{Title: title, Unit: "ms", Log: true, X: r.seconds(), Series: []series{
-		{"whole step", column(r.Moments, step)}, {"wait for a connection", column(r.Moments, waiting)}, {"server", column(r.Moments, server)},
-	}}
-}
-
-func (r *Report) seconds() []float64 {
-	return column(r.Moments, func(m Moment) float64 { return m.At })
-}
-
-func (r *Report) charts() []chart {
-	first := slices.IndexFunc(r.Stock, func(s Sample) bool { return s.At > opening.Seconds() })
-	if first < 0 {
-		first = len(r.Stock)
-	}
-	stock := r.stockChart("The first ten seconds", r.Stock[:first])
-	stock.Wide = true
-	return []chart{
-		stock,
-		r.stockChart("The whole sale", r.Stock),
-		{Title: "Active shoppers", Unit: "shoppers", Fill: true, X: r.seconds(), Series: []series{
-			{"active", column(r.Moments, func(m Moment) float64 { return float64(m.Active) })},
-		}},
-		r.timeChart("Where the time goes: median (p50)", func(m Moment) float64 { return m.P50 },
-			func(m Moment) float64 { return m.WaitingP50 }, func(m Moment) float64 { return m.ServerP50 }),
-		r.timeChart("Where the time goes: slowest 1 % (p99)", func(m Moment) float64 { return m.P99 },
-			func(m Moment) float64 { return m.WaitingP99 }, func(m Moment) float64 { return m.ServerP99 }),
-		r.requestsChart(),
-	}
-}
-
-// endingBar is one kind of ending, with its share of the most frequent one.
-type endingBar struct {
-	Outcome
-	Percent float64
-}
-
-func (r *Report) endingBars() []endingBar {
-	list := slices.SortedStableFunc(slices.Values(r.Outcomes), func(a, b Outcome) int { return cmp.Compare(b.Shoppers, a.Shoppers) })
-	bars := make([]endingBar, len(list))
-	for i, o := range list {
-		bars[i] = endingBar{o, 100 * float64(o.Shoppers) / float64(list[0].Shoppers)}
-	}
-	return bars
+// chartData is the input of charts.js, with the names of the JSON report.
+type chartData struct {
+	Stock    []Sample       `json:"stock"`
+	Moments  []Moment       `json:"moments"`
+	Refusals map[string]int `json:"refusals"`
 }
 
 // sharesMachine reports whether the server ran on the shoppers' machine, by its address.
@@ -193,11 +81,10 @@ func (r *Report) HTML(jsonFile string) ([]byte, error) {
 		*Report
 		CSS           []template.CSS
 		UPlot, Script template.JS
-		Charts        []chart
-		Endings       []endingBar
+		Data          chartData
 		SharesMachine bool
 		JSONFile      string
-	}{r, []template.CSS{uplotCSS, pageCSS}, uplotJS, chartsJS, r.charts(), r.endingBars(), r.sharesMachine(), jsonFile})
+	}{r, []template.CSS{uplotCSS, pageCSS}, uplotJS, chartsJS, chartData{r.Stock, r.Moments, r.Figures.Refusals}, r.sharesMachine(), jsonFile})
 	if err != nil {
 		return nil, fmt.Errorf("writing the report as a web page: %w", err)
 	}

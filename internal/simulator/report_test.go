@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // testReport is the report of a sale written by hand, with two ticks.
@@ -86,39 +84,35 @@ func TestPageEscapesEvidence(t *testing.T) {
 	}
 }
 
-func TestChartsHaveOneValuePerPoint(t *testing.T) {
-	text := pageOf(t, testReport(correctSale()))
-	_, data, _ := strings.Cut(text, `<script type="application/json" id="charts">`)
+// charts.js reads the page's data by these names.
+func TestPageHasDataForCharts(t *testing.T) {
+	r := testReport(correctSale())
+	_, data, _ := strings.Cut(pageOf(t, r), `<script type="application/json" id="data">`)
 	data, _, _ = strings.Cut(data, "</script>")
-	var charts []chart
-	if err := json.Unmarshal([]byte(data), &charts); err != nil {
+	var got struct {
+		Stock   []map[string]float64
+		Moments []struct {
+			At       float64 `json:"at_s"`
+			Active   int     `json:"active_shoppers"`
+			Requests int
+			Answers  map[string]int
+			Step     float64 `json:"p99_ms"`
+			Waiting  float64 `json:"connection_p99_ms"`
+			Server   float64 `json:"server_p99_ms"`
+		}
+		Refusals map[string]int
+	}
+	if err := json.Unmarshal([]byte(data), &got); err != nil {
 		t.Fatalf("the page's data is not JSON: %v", err)
 	}
-	if len(charts) != 6 {
-		t.Errorf("the page has %d charts, expected 6", len(charts))
+	if len(got.Moments) != 2 || len(got.Stock) != 4 || got.Refusals["sold_out"] != 1 {
+		t.Fatalf("%d ticks, %d samples, refusals %v; expected 2, 4 and one sold_out", len(got.Moments), len(got.Stock), got.Refusals)
 	}
-	for _, c := range charts {
-		if len(c.X) == 0 || len(c.Series) == 0 || len(c.Series) > 5 { // charts.js has five colours
-			t.Errorf("%s has %d points and %d series", c.Title, len(c.X), len(c.Series))
-		}
-		for _, s := range c.Series {
-			if len(s.Values) != len(c.X) {
-				t.Errorf("%s: %s has %d values for %d points", c.Title, s.Name, len(s.Values), len(c.X))
-			}
-		}
+	if m := got.Moments[0]; m.Active != 9 || m.Requests != int(r.Figures.Requests) || m.Answers["sold_out"] != 1 || m.Step != 1240 || m.Waiting != 900 || m.Server != 45 {
+		t.Errorf("the first tick is %+v, expected 9 active shoppers, all requests, 1240, 900 and 45 ms", m)
 	}
-}
-
-// The refusals beyond the three most frequent share a line, and no refusal is lost.
-func TestRequestsChartGroupsRareRefusals(t *testing.T) {
-	answers := map[string]int{"sold_out": 50, "busy": 4, "hold_expired": 3, "hold_ordered": 2, "no_answer": 1}
-	r := &Report{Figures: Figures{Refusals: answers}, Moments: []Moment{{At: 1, Requests: 100, Answers: answers}}}
-	expected := []series{
-		{"all requests", []float64{100}}, {"sold_out", []float64{50}}, {"busy", []float64{4}}, {"hold_expired", []float64{3}},
-		{"other refusals", []float64{3}},
-	}
-	if diff := cmp.Diff(expected, r.requestsChart().Series); diff != "" {
-		t.Error(diff)
+	if first := got.Stock[1]; first["available"] != 6 || first["held"] != 2 || first["sold"] != 2 {
+		t.Errorf("the second sample is %v, expected 6 available, 2 held, 2 sold", first)
 	}
 }
 
