@@ -67,6 +67,9 @@ type Options struct {
 	// TakenBack is how late freed stock may return before that counts as a defect. 15 seconds if it is zero: the promise
 	// is two, and the machine may be slow.
 	TakenBack time.Duration
+	// Silence is how long the server may leave all requests without a response, after the last arrival, before it counts
+	// as dead. Twelve seconds if it is zero: a server that restarts is back by then.
+	Silence time.Duration
 	// GiveUp ends the simulation soon, with an error, when it is closed. nil: it never is.
 	GiveUp <-chan struct{}
 }
@@ -76,10 +79,6 @@ var ErrElsewhere = errors.New("the server is not the one that this command works
 
 // errStopped ends a simulation that has no result yet.
 var errStopped = errors.New("interrupted before the sale was checked: there is no result")
-
-// silence is how long the server may leave all requests without a response, after the last arrival, before it counts as
-// dead. A server that restarts is back by then.
-const silence = 12 * time.Second
 
 // simulation is a sale in progress.
 type simulation struct {
@@ -141,6 +140,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 func newSimulation(o Options) *simulation {
 	o.ShowEvery = cmp.Or(o.ShowEvery, time.Second)
 	o.Quiet, o.TakenBack = cmp.Or(o.Quiet, 10*time.Second), cmp.Or(o.TakenBack, 15*time.Second)
+	o.Silence = cmp.Or(o.Silence, 12*time.Second)
 	s := &simulation{evidence: evidence{Options: o}, shoppers: Draw(o.Sale)}
 	s.histories = make([]*history, len(s.shoppers))
 	for i := range s.histories {
@@ -242,7 +242,7 @@ func (s *simulation) play(ctx, work context.Context) (interrupted bool) {
 // watch gives up when the server is dead or GiveUp is closed. Nothing else would end the simulation soon then, because
 // every request at the end has retries.
 func (s *simulation) watch(watching context.Context, giveUp context.CancelCauseFunc) {
-	pulse := time.NewTicker(silence / 50)
+	pulse := time.NewTicker(s.Silence / 50)
 	defer pulse.Stop()
 	for {
 		select {
@@ -265,5 +265,5 @@ func (s *simulation) watch(watching context.Context, giveUp context.CancelCauseF
 func (s *simulation) serverIsDead() bool {
 	closed := time.Duration(s.closed.Load())
 	last := max(closed, s.client.lastResponse(), s.observer.client.lastResponse())
-	return closed > 0 && s.clock.now()-last > silence
+	return closed > 0 && s.clock.now()-last > s.Silence
 }
