@@ -32,7 +32,7 @@ build: ## Build the flashsale command into .local/bin
 	@mkdir -p .local/bin && go build -o $(BIN) ./cmd/flashsale
 
 .PHONY: simulate
-simulate: build ## Play a flash sale of 20000 shoppers on a server of its own, check every invariant, write a report (SIMULATE: flags)
+simulate: build ## Play a flash sale of thousands of shoppers on a server of its own, check every invariant, write a report (SIMULATE: flags)
 	@exec $(BIN) simulate $(SIMULATE)
 
 .PHONY: audit

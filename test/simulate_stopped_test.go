@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -18,8 +17,8 @@ import (
 	"flashsale/internal/ledgertest"
 )
 
-// Ctrl-C ends the arrivals; what is there is checked. A simulation that is killed takes its server with it.
-func TestSimulateIsStopped(t *testing.T) {
+// After Ctrl-C arrivals stop and the checks run. A simulation that is killed takes its server with it.
+func TestSimulateStopsItsServer(t *testing.T) {
 	d, args := simulation(t, ledgertest.New(t).AdminDSN, "HOLD_TTL=1s", "PAYMENT_WINDOW=1s")
 	t.Parallel()
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
@@ -30,22 +29,21 @@ func TestSimulateIsStopped(t *testing.T) {
 		}
 		err := command.Wait()
 		if signal == syscall.SIGINT && (err != nil || !strings.Contains(out.String(), "The sale was interrupted") || !strings.Contains(out.String(), "Report: ")) {
-			t.Errorf("%v\n%s", err, out.String())
+			t.Errorf("after Ctrl-C: %v, expected a report of the interrupted sale; got\n%s", err, out.String())
 		}
 		eventually(t, "its server has ended", func() bool { return len(d.working(t)) == 0 })
 	}
 	http.DefaultClient.CloseIdleConnections()
 }
 
-// Ctrl-C when nobody comes any more ends the checks: the second one, or the first if the sale was over by itself.
-func TestSimulateIsStoppedForGood(t *testing.T) {
-	const says = "flashsale: interrupted before the sale was checked: nothing can be said about it\n"
+// Ctrl-C after the last arrival ends the checks: the second one, or the first if arrivals had ended by themselves.
+func TestSimulateIsInterruptedInChecks(t *testing.T) {
+	const says = "flashsale: interrupted before the sale was checked: there is no result\n"
 	s := open(t, 1, options{holdTTL: time.Second, window: time.Second})
 	proxy := httputil.NewSingleHostReverseProxy(must(url.Parse(s.url))(t))
-	var requests atomic.Int64
-	// Answers get lost to the end, and after the last of them the checks wait for ten seconds.
+	// Every order is lost. The checks wait ten seconds after the last of them.
 	lossy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if requests.Add(1)%10 == 0 {
+		if r.Method == http.MethodPost && r.URL.Path == "/v1/orders" {
 			w.WriteHeader(http.StatusBadGateway)
 			return
 		}
@@ -56,66 +54,51 @@ func TestSimulateIsStoppedForGood(t *testing.T) {
 	t.Parallel()
 	args = append(args, "--url", lossy.URL)
 	for name, c := range map[string]struct {
-		args   []string
-		phases []string // in which Ctrl-C is pressed
+		args    []string
+		waitFor []string // Ctrl-C comes once after each
 	}{
-		"in the checks": {args, []string{"checking"}},
-		"twice":         {append(args, "--spike", "1m", "--duration", "1m"), []string{"spike", "checking"}},
+		"in the checks": {args, []string{"s checking"}},
+		"twice":         {append(args, "--shoppers", "600", "--spike", "1m", "--duration", "1m"), []string{"no_answer", "s checking"}},
 	} {
 		d.leaveOldReport(t)
 		command, out := d.begin(t, c.args...)
-		for _, phase := range c.phases {
-			eventually(t, name+": "+phase, func() bool { return strings.Contains(out.String(), "s "+phase) })
+		for _, text := range c.waitFor {
+			eventually(t, name+": "+text, func() bool { return strings.Contains(out.String(), text) })
 			if err := command.Process.Signal(os.Interrupt); err != nil {
 				t.Fatal(err)
 			}
 		}
 		_ = command.Wait()
 		if code, text := command.ProcessState.ExitCode(), out.String(); code != 3 || !strings.HasSuffix(text, says) {
-			t.Errorf("%s: exit %d\n%s", name, code, text)
+			t.Errorf("%s: exit %d, expected 3 and a last line that says why; got\n%s", name, code, text)
 		}
 		d.noReport(t)
 	}
 }
 
-// A server that dies in the sale and does not come back is found out, one that comes back is checked.
-func TestSimulateOnAServerThatDies(t *testing.T) {
-	for name, comesBack := range map[string]bool{"for good": false, "and comes back": true} {
-		t.Run(name, func(t *testing.T) {
-			d, args := simulation(t, ledgertest.New(t).AdminDSN, "HOLD_TTL=1s", "PAYMENT_WINDOW=1s")
-			t.Parallel()
-			d.leaveOldReport(t)
-			addr := freeAddr(t)
-			server, pid := d.serve(t, addr)
-			t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
-			command, out := d.begin(t, append(args, "--spike", "3s", "--duration", "3s", "--url", "http://"+addr)...)
-			eventually(t, "the sale has begun", func() bool { return strings.Contains(out.String(), "spike") })
-			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
-			_ = server.Wait()
-			if comesBack {
-				server, pid = d.serve(t, addr)
-			}
-			_ = command.Wait()
-			code, text := command.ProcessState.ExitCode(), out.String()
-			if comesBack {
-				_ = syscall.Kill(pid, syscall.SIGTERM)
-				_ = server.Wait()
-				if code != 0 || !strings.Contains(text, "Report: ") || !strings.Contains(text, "no_answer") {
-					t.Errorf("exit %d\n%s", code, text)
-				}
-				return
-			}
-			if says := "flashsale: the server at http://" + addr + " does not answer any more: nothing could be checked\n"; code != 3 || !strings.HasSuffix(text, says) {
-				t.Errorf("exit %d\n%s", code, text)
-			}
-			d.noReport(t)
-		})
+// A server that dies during the sale and comes back is checked. One that stays dead is a case of internal/simulator.
+func TestSimulateChecksRestartedServer(t *testing.T) {
+	d, args := simulation(t, ledgertest.New(t).AdminDSN, "HOLD_TTL=1s", "PAYMENT_WINDOW=1s")
+	t.Parallel()
+	addr := freeAddr(t)
+	server, pid := d.serve(t, addr)
+	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+	command, out := d.begin(t, append(args, "--spike", "3s", "--duration", "3s", "--url", "http://"+addr)...)
+	eventually(t, "the sale has begun", func() bool { return strings.Contains(out.String(), "spike") })
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_ = server.Wait()
+	server, pid = d.serve(t, addr)
+	_ = command.Wait()
+	_ = syscall.Kill(pid, syscall.SIGTERM)
+	_ = server.Wait()
+	if code, text := command.ProcessState.ExitCode(), out.String(); code != 0 || !strings.Contains(text, "Report: ") || !strings.Contains(text, "no_answer") {
+		t.Errorf("exit %d, expected 0 and a report with lost responses; got\n%s", code, text)
 	}
 }
 
-// begin starts a command and returns what it prints, to both outputs.
+// begin starts a command and returns its output, of both kinds.
 func (d desk) begin(t *testing.T, args ...string) (*exec.Cmd, *synced) {
 	t.Helper()
 	command, out := d.command(t, args...), &synced{}
@@ -126,7 +109,7 @@ func (d desk) begin(t *testing.T, args ...string) (*exec.Cmd, *synced) {
 	return command, out
 }
 
-// leaveOldReport leaves what an earlier sale would have left.
+// leaveOldReport leaves the report of an earlier sale.
 func (d desk) leaveOldReport(t *testing.T) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Join(d.dir, "out"), 0o750); err != nil {
@@ -139,11 +122,11 @@ func (d desk) leaveOldReport(t *testing.T) {
 	}
 }
 
-// noReport makes sure that there is no report that could be taken for that of a sale which was not checked.
+// noReport checks that no report remains that could pass for that of this sale, which has no result.
 func (d desk) noReport(t *testing.T) {
 	t.Helper()
 	if files := must(os.ReadDir(filepath.Join(d.dir, "out")))(t); len(files) > 0 {
-		t.Errorf("left behind: %v", files)
+		t.Errorf("files are left behind: %v", files)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -20,22 +21,32 @@ import (
 )
 
 type simulateCmd struct {
-	URL      string        `help:"A running server on the database and with the webhook secret of this command (one is started for the sale; with --stack: its API)." placeholder:"URL"`
-	Shoppers int           `help:"How many come (${default})." default:"20000" placeholder:"N"`
-	Stock    int64         `help:"Units on sale (${default})." default:"500" placeholder:"N"`
-	Spike    time.Duration `help:"How long the opening rush lasts, in which four of five shoppers come (${default})." default:"5s" placeholder:"DURATION"`
-	Duration time.Duration `help:"When the last shopper comes (${default})." default:"30s" placeholder:"DURATION"`
-	Seed     uint64        `help:"The same seed gives the same shoppers (${default})." default:"1" placeholder:"N"`
-	Report   string        `help:"Where to write the report as a web page; as JSON it goes beside (${default})." default:".local/simulate/report.html" placeholder:"FILE"`
+	URL      string        `help:"A running server with this command's database and webhook secret (default: a server of its own; with --stack: its API)." placeholder:"URL"`
+	Shoppers *int          `help:"Number of shoppers (default: 10000 per CPU core, at most 80000)." placeholder:"N"`
+	Stock    int64         `help:"Units on sale (default: ${default})." default:"500" placeholder:"N"`
+	Spike    time.Duration `help:"Length of the opening rush, in which 80 % of the shoppers arrive (default: ${default})." default:"5s" placeholder:"DURATION"`
+	Duration time.Duration `help:"Time until the last shopper arrives (default: ${default})." default:"30s" placeholder:"DURATION"`
+	Seed     uint64        `help:"The same seed gives the same shoppers (default: ${default})." default:"1" placeholder:"N"`
+	Report   string        `help:"File for the report as a web page; the JSON report has the same name with .json (default: ${default})." default:".local/simulate/report.html" placeholder:"FILE"`
 }
 
-// What a server of its own has unless the environment says otherwise: times so short that their end is part of the
-// show, and a log of what went wrong only.
+// shoppersPerCore and mostDefaultShoppers size a sale so that its rush keeps the machine busy for seconds, not minutes.
+const (
+	shoppersPerCore     = 10_000
+	mostDefaultShoppers = 80_000
+)
+
+// showVariables configure the server that is started for a sale, unless the environment sets them: with times so short,
+// the sale shows holds and orders expire.
 var showVariables = []string{"HOLD_TTL=5s", "PAYMENT_WINDOW=10s", "LOG_LEVEL=warn"}
 
 func (c simulateCmd) Run(env environment) error {
 	if err := c.check(); err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	if c.Shoppers == nil {
+		n := min(shoppersPerCore*runtime.GOMAXPROCS(0), mostDefaultShoppers)
+		c.Shoppers = &n
 	}
 	if err := c.prepare(); err != nil {
 		return err
@@ -50,9 +61,9 @@ func (c simulateCmd) Run(env environment) error {
 		defer listened()
 		view := newLiveView(env.out)
 		report, err := simulator.Run(ctx, simulator.Options{
-			Sale:    simulator.Sale{Seed: c.Seed, Shoppers: c.Shoppers, Stock: c.Stock, Spike: c.Spike, Duration: c.Duration},
+			Sale:    simulator.Sale{Seed: c.Seed, Shoppers: *c.Shoppers, Stock: c.Stock, Spike: c.Spike, Duration: c.Duration},
 			URL:     base,
-			Product: fmt.Sprintf("rush-%d-%s", c.Seed, strings.ToLower(rand.Text()[:12])), HoldTTL: ttl, Operator: onSale{op}, Signer: signer,
+			Product: fmt.Sprintf("rush-%d-%s", c.Seed, strings.ToLower(rand.Text()[:12])), HoldTTL: ttl, Operator: saleOperator{op}, Signer: signer,
 			Show: view.show, ShowEvery: view.every(), GiveUp: again,
 		})
 		view.end()
@@ -65,8 +76,8 @@ func (c simulateCmd) Run(env environment) error {
 
 func (c simulateCmd) check() error {
 	switch {
-	case c.Shoppers < 1 || c.Shoppers > simulator.MaxShoppers:
-		return fmt.Errorf("--shoppers is %d, expected 1 to %d", c.Shoppers, simulator.MaxShoppers)
+	case c.Shoppers != nil && (*c.Shoppers < 1 || *c.Shoppers > simulator.MaxShoppers):
+		return fmt.Errorf("--shoppers is %d, expected 1 to %d", *c.Shoppers, simulator.MaxShoppers)
 	case c.Stock < 1 || c.Stock > simulator.MaxStock:
 		return fmt.Errorf("--stock is %d, expected 1 to %d", c.Stock, simulator.MaxStock)
 	case c.Spike < 100*time.Millisecond || c.Spike > simulator.MaxDuration:
@@ -74,9 +85,9 @@ func (c simulateCmd) check() error {
 	case c.Duration < c.Spike || c.Duration > simulator.MaxDuration:
 		return fmt.Errorf("--duration is %s, expected at least --spike (%s) and at most %s", c.Duration, c.Spike, simulator.MaxDuration)
 	case c.Report == "":
-		return errors.New("--report is empty, expected a file's name")
+		return errors.New("--report is empty, expected a file name")
 	case filepath.Ext(c.Report) == ".json":
-		return fmt.Errorf("--report is %s, expected the web page's name: the JSON goes beside it", c.Report)
+		return fmt.Errorf("--report is %s, expected the name of the web page: the JSON report has the same name with .json", c.Report)
 	}
 	if c.URL == "" {
 		return nil
@@ -84,16 +95,16 @@ func (c simulateCmd) check() error {
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.Trim(u.Path, "/") != "" ||
 		u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return errors.New("--url has to say where the server is and nothing more, expected such as http://127.0.0.1:8080")
+		return errors.New("--url must be the server's address alone, such as http://127.0.0.1:8080")
 	}
 	return nil
 }
 
-// ownServer reports whether the sale is on a server that is started for it.
+// ownServer reports whether the command starts a server for the sale.
 func (c simulateCmd) ownServer(env environment) bool { return env.stack == "" && c.URL == "" }
 
-// secondInterrupt returns what is closed by the second Ctrl-C: the first one only ends the arrivals. Until done is called
-// no Ctrl-C ends the process by itself, so that a server of the sale's own is always stopped in order.
+// secondInterrupt returns a channel that the second Ctrl-C closes; the first one only stops arrivals. Until done is called,
+// no Ctrl-C kills the process, so that a server of its own is always stopped in order.
 func secondInterrupt() (again <-chan struct{}, done func()) {
 	signals, second, ended := make(chan os.Signal, 2), make(chan struct{}), make(chan struct{})
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -110,8 +121,8 @@ func secondInterrupt() (again <-chan struct{}, done func()) {
 	return second, func() { signal.Stop(signals); close(ended) }
 }
 
-// server returns where the sale takes place and what signs its payments: the stack's API, the server of --url, or one
-// that is started for it and stopped by stop, whose holds last ttl.
+// server returns the server of the sale and the signer of its payments. The server is the stack's API, that of --url, or
+// one that it starts and that stop stops; only of the last it knows ttl, how long holds last.
 func (c simulateCmd) server(ctx context.Context, env environment) (base string, signer *payments.Standard, ttl time.Duration, stop func() error, err error) {
 	nothing := func() error { return nil }
 	if env.stack != "" {
@@ -129,7 +140,7 @@ func (c simulateCmd) server(ctx context.Context, env environment) (base string, 
 		if name, value, _ := strings.Cut(v, "="); os.Getenv(name) == "" {
 			variables = append(variables, v)
 			if name == "HOLD_TTL" {
-				ttl, _ = time.ParseDuration(value) // a constant
+				ttl, _ = time.ParseDuration(value) // a constant: cannot fail
 			}
 		}
 	}
@@ -137,29 +148,29 @@ func (c simulateCmd) server(ctx context.Context, env environment) (base string, 
 	if err != nil {
 		return "", nil, 0, nil, err
 	}
-	if signer, err = webhookSigner(env); err != nil { // after the start, which makes the secret of a new directory
+	if signer, err = webhookSigner(env); err != nil { // after the start, which creates the secret in a new directory
 		return "", nil, 0, nil, errors.Join(err, server.Stop())
 	}
 	return server.URL, signer, ttl, server.Stop, nil
 }
 
-// onSale is what a rush needs of an operator, by what operators can do.
-type onSale struct{ admin.Operator }
+// saleOperator implements simulator.Operator.
+type saleOperator struct{ admin.Operator }
 
 // PutOnSale implements simulator.Operator.
-func (o onSale) PutOnSale(ctx context.Context, offer simulator.Offer) error {
+func (o saleOperator) PutOnSale(ctx context.Context, offer simulator.Offer) error {
 	_, created, err := o.PutProduct(ctx, checkout.ProductChange{
 		ID: offer.ID, Name: &offer.Name, Price: &checkout.Money{Amount: offer.Price, Currency: offer.Currency},
 		Stock: &offer.Stock, MaxQtyPerHold: &offer.MaxQtyPerHold,
 	})
 	if err == nil && !created {
-		err = fmt.Errorf("the product %s is there already", offer.ID)
+		err = fmt.Errorf("the product %s already exists", offer.ID)
 	}
 	return err
 }
 
 // Audit implements simulator.Operator.
-func (o onSale) Audit(ctx context.Context) ([]simulator.Finding, error) {
+func (o saleOperator) Audit(ctx context.Context) ([]simulator.Finding, error) {
 	audit, err := o.Operator.Audit(ctx)
 	if err != nil {
 		return nil, err

@@ -13,20 +13,20 @@ import (
 	"flashsale/internal/simulator"
 )
 
-// prepare makes sure, before the sale, that the report can be written after it. The report of an earlier sale is removed:
-// it would be taken for this one's if this one cannot be checked.
+// prepare makes sure, before the sale, that the report can be written after it. It removes the report of an earlier sale,
+// which would pass for this one's if this sale gives no result.
 func (c simulateCmd) prepare() error {
 	if err := os.MkdirAll(filepath.Dir(c.Report), 0o750); err != nil {
 		return fmt.Errorf("preparing the report: %w", err)
 	}
 	for _, path := range []string{c.Report, c.beside()} {
-		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644) //nolint:gosec // G302, G304: the user's own file, which people show around
+		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644) //nolint:gosec // G302, G304: the user's own file, to be shared
 		if err != nil {
 			return fmt.Errorf("preparing the report: %w", err)
 		}
 		info, err := file.Stat()
 		err = errors.Join(err, file.Close())
-		if err == nil && info.Mode().IsRegular() { // and not /dev/null
+		if err == nil && info.Mode().IsRegular() { // not /dev/null
 			err = os.Remove(path)
 		}
 		if err != nil {
@@ -36,13 +36,12 @@ func (c simulateCmd) prepare() error {
 	return nil
 }
 
-// beside is the report as JSON.
+// beside is the file of the JSON report.
 func (c simulateCmd) beside() string {
 	return strings.TrimSuffix(c.Report, filepath.Ext(c.Report)) + ".json"
 }
 
-// explain adds to every broken invariant why its requests went wrong, by the log of the sale's own server: what a caller
-// is told of an internal error does not say.
+// explain adds the cause of internal errors, from the log of the sale's own server: the response does not tell it.
 func explain(report *simulator.Report) {
 	for i := range report.Invariants {
 		if c := &report.Invariants[i]; len(c.Requests) > 0 {
@@ -51,11 +50,11 @@ func explain(report *simulator.Report) {
 	}
 }
 
-// longestLine is how much of the log is read at once: a panic's line has its stack.
+// longestLine limits a line of the log. The line of a panic contains its stack.
 const longestLine = 1 << 20
 
-// causeIn returns the error of the log's first line about one of the requests. It is empty where there is none or the
-// log cannot be read, whose name is printed anyway.
+// causeIn returns the error of the first line in the log about one of the requests. It is empty if there is none, or if
+// the log cannot be read.
 func causeIn(log string, requests []string) string {
 	file, err := os.Open(log) //nolint:gosec // G304: this command's own file
 	if err != nil {
@@ -69,7 +68,7 @@ func causeIn(log string, requests []string) string {
 			RequestID string `json:"request_id"`
 			Error     string `json:"error"`
 		}
-		if json.Unmarshal(lines.Bytes(), &line) != nil || line.Error == "" { // the banner is not JSON
+		if json.Unmarshal(lines.Bytes(), &line) != nil || line.Error == "" { // the banner at the start is not JSON
 			continue
 		}
 		if slices.Contains(requests, line.RequestID) {
@@ -80,7 +79,7 @@ func causeIn(log string, requests []string) string {
 	return ""
 }
 
-// conclude prints what matters, writes the report's files, and fails when an invariant is broken.
+// conclude prints the summary, writes the report's files, and fails if an invariant is broken.
 func (c simulateCmd) conclude(env environment, report *simulator.Report) error {
 	if c.ownServer(env) {
 		explain(report)
@@ -97,7 +96,7 @@ func (c simulateCmd) conclude(env environment, report *simulator.Report) error {
 			}
 		}
 	}
-	page, err := report.HTML()
+	page, err := report.HTML(filepath.Base(c.beside()))
 	if err != nil {
 		return errors.Join(broken, err)
 	}
@@ -106,7 +105,7 @@ func (c simulateCmd) conclude(env environment, report *simulator.Report) error {
 		return errors.Join(broken, err)
 	}
 	for path, text := range map[string][]byte{c.Report: page, c.beside(): data} {
-		if err := os.WriteFile(path, text, 0o644); err != nil { //nolint:gosec // G306: there is nothing secret in it, and people show it around
+		if err := os.WriteFile(path, text, 0o644); err != nil { //nolint:gosec // G306: it has no secret, and is to be shared
 			return errors.Join(broken, fmt.Errorf("writing the report: %w", err))
 		}
 	}

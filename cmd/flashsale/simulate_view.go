@@ -10,19 +10,18 @@ import (
 
 	"golang.org/x/term"
 
-	"flashsale/internal/chart"
 	"flashsale/internal/simulator"
 )
 
-// liveView shows a rush while it runs: a panel that is drawn anew on a terminal, else a line a second.
+// liveView shows a sale in progress: on a terminal a panel that it redraws, otherwise a line per second.
 type liveView struct {
 	out      io.Writer
-	terminal *os.File // nil: not one
+	terminal *os.File // nil: the output is not one
 	lines    int      // of the panel on the screen
-	width    int      // that it was drawn for
+	width    int      // of the terminal when the panel was drawn
 }
 
-// The smallest terminal that the panel is drawn on.
+// The smallest terminal that the panel fits into.
 const (
 	smallestWidth  = 40
 	smallestHeight = 8
@@ -43,7 +42,7 @@ func (v *liveView) every() time.Duration {
 	return time.Second
 }
 
-func (v *liveView) show(g simulator.Glance) {
+func (v *liveView) show(p simulator.Progress) {
 	width, height := 0, 0
 	if v.terminal != nil {
 		var err error
@@ -51,17 +50,17 @@ func (v *liveView) show(g simulator.Glance) {
 			width, height = 80, 24
 		}
 	}
-	if width < smallestWidth || height < smallestHeight { // no terminal, or one that a panel does not fit into
+	if width < smallestWidth || height < smallestHeight { // no terminal, or too small a one
 		v.lines = 0
-		_ = write(v.out, "%s\n", line(g)) // a closed pipe is noticed when the result is printed
+		_ = write(v.out, "%s\n", line(p)) // the summary's write reports a closed pipe
 		return
 	}
 	var screen strings.Builder
 	if v.lines > 0 && width == v.width {
-		fmt.Fprintf(&screen, "\x1b[%dA", v.lines) // back to the panel's first line; a new one after a resize, which wraps the old
+		fmt.Fprintf(&screen, "\x1b[%dA", v.lines) // back to the first line of the panel; after a resize, which wraps it, draw a new one
 	}
 	v.width = width
-	lines := panel(g, min(width, 110))
+	lines := panel(p, min(width, 110))
 	for _, text := range lines {
 		screen.WriteString("\x1b[2K" + text + "\n")
 	}
@@ -72,35 +71,35 @@ func (v *liveView) show(g simulator.Glance) {
 // end leaves the last panel on the screen.
 func (v *liveView) end() { v.lines = 0 }
 
-// line is one moment in one line.
-func line(g simulator.Glance) string {
-	return fmt.Sprintf("%5.1fs %-8s available %d held %d sold %d of %d | %.0f requests/s p50 %s p99 %s | shoppers %d inside, %d of %d came%s",
-		g.Elapsed.Seconds(), g.Phase, g.Available, g.Held, g.Sold, g.Stock, g.Rate, milliseconds(g.P50), milliseconds(g.P99),
-		g.Inside, g.Arrived, g.Shoppers, refusals(g.Refusals, " | "))
+// line is the progress in one line.
+func line(p simulator.Progress) string {
+	return fmt.Sprintf("%5.1fs %-8s available %d held %d sold %d of %d | %.0f requests/s p50 %s p99 %s | shoppers %d active, %d of %d arrived%s",
+		p.Elapsed.Seconds(), p.Phase, p.Available, p.Held, p.Sold, p.Stock, p.Rate, simulator.Milliseconds(p.P50), simulator.Milliseconds(p.P99),
+		p.Active, p.Arrived, p.Shoppers, refusals(p.Refusals, " | "))
 }
 
-// panel is one moment in a few lines with bars.
-func panel(g simulator.Glance, width int) []string {
+// panel is the progress in a few lines with bars.
+func panel(p simulator.Progress, width int) []string {
 	const label = 10
 	bar := func(name string, part int64, mark string) string {
 		room := width - label - 16
 		filled := 0
-		if g.Stock > 0 {
-			filled = int(min(max(part*int64(room)/g.Stock, 0), int64(room)))
+		if p.Stock > 0 {
+			filled = int(min(max(part*int64(room)/p.Stock, 0), int64(room)))
 		}
 		return fmt.Sprintf("%-*s %s%s %d", label, name, strings.Repeat(mark, filled), strings.Repeat("·", room-filled), part)
 	}
 	return []string{
-		clip(fmt.Sprintf("%-*s %.1f s, %s: %d of %d shoppers came, %d inside", label, "sale", g.Elapsed.Seconds(), g.Phase, g.Arrived, g.Shoppers, g.Inside), width),
-		bar("available", g.Available, "█"),
-		bar("held", g.Held, "▒"),
-		bar("sold", g.Sold, "▓"),
-		clip(fmt.Sprintf("%-*s %.0f requests/s, p50 %s, p99 %s", label, "speed", g.Rate, milliseconds(g.P50), milliseconds(g.P99)), width),
-		clip(fmt.Sprintf("%-*s%s", label, "refused", refusals(g.Refusals, " ")), width),
+		clip(fmt.Sprintf("%-*s %.1f s, %s: %d of %d shoppers arrived, %d active", label, "sale", p.Elapsed.Seconds(), p.Phase, p.Arrived, p.Shoppers, p.Active), width),
+		bar("available", p.Available, "█"),
+		bar("held", p.Held, "▒"),
+		bar("sold", p.Sold, "▓"),
+		clip(fmt.Sprintf("%-*s %.0f requests/s, p50 %s, p99 %s", label, "speed", p.Rate, simulator.Milliseconds(p.P50), simulator.Milliseconds(p.P99)), width),
+		clip(fmt.Sprintf("%-*s%s", label, "refused", refusals(p.Refusals, " ")), width),
 	}
 }
 
-// clip keeps a line from wrapping, which would tear the panel.
+// clip shortens a line that would wrap, and break the panel.
 func clip(text string, width int) string {
 	letters := []rune(text)
 	return string(letters[:min(len(letters), width)])
@@ -118,30 +117,29 @@ func refusals(counts map[string]int, before string) string {
 	return before + strings.Join(words, ", ")
 }
 
-func milliseconds(ms float64) string {
-	if ms >= 1000 {
-		return fmt.Sprintf("%.1f s", ms/1000)
-	}
-	return chart.Number(ms) + " ms"
-}
-
-// summary is what a person wants to know when it is over.
+// summary is the result for a person.
 func summary(r *simulator.Report) string {
 	var s strings.Builder
 	f := r.Figures
-	fmt.Fprintf(&s, "\n%d shoppers came for %d units in %.0f s: %d requests, %.0f a second at the peak.\n", f.Shoppers, r.Sale.Stock, f.PlayedS, f.Requests, f.PeakPerS)
+	fmt.Fprintf(&s, "\n%d shoppers wanted %d units in %.0f s: %d requests, %.0f per second at the peak.\n", f.Shoppers, r.Sale.Stock, f.PlayedS, f.Requests, f.PeakPerS)
 	if f.SoldOutAfter >= 0 {
-		fmt.Fprintf(&s, "The first was told \"sold out\" after %.2f s. ", f.SoldOutAfter)
+		fmt.Fprintf(&s, "The first \"sold out\" came after %.2f s. ", f.SoldOutAfter)
 	}
 	fmt.Fprintf(&s, "%d holds, %d orders, %d units sold, %d left, %d refunds due.\n\n", f.Holds, f.Orders, f.UnitsSold, f.UnitsLeft, f.RefundsDue)
-	fmt.Fprintf(&s, "%-12s %9s %9s %9s %9s   from when the step was due, waiting included\n", "operation", "steps", "p50", "p99", "max")
+	fmt.Fprintf(&s, "%-12s %9s %19s %19s %29s\n", "", "", "server", "connection wait", "whole step, with retries")
+	fmt.Fprintf(&s, "%-12s %9s %9s %9s %9s %9s %9s %9s %9s\n", "operation", "steps", "p50", "p99", "p50", "p99", "p50", "p99", "max")
 	for _, o := range r.Operations {
-		if p := o.StepMS; p.Count > 0 {
-			fmt.Fprintf(&s, "%-12s %9d %9s %9s %9s\n", o.Operation, p.Count, milliseconds(p.P50), milliseconds(p.P99), milliseconds(p.Max))
+		if o.StepMS.Count == 0 {
+			continue
 		}
+		fmt.Fprintf(&s, "%-12s %9d", o.Operation, o.StepMS.Count)
+		for _, ms := range []float64{o.ServerMS.P50, o.ServerMS.P99, o.ConnectionMS.P50, o.ConnectionMS.P99, o.StepMS.P50, o.StepMS.P99, o.StepMS.Max} {
+			fmt.Fprintf(&s, " %9s", simulator.Milliseconds(ms))
+		}
+		s.WriteString("\n")
 	}
 	if late := r.Generator.LateMS; r.Generator.Bottleneck {
-		fmt.Fprintf(&s, "This machine was late itself (p99 %s): the times above are partly the simulation's own.\n", milliseconds(late.P99))
+		fmt.Fprintf(&s, "This machine was late itself (p99 %s), so the times above are partly the simulation's own: try fewer --shoppers.\n", simulator.Milliseconds(late.P99))
 	}
 	s.WriteString("\n")
 	for _, c := range r.Invariants {
@@ -161,13 +159,13 @@ func summary(r *simulator.Report) string {
 		}
 	}
 	if n := len(r.BrokenThen); n > 0 {
-		fmt.Fprintf(&s, "The audit had %d findings before this sale; they are not counted here: see flashsale audit.\n", n)
+		fmt.Fprintf(&s, "The audit had %d findings before this sale. They do not count here: see flashsale audit.\n", n)
 	}
 	if r.Interrupted {
-		s.WriteString("The sale was interrupted: not all shoppers came.\n")
+		s.WriteString("The sale was interrupted: not all shoppers arrived.\n")
 	}
 	if r.Clean {
-		fmt.Fprintf(&s, "All %d invariants hold, in what %d shoppers did.\n", len(r.Invariants), f.Shoppers)
+		fmt.Fprintf(&s, "All %d invariants hold for %d shoppers.\n", len(r.Invariants), f.Shoppers)
 	}
 	return s.String()
 }

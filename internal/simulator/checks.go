@@ -2,10 +2,73 @@ package simulator
 
 import "fmt"
 
-// maxEvidence is how many cases of a broken invariant are told; all are counted.
+// evidence is everything that the checks see. Tests write it by hand.
+type evidence struct {
+	Options
+	histories   []*history
+	samples     []Sample  // of the product, in order
+	probe       *attempt  // one more hold at the end; nil: no units were left to try
+	leftovers   Sample    // when it was tried
+	final       Sample    // the product at the end
+	auditBefore []Finding // the sale
+	auditAfter  []Finding
+}
+
+// attempts returns every attempt of every shopper.
+func (e *evidence) attempts() (all []*attempt) {
+	for _, b := range e.histories {
+		all = append(all, b.attempts...)
+	}
+	return all
+}
+
+// attemptsAndProbe returns also the simulation's own attempt at the end.
+func (e *evidence) attemptsAndProbe() []*attempt {
+	if e.probe == nil {
+		return e.attempts()
+	}
+	return append(e.attempts(), e.probe)
+}
+
+// holds returns every hold that a shopper knows of.
+func (e *evidence) holds() (all []*hold) {
+	for _, a := range e.attempts() {
+		if a.hold != nil {
+			all = append(all, a.hold)
+		}
+	}
+	return all
+}
+
+// responses calls see with every response, and its subject.
+func (e *evidence) responses(see func(a *response, subject string)) {
+	for _, b := range e.histories {
+		for i := range b.badLooks {
+			see(&b.badLooks[i], e.Product)
+		}
+	}
+	for _, a := range e.attemptsAndProbe() {
+		for i := range a.responses {
+			see(&a.responses[i], "key "+a.key)
+		}
+		if a.hold == nil {
+			continue
+		}
+		for _, act := range a.hold.actions {
+			see(&act.response, a.hold.id)
+		}
+		for _, final := range []*response{a.hold.finalHold, a.hold.finalOrder} {
+			if final != nil {
+				see(final, a.hold.id)
+			}
+		}
+	}
+}
+
+// maxEvidence limits how many cases of a broken invariant a report shows. It counts all of them.
 const maxEvidence = 10
 
-// Check is one invariant, and what was found about it.
+// Check is the result for one invariant.
 type Check struct {
 	Name     string   `json:"name"`
 	Says     string   `json:"says"` // the invariant in words
@@ -14,14 +77,14 @@ type Check struct {
 	Broken   int      `json:"broken"`
 	Evidence []string `json:"evidence"` // the first cases
 
-	Requests []string `json:"requests,omitempty"` // the ids of those in the evidence, for who can read the server's log
-	Cause    string   `json:"cause,omitempty"`    // what that log says of the first of them
+	Requests []string `json:"requests,omitempty"` // the ids of the requests in the evidence, to find them in the server's log
+	Cause    string   `json:"cause,omitempty"`    // from that log
 }
 
-// looks counts one thing that was looked at.
+// looks counts one thing that the check looked at.
 func (c *Check) looks() { c.LookedAt++ }
 
-// breaks notes a case in which the invariant does not hold.
+// breaks records a case in which the invariant does not hold.
 func (c *Check) breaks(format string, args ...any) {
 	c.Broken++
 	if len(c.Evidence) < maxEvidence {
@@ -29,67 +92,63 @@ func (c *Check) breaks(format string, args ...any) {
 	}
 }
 
-// invariants is everything that is checked, in the order of a purchase. Every check is sound: it takes as the server's
-// defect only what no delay, lost answer or other customer can explain.
+// invariants are all checks, in the order of a purchase. Every check is sound: it reports only what no delay, lost
+// response or other customer can explain.
 var invariants = []struct {
 	name, says string
-	run        func(r *rush, c *Check)
+	run        func(e *evidence, c *Check)
 }{
-	{"no_internal_error", "No request was answered with an internal error.", (*rush).checkInternal},
-	{"answers_are_the_contracts", "Every answer is one that the contract has for its operation.", (*rush).checkContract},
-	{"one_key_one_hold", "One idempotency key made one hold, and every answer to it shows the same one.", (*rush).checkKeys},
-	{"grants_are_true", "Every grant shows the product, the quantity and the times that the server keeps, and all holds last equally long.", (*rush).checkGrants},
-	{"holds_are_there", "Every hold that was granted is at the server, with its product and quantity.", (*rush).checkHoldsThere},
-	{"no_hold_ends_early", "No hold and no order ended before its time was over.", (*rush).checkEarly},
-	{"holds_end_for_a_reason", "A hold is ordered, released or expired only if its shopper did that or its time was over.", (*rush).checkHoldEnds},
-	{"orders_are_their_holds", "A hold made at most one order, with its id, product and quantity, at price × quantity.", (*rush).checkOrders},
-	{"orders_end_for_a_reason", "An order is paid, cancelled or to be refunded only if something was done that does that.", (*rush).checkOrderEnds},
-	{"paid_once", "Every paid order was paid by exactly one event.", (*rush).checkPaidOnce},
-	{"no_money_is_lost", "Every successful payment made its order paid, or shows as a refund that is due, for a true reason.", (*rush).checkMoney},
-	{"events_apply_once", "A payment event was applied at most once, however often it was delivered.", (*rush).checkEvents},
-	{"sold_out_is_true", "Nobody was told \"sold out\" before enough had been asked for.", (*rush).checkSoldOut},
-	{"never_oversold", "At no instant did the shoppers surely have more units than the stock.", (*rush).checkOversold},
-	{"stock_adds_up", "Whenever the product was read, available + reserved + sold was the stock, and none was negative.", (*rush).checkAddsUp},
-	{"reads_are_fresh", "Whoever reads the product again never sees it older than two seconds (five, for a machine that stumbles).", (*rush).checkFresh},
-	{"sold_is_what_was_paid", "The units sold by the server's count are those of the paid orders.", (*rush).checkSold},
-	{"reserved_is_what_is_held", "The units reserved by the server's count are those of active holds and unpaid orders: what ended is back.", (*rush).checkReserved},
-	{"leftovers_can_be_bought", "What the server shows as available at the end can be held.", (*rush).checkLeftovers},
+	{"no_internal_error", "No response is an internal error.", (*evidence).checkInternal},
+	{"answers_are_the_contracts", "Every response is one that the contract allows for its operation.", (*evidence).checkContract},
+	{"one_key_one_hold", "One idempotency key makes one hold, and every response to the key shows that hold.", (*evidence).checkKeys},
+	{"grants_are_true", "Every grant shows the product, the quantity and the times that the server keeps, and all holds last equally long.", (*evidence).checkGrants},
+	{"holds_are_there", "The server still has every hold that it granted, with its product and quantity.", (*evidence).checkHoldsThere},
+	{"no_hold_ends_early", "No hold and no order ends by time before its time is over, and no hold outlasts its time.", (*evidence).checkEarly},
+	{"holds_end_for_a_reason", "A hold is ordered, released or expired only if its shopper caused it or its time is over.", (*evidence).checkHoldEnds},
+	{"orders_are_their_holds", "A hold makes at most one order, with its id, product and quantity, at price × quantity.", (*evidence).checkOrders},
+	{"orders_end_for_a_reason", "An order is paid, cancelled or due for a refund only if an action leads to that state.", (*evidence).checkOrderEnds},
+	{"paid_once", "Exactly one event paid each paid order.", (*evidence).checkPaidOnce},
+	{"no_money_is_lost", "Every successful payment made its order paid, or shows as a refund due, for a true reason.", (*evidence).checkMoney},
+	{"events_apply_once", "A payment event is applied at most once, however often it is delivered.", (*evidence).checkEvents},
+	{"sold_out_is_true", "No shopper is told \"sold out\" while units are certainly left.", (*evidence).checkSoldOut},
+	{"never_oversold", "At no instant do the shoppers certainly have more units than the stock.", (*evidence).checkOversold},
+	{"stock_adds_up", "In every read of the product, available + reserved + sold is the stock, and none is negative.", (*evidence).checkAddsUp},
+	{"reads_are_fresh", "A read of the product is at most two seconds old (five, for a slow machine).", (*evidence).checkFresh},
+	{"sold_is_what_was_paid", "The server's count of units sold is the sum of the paid orders.", (*evidence).checkSold},
+	{"reserved_is_what_is_held", "The server's count of reserved units is the sum of active holds and unpaid orders: the others have returned.", (*evidence).checkReserved},
+	{"leftovers_can_be_bought", "If the server shows units as available at the end, a shopper can hold one.", (*evidence).checkLeftovers},
+	{"audit", "The audit recomputes every counter from the rows, and finds nothing that it had not found before the sale.", (*evidence).checkAudit},
 }
 
-// check runs every check on the books, and adds what the audit found that it had not found before the sale.
-func (r *rush) check(audit []Finding) []Check {
-	checks := make([]Check, 0, len(invariants)+1)
-	for _, i := range invariants {
-		c := Check{Name: i.name, Says: i.says, Evidence: []string{}}
-		i.run(r, &c)
+// check runs every check.
+func (e *evidence) check() []Check {
+	checks := make([]Check, len(invariants))
+	for i, invariant := range invariants {
+		c := &checks[i]
+		*c = Check{Name: invariant.name, Says: invariant.says, Evidence: []string{}}
+		invariant.run(e, c)
 		c.Holds = c.Broken == 0
-		checks = append(checks, c)
 	}
-	c := Check{Name: "audit", Says: "The audit recomputes every counter from the rows, and finds nothing that it had not found before the sale.", Evidence: []string{}}
-	r.checkAudit(&c, audit)
-	c.Holds = c.Broken == 0
-	return append(checks, c)
+	return checks
 }
 
 // auditLimit is how many findings of one check an audit lists at most.
 const auditLimit = 100
 
-// checkAudit leaves out what was broken before the sale: it is not this sale's doing, even if others make it worse
-// meanwhile. Where an audit could not list all that was broken before, only findings of this sale's own product, holds and
-// orders are sure to be new.
-func (r *rush) checkAudit(c *Check, after []Finding) {
+// checkAudit ignores what was broken before the sale, even if others make it worse meanwhile. Where the list from before
+// was cut off, only findings about this sale's product, holds and orders are certainly new.
+func (e *evidence) checkAudit(c *Check) {
 	before, listed := map[Finding]bool{}, map[string]int{}
-	for _, f := range r.before {
-		f.Detail = "" // it has numbers that change
-		before[f] = true
+	for _, f := range e.auditBefore {
+		before[Finding{Check: f.Check, Entity: f.Entity}] = true // without the detail, whose numbers change
 		listed[f.Check]++
 	}
-	ours := map[string]bool{r.Product: true}
-	for _, h := range r.holds() {
+	ours := map[string]bool{e.Product: true}
+	for _, h := range e.holds() {
 		ours[h.id], ours[h.orderID()] = true, true
 	}
 	c.looks()
-	for _, f := range after {
+	for _, f := range e.auditAfter {
 		if ours[f.Entity] || (!before[Finding{Check: f.Check, Entity: f.Entity}] && listed[f.Check] < auditLimit) {
 			c.breaks("%s: %s: %s", f.Check, f.Entity, f.Detail)
 		}

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// contract is what an operation may answer to the requests that a rush sends, which are well-formed and name things that
-// exist: a status, and the code of a refusal.
+// contract is every response that an operation may give to the simulation's requests, which are well-formed and name
+// existing things: a status, and a refusal's code.
 var contract = map[Operation][]string{
 	Look:      {"200", "304"},
 	Place:     {"201", "200", "409 sold_out"},
@@ -20,9 +20,9 @@ var contract = map[Operation][]string{
 	Pay:       {"200"},
 }
 
-// allowed reports whether the contract has the answer. Busy may come from any operation, and an internal error has a
-// check of its own.
-func allowed(a answer) bool {
+// allowed reports whether the contract allows the response. Every operation may be busy, and internal errors have their
+// own check.
+func allowed(a response) bool {
 	if a.lost() || a.busy() || a.status == http.StatusInternalServerError {
 		return true
 	}
@@ -33,201 +33,171 @@ func allowed(a answer) bool {
 	return slices.Contains(contract[a.op], word)
 }
 
-// answers calls see with every answer in the books, and what it is about.
-func (r *rush) answers(see func(a *answer, about string)) {
-	attempts := r.attempts()
-	if r.probe != nil {
-		attempts = append(attempts, r.probe)
-	}
-	for _, b := range r.books {
-		for i := range b.looks {
-			see(&b.looks[i], r.product)
-		}
-	}
-	for _, a := range attempts {
-		for i := range a.answers {
-			see(&a.answers[i], "key "+a.key)
-		}
-		if a.hold == nil {
-			continue
-		}
-		for i := range a.hold.acts {
-			see(&a.hold.acts[i].answer, a.hold.id)
-		}
-		for _, final := range []*answer{a.hold.finalHold, a.hold.finalOrder} {
-			if final != nil {
-				see(final, a.hold.id)
-			}
-		}
-	}
-}
-
-func (r *rush) checkInternal(c *Check) {
-	r.answers(func(a *answer, about string) {
+func (e *evidence) checkInternal(c *Check) {
+	e.responses(func(a *response, subject string) {
 		c.looks()
 		if a.status == http.StatusInternalServerError {
 			if a.body.RequestID != "" && len(c.Requests) < maxEvidence {
 				c.Requests = append(c.Requests, a.body.RequestID)
 			}
-			c.breaks("%s: %s was answered %d %s at %s (request %s)", about, a.op, a.status, a.body.Code, seconds(a.received), a.body.RequestID)
+			c.breaks("%s: %s got the response %d %s at %s (request %s)", subject, a.op, a.status, a.body.Code, seconds(a.received), a.body.RequestID)
 		}
 	})
 }
 
-func (r *rush) checkContract(c *Check) {
-	r.answers(func(a *answer, about string) {
+func (e *evidence) checkContract(c *Check) {
+	e.responses(func(a *response, subject string) {
 		c.looks()
 		if !allowed(*a) {
-			c.breaks("%s: %s was answered %d %s at %s, expected one of %v", about, a.op, a.status, a.body.Code, seconds(a.received), contract[a.op])
+			c.breaks("%s: %s got the response %d %s at %s, expected one of %v", subject, a.op, a.status, a.body.Code, seconds(a.received), contract[a.op])
 		}
 	})
 }
 
-// checkKeys: after a grant, a key may only be answered with its hold. Requests that overlap with the first may still
-// have been refused.
-func (r *rush) checkKeys(c *Check) {
+// gateDelay bounds how long the gate may not know of a key that was granted (docs/decisions.md has the reason).
+const gateDelay = 5 * time.Second
+
+// checkKeys: after a grant, every response to the key shows that hold. Requests that overlap with the first may still have
+// been refused.
+func (e *evidence) checkKeys(c *Check) {
 	owner := map[string]string{}
-	for _, a := range r.attempts() {
+	for _, a := range e.attempts() {
 		c.looks()
 		if a.hold == nil {
 			continue
 		}
 		if other, taken := owner[a.hold.id]; taken {
-			c.breaks("%s: it was granted to two keys, %s and %s", a.hold.id, other, a.key)
+			c.breaks("%s: two keys got it, %s and %s", a.hold.id, other, a.key)
 		}
 		owner[a.hold.id] = a.key
 		created := 0
-		for _, answer := range a.answers {
+		for _, r := range a.responses {
 			switch {
-			case answer.ok() && answer.body.ID != a.hold.id:
-				c.breaks("key %s: it made two holds, %s and %s", a.key, a.hold.id, answer.body.ID)
-			case answer.status == http.StatusCreated:
+			case r.ok() && r.body.ID != a.hold.id:
+				c.breaks("key %s: it made two holds, %s and %s", a.key, a.hold.id, r.body.ID)
+			case r.status == http.StatusCreated:
 				created++
-			case answer.status == http.StatusOK && !answer.replayed:
-				c.breaks("key %s: the hold %s came again without Idempotent-Replayed", a.key, a.hold.id)
-			case answer.body.Code == "sold_out" && answer.sent > a.hold.known+takesToShow:
-				c.breaks("key %s: it has the hold %s since %s, and was refused as sold out at %s", a.key, a.hold.id, seconds(a.hold.known), seconds(answer.received))
+			case r.status == http.StatusOK && !r.replayed:
+				c.breaks("key %s: the hold %s was replayed without Idempotent-Replayed", a.key, a.hold.id)
+			case r.body.Code == "sold_out" && r.sent > a.hold.known+gateDelay:
+				c.breaks("key %s: it has had the hold %s since %s, and was refused as sold out at %s", a.key, a.hold.id, seconds(a.hold.known), seconds(r.received))
 			}
 		}
 		if created > 1 {
-			c.breaks("key %s: %d answers say that they created a hold", a.key, created)
+			c.breaks("key %s: %d responses say that they created a hold", a.key, created)
 		}
 	}
 }
 
-// takesToShow is how long the gate may not know of a key that was granted, at most (docs/decisions.md says when).
-const takesToShow = 5 * time.Second
-
-// checkGrants compares what the grant said with what was asked for, and with what the server keeps.
-func (r *rush) checkGrants(c *Check) {
-	for _, a := range r.attempts() {
+// checkGrants compares each grant with the request, and with the hold at the end.
+func (e *evidence) checkGrants(c *Check) {
+	for _, a := range e.attempts() {
 		h := a.hold
 		if h == nil {
 			continue
 		}
 		c.looks()
-		for i := range a.answers {
-			if b := a.answers[i].body; a.answers[i].ok() && (b.ProductID != r.product || b.Qty != a.qty) {
-				c.breaks("%s: asked for %d units of %s, the grant says %d of %q", h.id, a.qty, r.product, b.Qty, b.ProductID)
+		for _, r := range a.responses {
+			if b := r.body; r.ok() && (b.ProductID != e.Product || b.Qty != a.qty) {
+				c.breaks("%s: the request was for %d units of %s, the grant is for %d of %q", h.id, a.qty, e.Product, b.Qty, b.ProductID)
 			}
 		}
-		said, kept := h.granted, h.finalHold
-		if kept != nil && kept.ok() && (!kept.body.ExpiresAt.Equal(said.ExpiresAt) || !kept.body.CreatedAt.Equal(said.CreatedAt)) {
-			c.breaks("%s: granted from %s to %s, the server has %s to %s", h.id, said.CreatedAt, said.ExpiresAt, kept.body.CreatedAt, kept.body.ExpiresAt)
+		granted, final := h.granted, h.finalHold
+		if final != nil && final.ok() && (!final.body.ExpiresAt.Equal(granted.ExpiresAt) || !final.body.CreatedAt.Equal(granted.CreatedAt)) {
+			c.breaks("%s: the grant was from %s to %s, the server has %s to %s", h.id, granted.CreatedAt, granted.ExpiresAt, final.body.CreatedAt, final.body.ExpiresAt)
 		}
-		if usual := r.usualTTL(); h.ttl < usual-rounding || h.ttl > usual+rounding {
-			c.breaks("%s: it lasts %s, others %s", h.id, h.ttl, usual)
+		if expected := e.expectedTTL(); h.ttl < expected-rounding || h.ttl > expected+rounding {
+			c.breaks("%s: it lasts %s, expected %s", h.id, h.ttl, expected)
 		}
-		for i := range h.acts {
-			if act := &h.acts[i]; act.op == LookHold && act.ok() && act.body.ID != h.id {
-				c.breaks("%s: asked for it, the answer is of %s", h.id, act.body.ID)
+		for _, act := range h.actions {
+			if act.op == LookHold && act.ok() && act.body.ID != h.id {
+				c.breaks("%s: a read of it returned %s", h.id, act.body.ID)
 			}
 		}
 	}
 }
 
-// usualTTL is how long holds last: as the server was told, if that is known, else as the first hold does.
-func (r *rush) usualTTL() time.Duration {
-	if r.HoldTTL > 0 {
-		return r.HoldTTL
+// expectedTTL is how long holds last: by the server's configuration if that is known, else like the first hold.
+func (e *evidence) expectedTTL() time.Duration {
+	if e.HoldTTL > 0 {
+		return e.HoldTTL
 	}
-	return r.holds()[0].ttl
+	return e.holds()[0].ttl
 }
 
-func (r *rush) checkHoldsThere(c *Check) {
-	for _, h := range r.holds() {
+func (e *evidence) checkHoldsThere(c *Check) {
+	for _, h := range e.holds() {
 		c.looks()
 		final := h.finalHold
 		if final == nil || final.lost() || final.busy() {
 			continue
 		}
-		if final.status != http.StatusOK || final.body.ID != h.id || final.body.ProductID != r.product || final.body.Qty != h.qty {
-			c.breaks("%s: granted with %d units of %s, the server answers %d %s with %d of %q", h.id, h.qty, r.product,
-				final.status, final.body.Code, final.body.Qty, final.body.ProductID)
+		if b := final.body; final.status != http.StatusOK || b.ID != h.id || b.ProductID != e.Product || b.Qty != h.qty {
+			c.breaks("%s: the grant was for %d units of %s, the server responds %d %s with %d of %q", h.id, h.qty, e.Product,
+				final.status, b.Code, b.Qty, b.ProductID)
 		}
 	}
 }
 
-// checkEarly: an end by time that was seen before the earliest instant at which the time can have been over.
-func (r *rush) checkEarly(c *Check) {
-	for _, h := range r.holds() {
+// checkEarly finds holds and orders that expired before the earliest instant at which their time may have been over.
+func (e *evidence) checkEarly(c *Check) {
+	for _, h := range e.holds() {
 		c.looks()
-		for i := range h.acts {
-			a := &h.acts[i]
-			expired := a.body.Code == "hold_expired" || (a.op == LookHold && a.body.state() == "expired")
-			if expired && a.received < h.earliestEnd() {
-				c.breaks("%s: asked for at %s and granted for %s, it had expired at %s", h.id, seconds(h.asked), h.ttl, seconds(a.received))
+		for _, a := range h.actions {
+			h.checkEarly(c, &a.response)
+		}
+		if h.finalHold != nil {
+			h.checkEarly(c, h.finalHold)
+			if h.finalHold.body.state() == "active" && h.finalHold.sent > h.latestEnd() {
+				c.breaks("%s: granted at %s for %s, it was still active at %s", h.id, seconds(h.known), h.ttl, seconds(h.finalHold.sent))
 			}
-			r.checkEarlyOrder(c, h, &a.answer)
-		}
-		if f := h.finalHold; f != nil && f.body.state() == "expired" && f.received < h.earliestEnd() {
-			c.breaks("%s: asked for at %s and granted for %s, it had expired at %s", h.id, seconds(h.asked), h.ttl, seconds(f.received))
-		}
-		if f := h.finalHold; f != nil && f.body.state() == "active" && f.sent > h.latestEnd() {
-			c.breaks("%s: granted at %s for %s, it was still active at %s", h.id, seconds(h.known), h.ttl, seconds(f.sent))
 		}
 		if h.finalOrder != nil {
-			r.checkEarlyOrder(c, h, h.finalOrder)
+			h.checkEarly(c, h.finalOrder)
 		}
 	}
 }
 
-func (r *rush) checkEarlyOrder(c *Check, h *hold, a *answer) {
+func (h *hold) checkEarly(c *Check, a *response) {
+	expired := a.body.Code == "hold_expired" || (a.op == LookHold && a.body.state() == "expired")
+	if expired && a.received < h.earliestEnd() {
+		c.breaks("%s: requested at %s and granted for %s, it had expired at %s", h.id, seconds(h.asked), h.ttl, seconds(a.received))
+	}
 	if a.body.Reason != "payment_timeout" || h.window == 0 {
 		return
 	}
 	if first := h.firstSent(isOrdering); a.received < first+h.window-rounding {
-		c.breaks("%s: ordered at %s at the earliest, with %s to pay, its time was over at %s", h.orderID(), seconds(first), h.window, seconds(a.received))
+		c.breaks("%s: ordered at %s at the earliest, with %s to pay, it had timed out at %s", h.orderID(), seconds(first), h.window, seconds(a.received))
 	}
 }
 
-func (r *rush) checkHoldEnds(c *Check) {
-	for _, h := range r.holds() {
+func (e *evidence) checkHoldEnds(c *Check) {
+	for _, h := range e.holds() {
 		c.looks()
 		if h.finalHold == nil || h.finalHold.status != http.StatusOK {
 			continue
 		}
-		state := h.finalHold.body.state()
-		if by := h.orderedBy(); by < forever && state != "ordered" {
-			c.breaks("%s: its order was there at %s, but it is %s", h.id, seconds(by), state)
+		state, ordered := h.finalHold.body.state(), h.orderedBy()
+		if ordered < forever && state != "ordered" {
+			c.breaks("%s: it had an order at %s, but it is %s", h.id, seconds(ordered), state)
 		}
-		for i := range h.acts {
-			if a := &h.acts[i]; isRelease(a) && a.ok() && a.sent > h.orderedBy() {
-				c.breaks("%s: its order was there at %s, and it was released at %s", h.id, seconds(h.orderedBy()), seconds(a.received))
+		for _, a := range h.actions {
+			if isRelease(a) && a.ok() && a.sent > ordered {
+				c.breaks("%s: it had an order at %s, and was released at %s", h.id, seconds(ordered), seconds(a.received))
 			}
 		}
 		switch state {
 		case "ordered":
 			if !h.any(isOrdering) {
-				c.breaks("%s: it is ordered, but nobody ordered or paid it", h.id)
+				c.breaks("%s: it is ordered, but no request ordered or paid it", h.id)
 			}
 		case "released":
 			if !h.any(isRelease) {
-				c.breaks("%s: it is released, but nobody released it", h.id)
+				c.breaks("%s: it is released, but no request released it", h.id)
 			}
 		case "active", "expired":
-			if at, freed := h.freed(); freed {
-				c.breaks("%s: it was released at %s, in its time, but is %s", h.id, seconds(at), state)
+			if at := h.releasedBy(); at < forever {
+				c.breaks("%s: it was released in time at %s, but it is %s", h.id, seconds(at), state)
 			}
 		default:
 			c.breaks("%s: it is %q, which is not a state of a hold", h.id, state)
@@ -235,14 +205,14 @@ func (r *rush) checkHoldEnds(c *Check) {
 	}
 }
 
-// freed returns when a release was answered that must have released the hold: it was neither ordered nor over.
-func (h *hold) freed() (time.Duration, bool) {
-	for i := range h.acts {
-		if a := &h.acts[i]; isRelease(a) && a.ok() && a.received < h.earliestEnd() && !h.sentBefore(a.received, isOrdering) {
-			return a.received, true
+// releasedBy is when a release succeeded that found the hold neither ordered nor expired, forever if none did.
+func (h *hold) releasedBy() time.Duration {
+	for _, a := range h.actions {
+		if isRelease(a) && a.ok() && a.received < h.earliestEnd() && h.firstSent(isOrdering) >= a.received {
+			return a.received
 		}
 	}
-	return 0, false
+	return forever
 }
 
 func seconds(d time.Duration) string { return d.Round(time.Millisecond).String() }

@@ -5,15 +5,13 @@ import (
 	"time"
 )
 
-func (r *rush) checkOrders(c *Check) {
-	for _, h := range r.holds() {
-		acts := h.acts
+func (e *evidence) checkOrders(c *Check) {
+	for _, h := range e.holds() {
+		actions, existed := h.actions, false
 		if h.finalOrder != nil {
-			acts = append(acts[:len(acts):len(acts)], act{answer: *h.finalOrder})
+			actions = append(actions[:len(actions):len(actions)], &action{response: *h.finalOrder})
 		}
-		existed := false
-		for i := range acts {
-			a := &acts[i]
+		for _, a := range actions {
 			if !a.ok() || (a.op != Order && a.op != LookOrder && a.op != Cancel) {
 				continue
 			}
@@ -22,21 +20,20 @@ func (r *rush) checkOrders(c *Check) {
 			if a.op == Order && a.status == http.StatusCreated && a.sent > h.latestEnd() {
 				c.breaks("%s: granted at %s for %s, it was ordered at %s, after its time", h.id, seconds(h.known), h.ttl, seconds(a.received))
 			}
-			if b := a.body; b.ID != h.orderID() || b.HoldID != h.id || b.ProductID != r.product || b.Qty != h.qty ||
-				b.Amount.Amount != h.qty*r.price.Amount || b.Amount.Currency != r.price.Currency {
-				c.breaks("%s: the order of %d units at %d %s is %s of %s: %d units of %s for %d %s", h.id, h.qty, r.price.Amount, r.price.Currency,
+			if b := a.body; b.ID != h.orderID() || b.HoldID != h.id || b.ProductID != e.Product || b.Qty != h.qty || b.Amount != (money{h.qty * price, currency}) {
+				c.breaks("%s: the order of %d units at %d %s is %s of %s: %d units of %s for %d %s", h.id, h.qty, price, currency,
 					b.ID, b.HoldID, b.Qty, b.ProductID, b.Amount.Amount, b.Amount.Currency)
 			}
 		}
 		if existed && h.finalOrder != nil && h.finalOrder.status == http.StatusNotFound {
-			c.breaks("%s: the order was there, and is not any more", h.orderID())
+			c.breaks("%s: the order existed, and no longer does", h.orderID())
 		}
 	}
 }
 
-// checkOrderEnds: an order is in no state that nothing the shopper did leads to.
-func (r *rush) checkOrderEnds(c *Check) {
-	for _, h := range r.holds() {
+// checkOrderEnds finds orders in a state that no action led to.
+func (e *evidence) checkOrderEnds(c *Check) {
+	for _, h := range e.holds() {
 		if h.finalOrder == nil || h.finalOrder.status != http.StatusOK {
 			continue
 		}
@@ -47,7 +44,7 @@ func (r *rush) checkOrderEnds(c *Check) {
 			"paid ":                      h.any(isRight),
 			"cancelled customer":         h.any(isCancel),
 			"cancelled payment_failed":   h.any(isFailure),
-			"cancelled payment_timeout":  h.any(isOrder), // when, is checked elsewhere
+			"cancelled payment_timeout":  h.any(isOrder), // checkEarly looks at the time
 			"refund_due amount_mismatch": h.any(isWrong),
 			"refund_due late_payment":    h.any(isRight),
 			"refunded ":                  h.any(isRight) && h.any(isRefund),
@@ -55,64 +52,62 @@ func (r *rush) checkOrderEnds(c *Check) {
 			"refunded late_payment":      h.any(isRight) && h.any(isRefund),
 		}
 		if !possible[state+" "+reason] {
-			c.breaks("%s: it is %s %s, which nothing that its shopper did leads to", h.orderID(), state, reason)
+			c.breaks("%s: it is %s %s, and no action leads to that state", h.orderID(), state, reason)
 		}
-		if end := h.orderEndsBy(); state == "pending_payment" && h.finalOrder.sent > end+r.TakenBack {
+		if end := h.orderEndsBy(); state == "pending_payment" && h.finalOrder.sent > end+e.TakenBack {
 			c.breaks("%s: its payment was due at %s, but it is %s", h.orderID(), seconds(end), state)
 		}
-		for i := range h.acts {
-			if a := &h.acts[i]; isCancel(a) && a.ok() && a.sent > h.paidBy() {
+		for _, a := range h.actions {
+			if isCancel(a) && a.ok() && a.sent > h.paidBy() {
 				c.breaks("%s: it was paid at %s, and cancelled at %s", h.orderID(), seconds(h.paidBy()), seconds(a.received))
 			}
 		}
-		if ended := h.any(both(isCancel, isDone)) || h.any(both(isFailure, isApplied)); ended && state == "pending_payment" {
-			c.breaks("%s: its cancellation or the failure of its payment was confirmed, but it is %s", h.orderID(), state)
+		if ended := h.any(both(isCancel, isOK)) || h.any(both(isFailure, isApplied)); ended && state == "pending_payment" {
+			c.breaks("%s: its cancellation or its failed payment was confirmed, but it is %s", h.orderID(), state)
 		}
 	}
 }
 
-// orderEndsBy is when the payment of the hold's order is due at the latest, far away if no answer told.
+// orderEndsBy is the latest instant at which the order's payment is due; far away if no response showed the time to pay.
 func (h *hold) orderEndsBy() time.Duration {
 	if h.window == 0 {
 		return forever / 2
 	}
 	var last time.Duration
-	for i := range h.acts {
-		if a := &h.acts[i]; isOrder(a) {
+	for _, a := range h.actions {
+		if isOrder(a) {
 			last = max(last, a.received)
 		}
 	}
 	return last + h.window + rounding
 }
 
-// checkPaidOnce counts the events by which an order was paid. One that was applied while its answer was lost answers
-// "duplicate" later, so the applied answers may be none, never two.
-func (r *rush) checkPaidOnce(c *Check) {
-	for _, h := range r.holds() {
-		if h.finalOrder == nil || !h.sold() {
+// checkPaidOnce counts the events that paid each order. There may be none: if the response to the applied delivery was
+// lost, the next delivery is a duplicate.
+func (e *evidence) checkPaidOnce(c *Check) {
+	for _, h := range e.holds() {
+		if !h.sold() {
 			continue
 		}
 		c.looks()
-		applied, delivered := map[string]bool{}, false
-		for i := range h.acts {
-			a := &h.acts[i]
+		applied := map[string]bool{}
+		for _, a := range h.actions {
 			if isRight(a) && isApplied(a) {
 				applied[a.event] = true
 			}
-			delivered = delivered || isRight(a)
 		}
 		if len(applied) > 1 {
 			c.breaks("%s: %d events paid it", h.orderID(), len(applied))
 		}
-		if !delivered {
+		if !h.any(isRight) {
 			c.breaks("%s: it is paid, but no payment was made", h.orderID())
 		}
 	}
 }
 
-// checkMoney: what a successful payment must have led to.
-func (r *rush) checkMoney(c *Check) {
-	for _, h := range r.holds() {
+// checkMoney compares the order with its confirmed payments and refunds.
+func (e *evidence) checkMoney(c *Check) {
+	for _, h := range e.holds() {
 		if !h.any(both(isSuccess, isMatched)) || h.finalOrder == nil || h.finalOrder.lost() {
 			continue
 		}
@@ -121,38 +116,33 @@ func (r *rush) checkMoney(c *Check) {
 		switch {
 		case state != "paid" && state != "refund_due" && state != "refunded":
 			c.breaks("%s: a payment of it was confirmed, but it is %q %s %s", h.orderID(), state, reason, h.finalOrder.body.Code)
-		case reason == "late_payment" && !h.late():
-			c.breaks("%s: it is %s as paid too late, but its time cannot have been over and nobody had given its units up", h.orderID(), state)
+		case reason == "late_payment" && !h.mayBeLate():
+			c.breaks("%s: it is %s as paid too late, but its units were certainly still reserved", h.orderID(), state)
 		case reason == "" && !h.any(isRight):
 			c.breaks("%s: it is %s, but only a wrong amount was paid", h.orderID(), state)
 		}
-		if due := h.refundDue(); due && state != "refunded" {
-			c.breaks("%s: the refund of a payment was confirmed, but it is %s", h.orderID(), state)
+		if h.refundConfirmed() && state != "refunded" {
+			c.breaks("%s: a refund of it was confirmed, but it is %s", h.orderID(), state)
 		}
 	}
 }
 
-// late reports whether the hold's units may have gone before a payment of it was done.
-func (h *hold) late() bool {
-	end := h.earliestEnd()
-	if h.orderedBy() < forever && h.window > 0 {
-		end = h.firstSent(isOrder) + h.window - rounding
-	}
-	var done time.Duration
-	for i := range h.acts {
-		if a := &h.acts[i]; isRight(a) {
-			done = max(done, a.received)
+// mayBeLate reports whether the units may have been free before a payment was complete.
+func (h *hold) mayBeLate() bool {
+	var paid time.Duration
+	for _, a := range h.actions {
+		if isRight(a) {
+			paid = max(paid, a.received)
 		}
 	}
-	gone := func(a *act) bool { return isRelease(a) || isCancel(a) || isFailure(a) || isWrong(a) }
-	return done > end || h.sentBefore(done, gone)
+	return paid > h.earliestFree() || paid > h.firstSent(isFreeing)
 }
 
-// refundDue reports whether a refund was confirmed that was sent after the payment had been.
-func (h *hold) refundDue() bool {
+// refundConfirmed reports whether the server confirmed a refund that was sent after it had confirmed the payment.
+func (h *hold) refundConfirmed() bool {
 	paid := forever
-	for i := range h.acts {
-		if a := &h.acts[i]; isSuccess(a) && a.ok() && (a.body.OrderStatus == "paid" || a.body.OrderStatus == "refund_due") {
+	for _, a := range h.actions {
+		if isSuccess(a) && a.ok() && (a.body.OrderStatus == "paid" || a.body.OrderStatus == "refund_due") {
 			paid = min(paid, a.received)
 		}
 	}
@@ -160,12 +150,11 @@ func (h *hold) refundDue() bool {
 	return first < forever && first > paid && h.any(both(isRefund, isMatched))
 }
 
-// checkEvents counts how often an event was applied.
-func (r *rush) checkEvents(c *Check) {
-	for _, h := range r.holds() {
+// checkEvents counts how often each event was applied.
+func (e *evidence) checkEvents(c *Check) {
+	for _, h := range e.holds() {
 		applied := map[string]int{}
-		for i := range h.acts {
-			a := &h.acts[i]
+		for _, a := range h.actions {
 			if a.event == "" {
 				continue
 			}
@@ -183,16 +172,15 @@ func (r *rush) checkEvents(c *Check) {
 			}
 		}
 		if n := h.ignoredSuccesses(); n > 0 {
-			c.breaks("%s: %d payments of it were ignored, though none had been applied", h.orderID(), n)
+			c.breaks("%s: %d payments of it were ignored, though no other payment was made", h.orderID(), n)
 		}
 	}
 }
 
-// ignoredSuccesses counts success events that were ignored although no other one can have been applied.
+// ignoredSuccesses counts ignored payments of a hold that has no other payment.
 func (h *hold) ignoredSuccesses() (n int) {
-	for i := range h.acts {
-		a := &h.acts[i]
-		other := func(b *act) bool { return isSuccess(b) && b.event != a.event }
+	for _, a := range h.actions {
+		other := func(b *action) bool { return isSuccess(b) && b.event != a.event }
 		if isSuccess(a) && a.body.Result == "ignored" && !h.any(other) {
 			n++
 		}

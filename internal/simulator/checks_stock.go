@@ -8,19 +8,16 @@ import (
 	"time"
 )
 
-// demand is units that were asked for and may have been granted, and when they were first asked for.
+// demand is units that may have been granted, and the first request for them.
 type demand struct {
 	at  time.Duration
 	qty int64
 }
 
-// checkSoldOut: a refusal is a lie if all that had been asked for before it came, and may have been granted, left room
-// for it. What came back in between is not even counted.
-func (r *rush) checkSoldOut(c *Check) {
-	attempts := r.attempts()
-	if r.probe != nil {
-		attempts = append(attempts, r.probe)
-	}
+// checkSoldOut: a refusal is wrong if the units of all earlier requests that may have been granted leave room for this
+// one. Units that returned in between do not count.
+func (e *evidence) checkSoldOut(c *Check) {
+	attempts := e.attemptsAndProbe()
 	var granted []demand
 	for _, a := range attempts {
 		if a.hold != nil || a.uncertain() {
@@ -33,32 +30,31 @@ func (r *rush) checkSoldOut(c *Check) {
 		sums[i+1] = sums[i] + d.qty
 	}
 	for _, a := range attempts {
-		for i := range a.answers {
-			answer := &a.answers[i]
-			if answer.body.Code != "sold_out" {
+		for _, r := range a.responses {
+			if r.body.Code != "sold_out" {
 				continue
 			}
 			c.looks()
-			before, _ := slices.BinarySearchFunc(granted, answer.received, func(d demand, at time.Duration) int { return cmp.Compare(d.at, at) })
-			if sums[before]+a.qty <= r.Sale.Stock {
-				c.breaks("key %s: %d units were refused as sold out at %s, when at most %d of %d had been asked for", a.key, a.qty,
-					seconds(answer.received), sums[before], r.Sale.Stock)
+			before, _ := slices.BinarySearchFunc(granted, r.received, func(d demand, at time.Duration) int { return cmp.Compare(d.at, at) })
+			if sums[before]+a.qty <= e.Sale.Stock {
+				c.breaks("key %s: %d units were refused as sold out at %s, when at most %d of %d were taken", a.key, a.qty,
+					seconds(r.received), sums[before], e.Sale.Stock)
 			}
 		}
 	}
 }
 
-// edge is where a span of taken units begins or ends.
+// edge is where a span begins (units > 0) or ends.
 type edge struct {
 	at    time.Duration
 	units int64
 	span  *span
 }
 
-// checkOversold adds up, instant by instant, the units that surely were taken.
-func (r *rush) checkOversold(c *Check) {
+// checkOversold adds up, instant by instant, the units that were certainly taken.
+func (e *evidence) checkOversold(c *Check) {
 	var edges []edge
-	for _, h := range r.holds() {
+	for _, h := range e.holds() {
 		spans := h.taken()
 		for i := range spans {
 			c.looks()
@@ -73,92 +69,123 @@ func (r *rush) checkOversold(c *Check) {
 			most, worst = taken, e.at
 		}
 	}
-	if most <= r.Sale.Stock {
+	if most <= e.Sale.Stock {
 		return
 	}
-	var who []string
+	var holds []string
 	for _, e := range edges {
 		if e.units > 0 && e.at <= worst && e.span.to > worst {
-			who = append(who, e.span.hold.id)
+			holds = append(holds, e.span.hold.id)
 		}
 	}
-	c.breaks("at %s the shoppers had %d units of %d, in %d holds, the latest of them: %s", seconds(worst), most, r.Sale.Stock, len(who),
-		strings.Join(who[max(len(who)-maxEvidence, 0):], ", "))
+	c.breaks("at %s the shoppers had %d units of %d, in %d holds; the latest are %s", seconds(worst), most, e.Sale.Stock, len(holds),
+		strings.Join(holds[max(len(holds)-maxEvidence, 0):], ", "))
 }
 
-// consistent reports whether a product's counters agree with each other.
+// consistent reports whether a product's counters add up.
 func consistent(b body) bool {
 	return b.Available != nil && *b.Available >= 0 && b.Reserved >= 0 && b.Sold >= 0 && *b.Available+b.Reserved+b.Sold == b.Stock
 }
 
-func (r *rush) checkAddsUp(c *Check) {
-	see := func(a *answer) {
+func (e *evidence) checkAddsUp(c *Check) {
+	see := func(a *response) {
 		c.looks()
 		if a.status != http.StatusOK || a.body.Available == nil {
 			return
 		}
-		if b := a.body; !consistent(b) || b.Stock != r.Sale.Stock {
-			c.breaks("at %s: %d available + %d reserved + %d sold, stock %d, put on sale %d", seconds(a.received), *b.Available, b.Reserved, b.Sold, b.Stock, r.Sale.Stock)
+		if b := a.body; !consistent(b) || b.Stock != e.Sale.Stock {
+			c.breaks("at %s: %d available + %d reserved + %d sold, stock %d, expected stock %d", seconds(a.received), *b.Available, b.Reserved, b.Sold, b.Stock, e.Sale.Stock)
 		}
 	}
-	for _, s := range r.observer.all() {
-		see(&s.answer)
+	for i := range e.samples {
+		see(&e.samples[i].response)
 	}
-	for _, b := range r.books {
-		c.LookedAt += b.looked - len(b.looks)
-		for i := range b.looks {
-			see(&b.looks[i])
+	for _, b := range e.histories {
+		c.LookedAt += b.looks - len(b.badLooks)
+		for i := range b.badLooks {
+			see(&b.badLooks[i])
 		}
 	}
 }
 
-// stale is how old a read may be: two seconds by the contract, and as much again and one more for a machine that
-// stumbles between reading and answering.
-const stale = 5 * time.Second
+// maxAge is how old a read may be: two seconds by the contract, and three more for a slow machine.
+const maxAge = 5 * time.Second
 
-// checkFresh: a version that was seen must not be undercut once it is older than a read may be.
-func (r *rush) checkFresh(c *Check) {
-	samples := r.observer.all()
+// checkFresh finds reads with a lower version than another read showed more than maxAge before.
+func (e *evidence) checkFresh(c *Check) {
 	var seen int64 // the highest version of the samples that are old enough
 	next := 0
-	for i := range samples {
-		a := &samples[i].answer
+	for i := range e.samples {
+		a := &e.samples[i].response
 		c.looks()
-		for ; next < i && samples[next].answer.received < a.sent-stale; next++ {
-			seen = max(seen, samples[next].answer.version)
+		for ; next < i && e.samples[next].response.received < a.sent-maxAge; next++ {
+			seen = max(seen, e.samples[next].response.version)
 		}
 		if a.version < seen {
-			c.breaks("at %s the product had version %d, %s after version %d had been seen", seconds(a.received), a.version, stale, seen)
+			c.breaks("at %s the product had version %d, but a read %s before had version %d", seconds(a.received), a.version, maxAge, seen)
 		}
 	}
 }
 
-func (r *rush) checkSold(c *Check) {
-	for _, h := range r.holds() {
+// sold is how many units the orders at the end have sold.
+func (e *evidence) sold() (units int64) {
+	for _, h := range e.holds() {
+		if h.sold() {
+			units += h.qty
+		}
+	}
+	return units
+}
+
+func (e *evidence) checkSold(c *Check) {
+	for _, h := range e.holds() {
 		if h.sold() {
 			c.looks()
 		}
 	}
-	if sold := r.sold(); r.counters.Sold != sold {
-		c.breaks("%s: sold_stock is %d, the paid orders have %d units", r.product, r.counters.Sold, sold)
+	if sold := e.sold(); e.final.Sold != sold {
+		c.breaks("%s: sold_stock is %d, the paid orders have %d units", e.Product, e.final.Sold, sold)
 	}
 }
 
-func (r *rush) checkReserved(c *Check) {
-	c.LookedAt += len(r.holds())
-	sure, maybe := r.reserved(r.counters)
-	if held := r.counters.Held; held < sure || held > maybe {
-		c.breaks("%s: reserved_stock is %d, expected %d to %d by the holds and orders that the server has", r.product, held, sure, maybe)
+// reserved bounds the units that were reserved at a sample. The upper bound includes holds and orders that have expired
+// since they were read back, because the sweep may not have freed them yet.
+func (e *evidence) reserved(s Sample) (atLeast, atMost int64) {
+	for _, h := range e.holds() {
+		if h.finalHold == nil || h.finalOrder == nil {
+			continue
+		}
+		switch {
+		case h.finalHold.body.state() == "active":
+			atMost += h.qty
+			if s.response.received < h.earliestEnd() {
+				atLeast += h.qty
+			}
+		case h.finalOrderState() == "pending_payment":
+			atMost += h.qty
+			if h.window > 0 && s.response.received < h.firstSent(isOrder)+h.window-rounding {
+				atLeast += h.qty
+			}
+		}
+	}
+	return atLeast, atMost
+}
+
+func (e *evidence) checkReserved(c *Check) {
+	c.LookedAt += len(e.holds())
+	atLeast, atMost := e.reserved(e.final)
+	if held := e.final.Held; held < atLeast || held > atMost {
+		c.breaks("%s: reserved_stock is %d, expected %d to %d by the holds and orders", e.Product, held, atLeast, atMost)
 	}
 }
 
-func (r *rush) checkLeftovers(c *Check) {
-	if r.probe == nil {
+func (e *evidence) checkLeftovers(c *Check) {
+	if e.probe == nil {
 		return
 	}
 	c.looks()
-	if r.probe.hold == nil && !r.probe.uncertain() {
-		last := r.probe.answers[len(r.probe.answers)-1]
-		c.breaks("%s: %d units are available, but one more hold was answered %s", r.product, r.left.Available, last.word())
+	if e.probe.hold == nil && !e.probe.uncertain() {
+		last := e.probe.responses[len(e.probe.responses)-1]
+		c.breaks("%s: %d units are available, but a request for one got the response %s", e.Product, e.leftovers.Available, last.outcome())
 	}
 }

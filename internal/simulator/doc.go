@@ -1,19 +1,19 @@
-// Package simulator plays a flash sale against a running checkout, and checks what came of it.
+// Package simulator plays a flash sale against a running checkout and checks the outcome.
 //
-// A rush has shoppers. Everything about a shopper is drawn from the seed and its number before the sale begins (plan.go):
-// when it arrives, how much it wants, what it has in mind, how long it thinks. So the same seed gives the same shoppers,
-// whatever the server does. Arrivals are an open loop: nobody waits for another shopper's answer, and what a slow server
-// delays is counted as waiting, from the instant at which a step was due.
+// A simulation has shoppers. plan.go draws everything about a shopper from the seed and the shopper's number before the
+// sale begins: arrival, quantity, intent, thinking times. The same seed gives the same shoppers, however the server
+// behaves. Arrivals are an open loop: no shopper waits for another one's response. Delays that a slow server causes count
+// as waiting, from the instant at which a step was due.
 //
-// A shopper looks, places a hold with a key of its own, orders, pays; or it lets go, cancels, is declined, pays late or
-// the wrong amount. It hangs up, presses twice, and sends a request again with the same key after a timeout; payments are
-// delivered twice, out of order and before the order (visit.go, intents.go). Each shopper keeps books (books.go): every
-// request, when it was sent and when its answer was there, by one clock, and what it said.
+// A shopper looks, places a hold with an idempotency key, orders and pays. Some release the hold, cancel, are declined,
+// pay late or pay a wrong amount. Some hang up, click twice, and retry with the same key after a timeout. Payment events
+// arrive twice, out of order and before the order (visit.go, intents.go). Each shopper's history (history.go) has every
+// request with the time it was sent, the time its response was complete, and the response.
 //
-// At the end what remained unknown is asked again, every hold and order is read back (settle.go), and the books are held
-// against the server's word, invariant by invariant (checks*.go). The checks use sure bounds only: a slow machine, a lost
-// answer or somebody else's sale on the same server never breaks one. A server that is dead by then cannot be checked, which
-// is an error of its own (giveup.go).
+// At the end the simulation retries requests whose outcome is unknown and reads every hold and order back (settle.go).
+// Then it compares the histories with the server's state, invariant by invariant (checks*.go). The checks use safe bounds
+// only: a slow machine, a lost response or another sale on the same server never breaks one. A server that is dead by
+// then cannot be checked; Run returns an error.
 //
-// The package speaks HTTP and signs payment events; what it needs of an operator it declares (Operator).
+// The package speaks HTTP and signs payment events. Its needs towards an operator are the interface Operator.
 package simulator

@@ -16,109 +16,104 @@ const (
 	refunded  = payments.StandardRefunded
 )
 
-// carryOut does what the shopper has in mind with its hold.
+// carryOut follows the shopper's intent once it has a hold.
 func (v *visit) carryOut(ctx context.Context, h *hold) {
 	switch v.plan.Intent {
 	case PaysFirst:
 		v.pay(ctx, h, 0, succeeded, 0)
-		v.thinks()
-		v.order(ctx, h)
+		v.think()
+		v.do(ctx, h, Order)
 	case Waits:
-		v.lingers(h.known, h.ttl)
-		if v.order(ctx, h) {
-			v.lingers(h.orderedBy(), h.window)
+		v.waitWithin(h.known, h.ttl)
+		if v.do(ctx, h, Order) {
+			v.waitWithin(h.orderedBy(), h.window)
 			v.pay(ctx, h, 0, succeeded, 0)
 		}
 	case Releases:
-		v.release(ctx, h)
-		v.thinks()
-		v.release(ctx, h)
+		v.do(ctx, h, Release)
+		v.think()
+		v.do(ctx, h, Release)
 	case LetsHoldLapse:
-		v.letHoldLapse(ctx, h)
+		if h.ttl > patience {
+			return // it leaves
+		}
+		v.waitWithin(h.known, h.ttl)
+		v.do(ctx, h, LookHold) // still active
+		if v.waitUntilAfter(h.latestEnd()) {
+			v.do(ctx, h, Order) // too late
+		}
 	case PaysLapsedHold:
-		if v.lapses(h.latestEnd()) {
+		if v.waitUntilAfter(h.latestEnd()) {
 			v.pay(ctx, h, 0, succeeded, 0)
 		}
 	default:
-		if v.order(ctx, h) {
-			v.thinks()
+		if v.do(ctx, h, Order) {
+			v.think()
 			v.withOrder(ctx, h)
 		}
 	}
 }
 
-// letHoldLapse looks at the hold while it must still be there, and tries to order when it cannot be any more.
-func (v *visit) letHoldLapse(ctx context.Context, h *hold) {
-	if h.ttl > patience {
-		return // just goes away
-	}
-	v.lingers(h.known, h.ttl)
-	v.about(ctx, h, lookHoldRequest(h))
-	if v.lapses(h.latestEnd()) {
-		v.order(ctx, h)
-	}
-}
-
-// withOrder does what the shopper has in mind with its order.
+// withOrder follows the shopper's intent once it has an order.
 func (v *visit) withOrder(ctx context.Context, h *hold) {
 	switch v.plan.Intent {
-	case Pays:
-		v.pay(ctx, h, 0, succeeded, 0)
 	case LetsOrderLapse:
 		if h.window <= patience {
-			v.lingers(h.orderedBy(), h.window)
+			v.waitWithin(h.orderedBy(), h.window)
 		}
-		v.about(ctx, h, lookOrderRequest(h))
+		v.do(ctx, h, LookOrder)
 	case PaysLapsedOrder:
-		if !v.lapses(h.orderedBy() + h.window) {
-			v.cancel(ctx, h)
+		if !v.waitUntilAfter(h.orderedBy() + h.window) {
+			v.do(ctx, h, Cancel)
 		}
 		v.pay(ctx, h, 0, succeeded, 0)
 	case Declined:
 		v.pay(ctx, h, 0, failed, 0)
 	case DeclinedThenPays:
 		v.pay(ctx, h, 0, failed, 0)
-		v.thinks()
+		v.think()
 		v.pay(ctx, h, 1, succeeded, 0)
 	case ReleasesOrdered:
-		v.release(ctx, h)
-		v.thinks()
+		v.do(ctx, h, Release)
+		v.think()
 		v.pay(ctx, h, 0, succeeded, 0)
 	case CancelsPaid:
 		v.pay(ctx, h, 0, succeeded, 0)
-		v.thinks()
-		v.cancel(ctx, h)
+		v.think()
+		v.do(ctx, h, Cancel)
 	case Cancels:
-		v.cancel(ctx, h)
-		v.thinks()
-		v.cancel(ctx, h)
+		v.do(ctx, h, Cancel)
+		v.think()
+		v.do(ctx, h, Cancel)
 	case CancelsAndPays:
-		v.cancel(ctx, h)
+		v.do(ctx, h, Cancel)
 		v.pay(ctx, h, 0, succeeded, 0)
 	case WrongAmount:
 		v.pay(ctx, h, 0, succeeded, -1)
 	case Refunded:
 		v.pay(ctx, h, 0, succeeded, 0)
-		v.thinks()
+		v.think()
 		v.pay(ctx, h, 1, refunded, 0)
 	case OutOfOrder:
 		v.pay(ctx, h, 1, refunded, 0)
 		v.pay(ctx, h, 0, succeeded, 0)
 		v.pay(ctx, h, 2, failed, 0)
+	default:
+		v.pay(ctx, h, 0, succeeded, 0)
 	}
 }
 
-// lingers puts the next step off until a part of a time limit has passed, if that is worth waiting for.
-func (v *visit) lingers(from, limit time.Duration) {
+// waitWithin delays the next step by a fraction of a time limit, unless the limit is too long to wait for.
+func (v *visit) waitWithin(from, limit time.Duration) {
 	if from == forever || limit > patience {
-		v.thinks()
+		v.think()
 		return
 	}
 	v.due = max(v.due, from+time.Duration(v.plan.Fraction*float64(limit)))
 }
 
-// lapses puts the next step off until after a time limit; false when that is too far away.
-func (v *visit) lapses(at time.Duration) bool {
+// waitUntilAfter delays the next step until after an instant; it returns false if that is too long to wait for.
+func (v *visit) waitUntilAfter(at time.Duration) bool {
 	if at == forever || at-v.due > patience {
 		return false
 	}
@@ -126,33 +121,33 @@ func (v *visit) lapses(at time.Duration) bool {
 	return true
 }
 
-// pay has a payment event delivered: as often as the plan says, at once or one after the other, and each delivery again
-// until it is answered, as a provider does. off is added to the right amount.
+// pay delivers a payment event as often as the plan says, at once or in turn. Like a provider it retries each delivery
+// until there is a response. off is the difference from the right amount.
 func (v *visit) pay(ctx context.Context, h *hold, event int, kind string, off int64) {
-	id, text := v.plan.eventID(v.product, event), v.event(h, event, kind, off)
-	deliver := func(v *visit, learn func(act)) {
-		v.step(ctx, v.delivery(id, text), func(a answer) {
-			learn(act{answer: a, event: id, kind: kind, text: text, right: off == 0})
+	id, text := v.plan.eventID(v.Product, event), v.event(h, event, kind, off)
+	deliver := func(v *visit, add func(action)) {
+		v.step(ctx, v.delivery(id, text), func(a response) {
+			add(action{response: a, event: id, kind: kind, text: text, right: off == 0})
 		})
 	}
 	if !v.plan.AtOnce {
 		for n := range v.plan.Deliveries {
 			if n > 0 {
-				v.thinks()
+				v.think()
 			}
-			deliver(v, h.did)
+			deliver(v, h.add)
 		}
 		return
 	}
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for range v.plan.Deliveries {
-		other := *v // a delivery has a due time of its own
+		other := *v // each delivery has its own due time
 		all.Go(func() {
-			deliver(&other, func(a act) {
+			deliver(&other, func(a action) {
 				mu.Lock()
 				defer mu.Unlock()
-				h.did(a)
+				h.add(a)
 			})
 		})
 	}
@@ -160,11 +155,11 @@ func (v *visit) pay(ctx context.Context, h *hold, event int, kind string, off in
 	v.due = v.clock.now()
 }
 
-// event is the body of an event, the same in all of its deliveries.
+// event is the body of a payment event, the same in all of its deliveries.
 func (v *visit) event(h *hold, event int, kind string, off int64) []byte {
-	amount := h.qty*v.price.Amount + off
+	amount := h.qty*price + off
 	data := payments.StandardData{
-		PaymentID: "pay_" + v.plan.eventID(v.product, event), OrderID: h.orderID(), Amount: &amount, Currency: v.price.Currency,
+		PaymentID: "pay_" + v.plan.eventID(v.Product, event), OrderID: h.orderID(), Amount: &amount, Currency: currency,
 	}
 	if v.plan.ByHold {
 		data.OrderID, data.HoldID = "", h.id
@@ -172,10 +167,9 @@ func (v *visit) event(h *hold, event int, kind string, off int64) []byte {
 	return payments.StandardBody(kind, time.Now(), data)
 }
 
-// delivery is one delivery of an event: signed anew, since a signature is good for a few minutes only.
-func (s *stage) delivery(id string, text []byte) request {
+// delivery is one delivery of an event. It is signed anew because a signature is valid for a few minutes only.
+func (s *simulation) delivery(id string, text []byte) request {
 	return request{
-		op: Pay, method: http.MethodPost, path: "/payments/webhook", body: text, timeout: answerTimeout,
-		header: s.signer.Sign(id, time.Now(), text),
+		op: Pay, method: http.MethodPost, path: "/payments/webhook", body: text, header: s.Signer.Sign(id, time.Now(), text),
 	}
 }

@@ -11,39 +11,37 @@ import (
 type Sample struct {
 	At        float64 `json:"at_s"` // seconds since the opening
 	Available int64   `json:"available"`
-	Held      int64   `json:"held"` // reserved: held, or ordered and not yet paid
+	Held      int64   `json:"held"` // reserved by holds and unpaid orders
 	Sold      int64   `json:"sold"`
 
-	answer answer
+	response response
 }
 
-// observer is somebody who reads the product again and again, beside the shoppers.
+// observer reads the product again and again, beside the shoppers.
 type observer struct {
 	client  *client
 	clock   clock
-	path    string
 	every   time.Duration
 	mu      sync.Mutex
 	samples []Sample
 }
 
-// closely is how often the observer looks in the first ten seconds.
-const closely = 100 * time.Millisecond
+const (
+	opening      = 10 * time.Second // in which a sale is decided
+	openingEvery = 100 * time.Millisecond
+)
 
-func newObserver(url string, clock clock, product string, duration time.Duration) *observer {
-	return &observer{
-		client: newClient(url, clock, 1), clock: clock, path: "/products/" + product,
-		every: max(closely*2, duration/400),
-	}
+func newObserver(url string, clock clock, duration time.Duration) *observer {
+	return &observer{client: newClient(url, clock, 1), clock: clock, every: max(openingEvery*2, duration/400)}
 }
 
-func (o *observer) run(ctx context.Context) {
+func (o *observer) run(ctx context.Context, look request) {
 	for {
 		began := o.clock.now()
-		o.look(ctx)
+		o.sample(o.client.send(ctx, look))
 		every := o.every
-		if began < 10*time.Second {
-			every = closely
+		if began < opening {
+			every = openingEvery
 		}
 		if !o.clock.until(ctx, began+every) {
 			return
@@ -51,16 +49,15 @@ func (o *observer) run(ctx context.Context) {
 	}
 }
 
-// look reads the product once. An answer that did not come, or was a refusal, is nothing to look at.
-func (o *observer) look(ctx context.Context) {
-	a := o.client.send(ctx, request{op: Look, method: http.MethodGet, path: o.path, timeout: answerTimeout})
+// sample records a response, unless it was lost or a refusal.
+func (o *observer) sample(a response) {
 	if a.status != http.StatusOK || a.body.Available == nil {
 		return
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.samples = append(o.samples, Sample{
-		At: a.received.Seconds(), Available: *a.body.Available, Held: a.body.Reserved, Sold: a.body.Sold, answer: a,
+		At: a.received.Seconds(), Available: *a.body.Available, Held: a.body.Reserved, Sold: a.body.Sold, response: a,
 	})
 }
 
@@ -81,8 +78,8 @@ func (o *observer) all() []Sample {
 	return o.samples[:len(o.samples):len(o.samples)]
 }
 
-// Glance is what somebody sees who looks on.
-type Glance struct {
+// Progress is the state of a sale in progress, for a live view.
+type Progress struct {
 	Phase     string // opening, spike, tail, draining, checking
 	Elapsed   time.Duration
 	Stock     int64
@@ -91,39 +88,44 @@ type Glance struct {
 	Sold      int64
 	Shoppers  int // in all
 	Arrived   int
-	Inside    int            // have come and not gone yet
-	Rate      float64        // requests a second, since the last glance
-	P50, P99  float64        // of the steps that ended since then, in milliseconds
+	Active    int            // have arrived and not left
+	Rate      float64        // requests per second since the last progress report
+	P50, P99  float64        // of the steps since then, in milliseconds
 	Refusals  map[string]int // by code, since the opening
 }
 
-// measure cuts the ticks of the time series, and lets somebody look on.
-func (r *rush) measure(ctx context.Context) {
-	nextTick, nextGlance, lastGlance := r.meter.tick, r.ShowEvery, time.Duration(0)
-	for r.clock.until(ctx, min(nextTick, nextGlance)) {
-		now := r.clock.now()
+// measure ends the ticks of the time series, and shows the progress.
+func (s *simulation) measure(ctx context.Context) {
+	nextTick, nextShow, lastShow := s.meter.tick, s.ShowEvery, time.Duration(0)
+	for s.clock.until(ctx, min(nextTick, nextShow)) {
+		now := s.clock.now()
 		if now >= nextTick {
-			r.meter.cut()
-			nextTick = now - now%r.meter.tick + r.meter.tick
+			s.meter.cut(s.active())
+			nextTick = now - now%s.meter.tick + s.meter.tick
 		}
-		if now >= nextGlance {
-			if r.Show != nil {
-				r.Show(r.glance(now - lastGlance))
+		if now >= nextShow {
+			if s.Show != nil {
+				s.Show(s.progress(now - lastShow))
 			}
-			lastGlance = now
-			nextGlance = now - now%r.ShowEvery + r.ShowEvery
+			lastShow = now
+			nextShow = now - now%s.ShowEvery + s.ShowEvery
 		}
 	}
 }
 
-func (r *rush) glance(since time.Duration) Glance {
-	requests, p, refusals := r.meter.glance()
-	s := r.observer.last()
-	phase, _ := r.phase.Load().(string)
-	arrived, done := int(r.arrived.Load()), int(r.done.Load())
-	return Glance{
-		Phase: phase, Elapsed: r.clock.now(), Stock: r.Sale.Stock, Available: s.Available, Held: s.Held, Sold: s.Sold,
-		Shoppers: len(r.shoppers), Arrived: arrived, Inside: arrived - done,
-		Rate: float64(requests) / max(since.Seconds(), 0.001), P50: p.P50, P99: p.P99, Refusals: refusals,
+// active is how many shoppers have arrived and not left.
+func (s *simulation) active() int {
+	done := s.done.Load() // read first, so that the difference is never negative
+	return int(s.arrived.Load() - done)
+}
+
+func (s *simulation) progress(since time.Duration) Progress {
+	requests, steps, refusals := s.meter.progress()
+	sample := s.observer.last()
+	phase, _ := s.phase.Load().(string)
+	return Progress{
+		Phase: phase, Elapsed: s.clock.now(), Stock: s.Sale.Stock, Available: sample.Available, Held: sample.Held, Sold: sample.Sold,
+		Shoppers: len(s.shoppers), Arrived: int(s.arrived.Load()), Active: s.active(),
+		Rate: float64(requests) / max(since.Seconds(), 0.001), P50: steps.P50, P99: steps.P99, Refusals: refusals,
 	}
 }

@@ -9,76 +9,62 @@ import (
 	"time"
 )
 
-// Sale is what is played: who comes, and for how much.
+// Sale is the size and the timing of a simulated sale.
 type Sale struct {
 	Seed     uint64        `json:"seed"`
 	Shoppers int           `json:"shoppers"`
 	Stock    int64         `json:"stock"`
-	Spike    time.Duration `json:"-"` // the opening, in which SpikeShare of the shoppers come
-	Duration time.Duration `json:"-"` // until the last shopper comes
+	Spike    time.Duration `json:"-"` // the opening rush, in which SpikeShare of the shoppers arrive
+	Duration time.Duration `json:"-"` // until the last shopper arrives
 }
 
-// SpikeShare is the part of all shoppers that comes in the spike, most of them at its beginning.
+// SpikeShare is the share of the shoppers that arrive in the spike, most of them at its beginning.
 const SpikeShare = 0.8
 
-// Limits of a sale: what fits into the memory and the patience of one machine.
+// The limits of a sale, so that it fits into one machine's memory.
 const (
 	MaxShoppers = 1_000_000
 	MaxStock    = 1_000_000
 	MaxDuration = time.Hour
 )
 
-// unhurried is the shortest sale in which shoppers take their time; in a shorter one they think faster.
-const unhurried = 15 * time.Second
+// fullPace is the shortest sale in which shoppers take their usual time; in a shorter one they think faster.
+const fullPace = 15 * time.Second
 
-// Intent is what a shopper does once it has a hold.
+// Intent is a shopper's purpose once it has a hold.
 type Intent string
 
 // The intents.
 const (
 	OnlyLooks        Intent = "only_looks"          // never asks for a hold
 	Pays             Intent = "pays"                // orders and pays
-	PaysFirst        Intent = "pays_first"          // the payment comes before the order
-	Waits            Intent = "waits"               // orders and pays shortly before it is too late
-	Releases         Intent = "releases"            // gives the hold up, twice
-	LetsHoldLapse    Intent = "lets_hold_lapse"     // does nothing, and orders when it is too late
-	PaysLapsedHold   Intent = "pays_lapsed_hold"    // its payment comes after the hold has expired
+	PaysFirst        Intent = "pays_first"          // the payment arrives before the order
+	Waits            Intent = "waits"               // orders and pays late, but within the time limits
+	Releases         Intent = "releases"            // releases the hold, twice
+	LetsHoldLapse    Intent = "lets_hold_lapse"     // orders after the hold has expired
+	PaysLapsedHold   Intent = "pays_lapsed_hold"    // pays after the hold has expired
 	LetsOrderLapse   Intent = "lets_order_lapse"    // orders and never pays
-	PaysLapsedOrder  Intent = "pays_lapsed_order"   // its payment comes after the order was cancelled
+	PaysLapsedOrder  Intent = "pays_lapsed_order"   // pays after the order has timed out
 	Declined         Intent = "declined"            // the payment fails
 	DeclinedThenPays Intent = "declined_then_pays"  // the payment fails, then another one succeeds
-	ReleasesOrdered  Intent = "releases_ordered"    // orders, tries to give the hold up, pays
+	ReleasesOrdered  Intent = "releases_ordered"    // orders, tries to release the hold, pays
 	Cancels          Intent = "cancels"             // cancels the order, twice
-	CancelsPaid      Intent = "cancels_paid"        // pays, and tries to cancel
-	CancelsAndPays   Intent = "cancels_and_pays"    // cancels while the payment is under way
-	WrongAmount      Intent = "pays_a_wrong_amount" // a unit of the currency too little
-	Refunded         Intent = "is_refunded"         // pays and gets the money back
-	OutOfOrder       Intent = "out_of_order"        // the refund's event comes before the payment's, a failure's after it
+	CancelsPaid      Intent = "cancels_paid"        // pays, then tries to cancel
+	CancelsAndPays   Intent = "cancels_and_pays"    // cancels while the payment is in flight
+	WrongAmount      Intent = "pays_a_wrong_amount" // one minor unit too little
+	Refunded         Intent = "is_refunded"         // pays and gets a refund
+	OutOfOrder       Intent = "out_of_order"        // a refund event arrives before the payment, a failure event after it
 )
 
-// intents says how many of 1000 shoppers have which intent.
+// intents is how many of 1000 shoppers have each intent.
 var intents = []struct {
 	intent Intent
 	weight int
 }{
-	{OnlyLooks, 60},
-	{Pays, 450},
-	{PaysFirst, 60},
-	{Waits, 50},
-	{Releases, 60},
-	{LetsHoldLapse, 60},
-	{PaysLapsedHold, 20},
-	{LetsOrderLapse, 40},
-	{PaysLapsedOrder, 20},
-	{Declined, 40},
-	{DeclinedThenPays, 20},
-	{ReleasesOrdered, 15},
-	{Cancels, 30},
-	{CancelsPaid, 15},
-	{CancelsAndPays, 15},
-	{WrongAmount, 15},
-	{Refunded, 15},
-	{OutOfOrder, 15},
+	{OnlyLooks, 60}, {Pays, 450}, {PaysFirst, 60}, {Waits, 50}, {Releases, 60},
+	{LetsHoldLapse, 60}, {PaysLapsedHold, 20}, {LetsOrderLapse, 40}, {PaysLapsedOrder, 20}, {Declined, 40},
+	{DeclinedThenPays, 20}, {ReleasesOrdered, 15}, {Cancels, 30}, {CancelsPaid, 15}, {CancelsAndPays, 15},
+	{WrongAmount, 15}, {Refunded, 15}, {OutOfOrder, 15},
 }
 
 // Shopper is one shopper's plan.
@@ -87,17 +73,17 @@ type Shopper struct {
 	Arrives    time.Duration // after the sale has opened
 	Intent     Intent
 	Qty        int64
-	Looks      int              // at the product, before it asks for a hold
-	Attempts   int              // how often it asks for a hold in all, with a new key each time, while it is sold out
-	ComesBack  time.Duration    // after a refusal
+	Looks      int              // at the product before the first attempt
+	Attempts   int              // to get a hold while the product is sold out, each with a new key
+	ComesBack  time.Duration    // time until the next attempt
 	Thinks     [8]time.Duration // between its steps
-	HangsUp    time.Duration    // on its first request for a hold, and sends it again; 0: it does not
-	Twice      bool             // presses the button twice at once
+	HangsUp    time.Duration    // timeout of its first request for a hold, before it retries; 0: the usual one
+	Twice      bool             // sends its request for a hold twice at once
 	Deliveries int              // of each of its payment events
-	AtOnce     bool             // the deliveries come together, else with a pause
+	AtOnce     bool             // the deliveries overlap; otherwise they have pauses between them
 	ByHold     bool             // its events name the hold, not the order
-	Fraction   float64          // how much of a time limit it lets pass when it waits
-	Token      uint64           // makes its keys and event ids hard to guess
+	Fraction   float64          // of a time limit, after which it acts when it waits
+	Token      uint64           // makes its keys and event ids unique
 }
 
 // Draw draws all shoppers of a sale.
@@ -110,9 +96,9 @@ func Draw(s Sale) []Shopper {
 }
 
 func draw(s Sale, number int) Shopper {
-	r := rand.New(rand.NewPCG(s.Seed, uint64(number))) //nolint:gosec // G404: shoppers are to be repeatable, not secret
+	r := rand.New(rand.NewPCG(s.Seed, uint64(number))) //nolint:gosec // G404: shoppers must be repeatable, not secret
 	between := func(low, high time.Duration) time.Duration { return low + time.Duration(r.Int64N(int64(high-low)+1)) }
-	pace := min(1, s.Duration.Seconds()/unhurried.Seconds())
+	pace := min(1, s.Duration.Seconds()/fullPace.Seconds())
 	paced := func(low, high time.Duration) time.Duration { return time.Duration(float64(between(low, high)) * pace) }
 	p := Shopper{
 		Number: number, Arrives: arrival(s, r.Float64(), r.Float64()), Intent: intentAt(r.IntN(1000)),
@@ -141,8 +127,8 @@ func draw(s Sale, number int) Shopper {
 	return p
 }
 
-// arrival turns two numbers of [0, 1) into an instant: in the spike the crowd thins out evenly from the first moment
-// to its end, then they come evenly until the end.
+// arrival turns two numbers in [0, 1) into an instant. Arrivals in the spike become fewer linearly until its end; the
+// others spread evenly over the rest.
 func arrival(s Sale, part, when float64) time.Duration {
 	if part < SpikeShare || s.Duration <= s.Spike {
 		return time.Duration((1 - math.Sqrt(1-when)) * float64(s.Spike))
@@ -156,19 +142,19 @@ func intentAt(n int) Intent {
 			return i.intent
 		}
 	}
-	return Pays // the weights sum up to 1000: a test sees to it
+	return Pays // not reached: the weights add up to 1000
 }
 
-// Digest names a plan: two runs with the same digest had the same shoppers.
+// Digest identifies a plan: two simulations with the same digest had the same shoppers.
 func Digest(shoppers []Shopper) string {
 	h := sha256.New()
 	for i := range shoppers {
-		_, _ = fmt.Fprintf(h, "%+v\n", shoppers[i]) // a hash takes everything
+		_, _ = fmt.Fprintf(h, "%+v\n", shoppers[i]) // a hash accepts every write
 	}
 	return hex.EncodeToString(h.Sum(nil))[:16]
 }
 
-// key is the shopper's Idempotency-Key of an attempt. The server remembers keys for ever, so it has the product in it.
+// key is the Idempotency-Key of an attempt. It contains the product because the server never forgets a key.
 func (s *Shopper) key(product string, attempt int) string {
 	return fmt.Sprintf("%s:%d:%d:%016x", product, s.Number, attempt, s.Token)
 }

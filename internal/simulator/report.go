@@ -1,16 +1,17 @@
 package simulator
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
 )
 
-// Schema names the form of the report as JSON; it changes when a name in it changes its meaning.
+// Schema names the format of the JSON report; it changes when a name in it changes its meaning.
 const Schema = "flashsale.rush/1"
 
-// Report is everything that a rush showed.
+// Report is the result of a simulation.
 type Report struct {
 	Schema      string    `json:"schema"`
 	Clean       bool      `json:"clean"` // every invariant holds
@@ -18,59 +19,66 @@ type Report struct {
 	StartedAt   time.Time `json:"started_at"`
 	URL         string    `json:"url"`
 	Product     string    `json:"product_id"`
+	Machine     Machine   `json:"machine"`
+	Version     string    `json:"version"` // of the command
 	Sale        Sale      `json:"sale"`
 	SpikeS      float64   `json:"spike_s"`
 	DurationS   float64   `json:"duration_s"`
 	SpikeShare  float64   `json:"spike_share"`
-	PlanDigest  string    `json:"plan_digest"` // of the shoppers: the same seed and sale have the same
-	HoldTTLS    float64   `json:"hold_ttl_s"`  // as the server granted it; 0: nobody got a hold
+	PlanDigest  string    `json:"plan_digest"` // of the shoppers: equal for the same seed and sale
+	HoldTTLS    float64   `json:"hold_ttl_s"`  // as the server granted it; 0: no shopper got a hold
 	WindowS     float64   `json:"payment_window_s"`
 
-	Figures    Figures     `json:"figures"`
-	Generator  Generator   `json:"generator"`
-	Operations []Measured  `json:"operations"`
-	Outcomes   []Outcome   `json:"outcomes"`
-	Invariants []Check     `json:"invariants"`
-	Stock      []Sample    `json:"stock"`
-	Moments    []Moment    `json:"moments"`
-	BrokenThen []Finding   `json:"audit_before"` // what the audit had found before the sale: not this sale's doing
-	OverallMS  Percentiles `json:"steps_ms"`
+	Figures      Figures     `json:"figures"`
+	Generator    Generator   `json:"generator"`
+	Operations   []Measured  `json:"operations"`
+	Outcomes     []Outcome   `json:"outcomes"`
+	Invariants   []Check     `json:"invariants"`
+	Stock        []Sample    `json:"stock"`
+	Moments      []Moment    `json:"moments"`
+	BrokenThen   []Finding   `json:"audit_before"` // findings from before the sale, which do not count
+	OverallMS    Percentiles `json:"steps_ms"`
+	ServerMS     Percentiles `json:"server_ms"`     // of all requests
+	ConnectionMS Percentiles `json:"connection_ms"` // likewise
 }
 
-// Figures are the numbers that a person asks for first.
+// Figures are the main numbers.
 type Figures struct {
 	Shoppers     int            `json:"shoppers_came"`
 	Requests     int64          `json:"requests"`
 	PeakPerS     float64        `json:"peak_requests_per_s"`
-	SoldOutAfter float64        `json:"sold_out_after_s"` // when the first was refused; -1: nobody was
+	PeakActive   int            `json:"peak_active_shoppers"`
+	SoldOutAfter float64        `json:"sold_out_after_s"` // until the first refusal; -1: there was none
 	Holds        int            `json:"holds"`
 	Orders       int            `json:"orders"`
 	UnitsSold    int64          `json:"units_sold"`
 	UnitsLeft    int64          `json:"units_left"`
 	Deliveries   int            `json:"payment_deliveries"`
 	Duplicates   int            `json:"duplicate_deliveries"`
-	Replays      int            `json:"replayed_holds"` // answers that showed the hold of an earlier request with the same key
+	Replays      int            `json:"replayed_holds"` // responses that replayed the hold of an earlier request
 	RefundsDue   int            `json:"refunds_due"`
-	Refusals     map[string]int `json:"refusals"` // by code, with "no_answer" for what timed out or was hung up on
-	PlayedS      float64        `json:"played_s"` // until the last shopper had gone
+	Refusals     map[string]int `json:"refusals"` // by code; "no_answer" is for timeouts and shoppers that hung up
+	PlayedS      float64        `json:"played_s"` // until the last shopper left
 }
 
-// Generator says how late the machine that played the shoppers was itself.
+// Generator says how much the machine that plays the shoppers delayed them.
 type Generator struct {
-	LateMS     Percentiles `json:"late_ms"`    // from when a request was due until the generator came to it
-	WaitedMS   Percentiles `json:"waited_ms"`  // then for one of the connections
-	Bottleneck bool        `json:"bottleneck"` // it was so late that the latencies are its own as well
+	LateMS     Percentiles `json:"late_ms"`    // from the instant at which a request was due to when the simulation got to it
+	WaitedMS   Percentiles `json:"waited_ms"`  // then for a connection
+	Bottleneck bool        `json:"bottleneck"` // the delays are so long that they distort the times
 }
 
-// tooLate is how late the generator may be, 99 times in 100, before the report says so: in milliseconds.
-const tooLate = 50
+// maxLate is the generator's p99 delay, in milliseconds, above which the report warns.
+const maxLate = 50
 
 // Measured is one operation.
 type Measured struct {
-	Operation Operation        `json:"operation"`
-	StepMS    Percentiles      `json:"step_ms"`    // from when it was due: with the wait for a connection, and repeats
-	ServiceMS Percentiles      `json:"service_ms"` // from when a request was sent
-	Answers   map[string]int64 `json:"answers"`    // "ok", a refusal's code, or "no_answer"
+	Operation    Operation        `json:"operation"`
+	StepMS       Percentiles      `json:"step_ms"`       // from when it was due, with the wait for a connection and retries
+	ServiceMS    Percentiles      `json:"service_ms"`    // from sending a request to its whole response
+	ConnectionMS Percentiles      `json:"connection_ms"` // a request's wait for a connection
+	ServerMS     Percentiles      `json:"server_ms"`     // from the end of a request to the first byte of its response
+	Answers      map[string]int64 `json:"answers"`       // "ok", a refusal's code, or "no_answer"
 }
 
 // Outcome is how the visits of some shoppers ended.
@@ -79,47 +87,47 @@ type Outcome struct {
 	Shoppers int    `json:"shoppers"`
 }
 
-func (r *rush) report(began time.Time, played time.Duration, interrupted bool, audit []Finding) *Report {
-	report := &Report{
-		Schema: Schema, Interrupted: interrupted, StartedAt: began.UTC().Truncate(time.Millisecond), URL: r.URL, Product: r.Product, Sale: r.Sale,
-		SpikeS: r.Sale.Spike.Seconds(), DurationS: r.Sale.Duration.Seconds(), SpikeShare: SpikeShare, PlanDigest: Digest(r.shoppers),
-		Invariants: r.check(audit), Stock: r.observer.all(), Moments: r.meter.moments, BrokenThen: r.before,
-		Outcomes: r.outcomes(), Figures: r.figures(), OverallMS: r.meter.overall(),
-		Generator: Generator{LateMS: percentiles(r.meter.late), WaitedMS: percentiles(r.meter.waited)},
+func (s *simulation) report(began time.Time, played time.Duration, interrupted bool) *Report {
+	m := s.meter
+	r := &Report{
+		Schema: Schema, Interrupted: interrupted, StartedAt: began.UTC().Truncate(time.Millisecond), URL: s.URL, Product: s.Product,
+		Machine: thisMachine(), Version: version(), Sale: s.Sale, SpikeS: s.Sale.Spike.Seconds(), DurationS: s.Sale.Duration.Seconds(),
+		SpikeShare: SpikeShare, PlanDigest: Digest(s.shoppers), Invariants: s.check(), Stock: s.samples, Moments: m.moments,
+		BrokenThen: s.auditBefore, Outcomes: s.outcomes(), Figures: s.figures(), OverallMS: m.all.steps.percentiles(),
+		ServerMS: m.all.server.percentiles(), ConnectionMS: m.all.waiting.percentiles(),
 	}
-	report.Generator.Bottleneck = report.Generator.LateMS.P99 > tooLate
-	report.Figures.PlayedS = played.Seconds()
-	report.Clean = !slices.ContainsFunc(report.Invariants, func(c Check) bool { return !c.Holds })
-	for _, h := range r.holds() {
-		report.HoldTTLS = max(report.HoldTTLS, h.ttl.Seconds())
-		report.WindowS = max(report.WindowS, h.window.Seconds())
+	r.Generator = Generator{LateMS: m.late.percentiles(), WaitedMS: r.ConnectionMS}
+	r.Generator.Bottleneck = r.Generator.LateMS.P99 > maxLate
+	r.Figures.PlayedS = played.Seconds()
+	r.Clean = len(r.BrokenNames()) == 0
+	for _, h := range s.holds() {
+		r.HoldTTLS = max(r.HoldTTLS, h.ttl.Seconds())
+		r.WindowS = max(r.WindowS, h.window.Seconds())
 	}
 	for _, op := range operations {
-		report.Operations = append(report.Operations, Measured{op, percentiles(r.meter.steps[op]), percentiles(r.meter.service[op]), r.meter.answers[op]})
+		t := m.byOp[op]
+		r.Operations = append(r.Operations, Measured{
+			op, t.steps.percentiles(), t.service.percentiles(), t.waiting.percentiles(), t.server.percentiles(), m.answers[op],
+		})
 	}
-	return report
+	return r
 }
 
-// overall merges the steps of all operations.
-func (m *meter) overall() Percentiles {
-	all := newHistogram()
-	for _, h := range m.steps {
-		all.Merge(h)
-	}
-	return percentiles(all)
-}
-
-func (r *rush) figures() Figures {
+func (s *simulation) figures() Figures {
 	f := Figures{
-		Shoppers: int(r.arrived.Load()), Refusals: r.meter.refusals, UnitsSold: r.counters.Sold, UnitsLeft: r.counters.Available, SoldOutAfter: -1,
+		Shoppers: int(s.arrived.Load()), Requests: int64(s.meter.total), PeakPerS: s.meter.peak(), Refusals: s.meter.refusals,
+		UnitsSold: s.final.Sold, UnitsLeft: s.final.Available, SoldOutAfter: -1,
+	}
+	for _, m := range s.meter.moments {
+		f.PeakActive = max(f.PeakActive, m.Active)
 	}
 	first := forever
-	for _, a := range r.attempts() {
-		for i := range a.answers {
-			if a.answers[i].body.Code == "sold_out" {
-				first = min(first, a.answers[i].received)
+	for _, a := range s.attempts() {
+		for _, r := range a.responses {
+			if r.body.Code == "sold_out" {
+				first = min(first, r.received)
 			}
-			if a.answers[i].replayed {
+			if r.replayed {
 				f.Replays++
 			}
 		}
@@ -127,34 +135,22 @@ func (r *rush) figures() Figures {
 	if first < forever {
 		f.SoldOutAfter = first.Seconds()
 	}
-	for _, h := range r.holds() {
+	for _, h := range s.holds() {
 		f.Holds++
 		if h.finalOrder.ok() {
 			f.Orders++
 		}
-		if h.finalOrder.body.state() == "refund_due" {
+		if h.finalOrderState() == "refund_due" {
 			f.RefundsDue++
 		}
-		for i := range h.acts {
-			if a := &h.acts[i]; a.event != "" {
+		for _, a := range h.actions {
+			if a.event != "" {
 				f.Deliveries++
-				if a.body.Result == "duplicate" {
-					f.Duplicates++
-				}
+			}
+			if a.body.Result == "duplicate" {
+				f.Duplicates++
 			}
 		}
-	}
-	for _, answers := range r.meter.answers {
-		for _, n := range answers {
-			f.Requests += n
-		}
-	}
-	from := 0.0
-	for _, m := range r.meter.moments {
-		if m.At > from {
-			f.PeakPerS = max(f.PeakPerS, float64(m.Requests)/max(m.At-from, r.meter.tick.Seconds()))
-		}
-		from = m.At
 	}
 	return f
 }
@@ -162,15 +158,14 @@ func (r *rush) figures() Figures {
 // endings are how a visit can end, the best first.
 var endings = []string{
 	"paid", "refunded", "refund due", "declined", "cancelled the order", "let the order lapse", "order is open",
-	"released the hold", "let the hold lapse", "hold is open", "sold out", "only looked", "got no answer", "did not come",
+	"released the hold", "let the hold lapse", "hold is open", "sold out", "only looked", "got no response", "did not arrive",
 }
 
-func (r *rush) outcomes() []Outcome {
+func (s *simulation) outcomes() (list []Outcome) {
 	counts := map[string]int{}
-	for i, b := range r.books {
-		counts[b.ending(r.shoppers[i].Intent)]++
+	for i, b := range s.histories {
+		counts[b.ending(s.shoppers[i].Intent)]++
 	}
-	var list []Outcome
 	for _, name := range endings {
 		if counts[name] > 0 {
 			list = append(list, Outcome{name, counts[name]})
@@ -179,55 +174,38 @@ func (r *rush) outcomes() []Outcome {
 	return list
 }
 
-func (b *book) ending(intent Intent) string {
-	if !b.arrived {
-		return "did not come"
-	}
-	if intent == OnlyLooks {
+func (b *history) ending(intent Intent) string {
+	switch {
+	case !b.arrived:
+		return "did not arrive"
+	case intent == OnlyLooks:
 		return "only looked"
 	}
-	refused := false
 	for _, a := range b.attempts {
 		if a.hold != nil {
 			return a.hold.ending()
 		}
-		for i := range a.answers {
-			refused = refused || a.answers[i].body.Code == "sold_out"
-		}
 	}
-	if refused {
+	if slices.ContainsFunc(b.attempts, (*attempt).refused) {
 		return "sold out"
 	}
-	return "got no answer"
+	return "got no response"
 }
 
 func (h *hold) ending() string {
-	switch h.finalOrder.body.state() + " " + h.finalOrder.body.Reason {
-	case "paid ":
-		return "paid"
-	case "pending_payment ":
-		return "order is open"
-	case "cancelled customer":
-		return "cancelled the order"
-	case "cancelled payment_failed":
-		return "declined"
-	case "cancelled payment_timeout":
-		return "let the order lapse"
+	state := h.finalOrderState()
+	if state == "cancelled" {
+		state = h.finalOrder.body.Reason
 	}
-	switch {
-	case h.finalOrder.body.state() == "refund_due":
-		return "refund due"
-	case h.finalOrder.body.state() == "refunded":
-		return "refunded"
-	case h.finalHold.body.state() == "released":
-		return "released the hold"
-	case h.finalHold.body.state() == "expired":
-		return "let the hold lapse"
-	}
-	return "hold is open"
+	return cmp.Or(map[string]string{
+		"paid": "paid", "pending_payment": "order is open", "refund_due": "refund due", "refunded": "refunded",
+		"customer": "cancelled the order", "payment_failed": "declined", "payment_timeout": "let the order lapse",
+	}[state], map[string]string{
+		"released": "released the hold", "expired": "let the hold lapse",
+	}[h.finalHold.body.state()], "hold is open")
 }
 
-// JSON writes the report for a program.
+// JSON writes the report for programs.
 func (r *Report) JSON() ([]byte, error) {
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {

@@ -2,77 +2,53 @@ package simulator
 
 import (
 	"context"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const (
-	// asking is how many of the last questions are under way at a time.
-	asking = 32
-	// maxReplays bounds how many granted keys are sent once more.
-	maxReplays = 1000
+	settling   = 32   // requests in flight at a time
+	maxReplays = 1000 // granted keys that are sent once more
 )
 
-// settle finds out what is still unknown, waits for what is due, and reads everything back.
-func (r *rush) settle(ctx context.Context) {
-	r.phase.Store("checking")
-	if last := r.lastLost(); last > 0 {
-		r.clock.until(ctx, last+r.Quiet)
+// settle resolves unknown outcomes, waits for time limits to pass, and reads everything back.
+func (s *simulation) settle(ctx context.Context) {
+	s.phase.Store("checking")
+	if last := s.lastLost(); last > 0 {
+		s.clock.until(ctx, last+s.Quiet)
 	}
-	r.askAgain(ctx)
-	due, all := r.latestDue()
-	if all && due > r.clock.now() {
-		r.clock.until(ctx, due)
+	s.retryLost(ctx)
+	due, soon := s.lastDue()
+	if soon {
+		s.clock.until(ctx, due)
 	}
-	r.await(ctx, r.TakenBack, func(s Sample) bool { return !all || s.Held == 0 })
-	r.readBack(ctx)
-	r.tryLeftovers(ctx)
-	r.await(ctx, r.TakenBack, func(s Sample) bool {
-		sure, maybe := r.reserved(s)
-		return s.Sold == r.sold() && sure <= s.Held && s.Held <= maybe
+	s.await(ctx, s.TakenBack, func(sample Sample) bool { return !soon || sample.Held == 0 })
+	s.readBack(ctx)
+	s.tryLeftovers(ctx)
+	s.await(ctx, s.TakenBack, func(sample Sample) bool {
+		atLeast, atMost := s.reserved(sample)
+		return sample.Sold == s.sold() && atLeast <= sample.Held && sample.Held <= atMost
 	})
-	r.counters = r.observer.last()
+	s.final = s.observer.last()
 }
 
-// attempts returns every attempt of every shopper.
-func (r *rush) attempts() (all []*attempt) {
-	for _, b := range r.books {
-		all = append(all, b.attempts...)
-	}
-	return all
-}
-
-// holds returns every hold in the books.
-func (r *rush) holds() (all []*hold) {
-	for _, a := range r.attempts() {
-		if a.hold != nil {
-			all = append(all, a.hold)
+// lastLost is when the last request without a response was given up, 0 if there is none.
+func (s *simulation) lastLost() (last time.Duration) {
+	s.responses(func(a *response, _ string) {
+		if a.lost() {
+			last = max(last, a.received)
 		}
-	}
-	return all
-}
-
-func (r *rush) lastLost() (last time.Duration) {
-	for _, a := range r.attempts() {
-		last = max(last, lastLost(a.answers))
-		if a.hold == nil {
-			continue
-		}
-		for i := range a.hold.acts {
-			if act := &a.hold.acts[i]; act.lost() {
-				last = max(last, act.received)
-			}
-		}
-	}
+	})
 	return last
 }
 
-// askAgain sends what got no answer once more with the same key or event id, and some keys that were granted. A hold
-// that only this made is given back at once.
-func (r *rush) askAgain(ctx context.Context) {
+// retryLost retries what got no response, with the same key or event id, and also replays some granted keys. It releases
+// a hold that only the retry created.
+func (s *simulation) retryLost(ctx context.Context) {
 	replays := 0
 	var again []*attempt
-	for _, a := range r.attempts() {
+	for _, a := range s.attempts() {
 		if a.uncertain() {
 			again = append(again, a)
 		} else if a.hold != nil && replays < maxReplays {
@@ -80,158 +56,113 @@ func (r *rush) askAgain(ctx context.Context) {
 			again = append(again, a)
 		}
 	}
-	r.each(ctx, len(again), func(i int) {
+	s.each(ctx, len(again), func(i int) {
 		a := again[i]
 		unknown := a.hold == nil
-		answer := r.question(ctx, placeRequest(r.product, a))
-		// The gate may be a moment behind with a key that was granted.
-		for tries := 0; a.hold != nil && answer.body.Code == "sold_out" && tries < 10; tries++ {
-			r.clock.until(ctx, r.clock.now()+500*time.Millisecond)
-			answer = r.question(ctx, placeRequest(r.product, a))
+		r := s.mustAsk(ctx, s.placeRequest(a))
+		// The gate may learn of a granted key a moment later.
+		for tries := 0; a.hold != nil && r.body.Code == "sold_out" && tries < 10; tries++ {
+			s.clock.until(ctx, s.clock.now()+500*time.Millisecond)
+			r = s.mustAsk(ctx, s.placeRequest(a))
 		}
-		a.learn(answer)
-		if unknown && a.hold != nil && !answer.replayed {
-			q := request{op: Release, method: "DELETE", path: "/holds/" + a.hold.id, timeout: answerTimeout}
-			a.hold.did(act{answer: r.question(ctx, q)})
+		a.add(r)
+		if unknown && a.hold != nil && !r.replayed {
+			a.hold.add(action{response: s.mustAsk(ctx, a.hold.request(Release))})
 		}
 	})
-	holds := r.holds()
-	r.each(ctx, len(holds), func(i int) {
-		for _, e := range holds[i].unansweredEvents() {
-			e.answer = r.question(ctx, r.delivery(e.event, e.text))
-			holds[i].did(e)
+	holds := s.holds()
+	s.each(ctx, len(holds), func(i int) {
+		for _, a := range holds[i].lostEvents() {
+			a.response = s.mustAsk(ctx, s.delivery(a.event, a.text))
+			holds[i].add(a)
 		}
 	})
 }
 
-// unansweredEvents returns an act of each payment event that no delivery of was answered.
-func (h *hold) unansweredEvents() (open []act) {
-	answered := map[string]bool{}
-	for i := range h.acts {
-		if a := &h.acts[i]; a.event != "" && a.ok() {
-			answered[a.event] = true
+// lostEvents returns one action of each payment event that has no response yet.
+func (h *hold) lostEvents() (open []action) {
+	seen := map[string]bool{}
+	for _, a := range h.actions {
+		if a.event != "" && a.ok() {
+			seen[a.event] = true
 		}
 	}
-	for i := range h.acts {
-		if a := h.acts[i]; a.event != "" && !answered[a.event] {
-			answered[a.event] = true
-			open = append(open, a)
+	for _, a := range h.actions {
+		if a.event != "" && !seen[a.event] {
+			seen[a.event] = true
+			open = append(open, *a)
 		}
 	}
 	return open
 }
 
-// question is one whose answer the checks need.
-func (r *rush) question(ctx context.Context, q request) answer {
-	a := r.ask(ctx, q)
+// mustAsk sends a request whose response the checks need.
+func (s *simulation) mustAsk(ctx context.Context, q request) response {
+	a := s.ask(ctx, q)
 	if a.lost() || a.busy() {
-		r.unanswered.Add(1)
+		s.unresolved.Add(1)
 	}
 	return a
 }
 
-// each does something for 0 to n-1, a bounded number at a time, until ctx ends.
-func (r *rush) each(ctx context.Context, n int, do func(i int)) {
-	var all sync.WaitGroup
-	next := make(chan int)
-	for range asking {
-		all.Go(func() {
-			for i := range next {
-				do(i)
-			}
-		})
-	}
+// each calls do for 0 to n-1, a limited number at a time, until ctx ends.
+func (s *simulation) each(ctx context.Context, n int, do func(i int)) {
+	var all errgroup.Group
+	all.SetLimit(settling)
 	for i := 0; i < n && ctx.Err() == nil; i++ {
-		next <- i
+		all.Go(func() error { do(i); return nil })
 	}
-	close(next)
-	all.Wait()
+	_ = all.Wait() // no function returns an error
 }
 
-// latestDue returns when everything that is not paid has run out, and whether that is soon enough to wait for.
-func (r *rush) latestDue() (due time.Duration, soon bool) {
-	for _, h := range r.holds() {
-		if h.paidBy() < forever || h.any(both(isCancel, isDone)) || h.any(both(isRelease, isDone)) {
+// lastDue is when every unpaid hold and order has expired, and whether that is soon enough to wait for.
+func (s *simulation) lastDue() (due time.Duration, soon bool) {
+	for _, h := range s.holds() {
+		if h.paidBy() < forever || h.any(both(isCancel, isOK)) || h.any(both(isRelease, isOK)) {
 			continue
 		}
 		due = max(due, h.latestEnd())
 		if by := h.orderedBy(); by < forever {
 			due = max(due, by+h.window+rounding)
 		}
-		// An order whose answers were all lost may have been made until the last of them.
-		for i := range h.acts {
-			if a := &h.acts[i]; isOrder(a) && h.window > 0 {
+		// If all responses to an order were lost, the server may have created it as late as the last of them.
+		for _, a := range h.actions {
+			if isOrder(a) && h.window > 0 {
 				due = max(due, a.received+h.window+rounding)
 			}
 		}
 	}
-	return due, due-r.clock.now() <= patience
+	return due, due-s.clock.now() <= patience
 }
 
-// await waits until a sample shows what is expected, for a limited time.
-func (r *rush) await(ctx context.Context, limit time.Duration, expected func(Sample) bool) {
-	asked := r.clock.now()
-	for ctx.Err() == nil && r.clock.now() < asked+limit {
-		if s := r.observer.last(); s.answer.sent > asked && expected(s) {
+// await waits until a new sample shows the expected, for a limited time.
+func (s *simulation) await(ctx context.Context, limit time.Duration, expected func(Sample) bool) {
+	asked := s.clock.now()
+	for ctx.Err() == nil && s.clock.now() < asked+limit {
+		if sample := s.observer.last(); sample.response.sent > asked && expected(sample) {
 			return
 		}
-		r.clock.until(ctx, r.clock.now()+50*time.Millisecond)
+		s.clock.until(ctx, s.clock.now()+50*time.Millisecond)
 	}
 }
 
-// readBack asks for every hold and its order.
-func (r *rush) readBack(ctx context.Context) {
-	holds := r.holds()
-	r.each(ctx, len(holds), func(i int) {
-		h := holds[i]
-		hold := r.question(ctx, lookHoldRequest(h))
-		order := r.question(ctx, lookOrderRequest(h))
-		h.finalHold, h.finalOrder = &hold, &order
+// readBack reads every hold and its order.
+func (s *simulation) readBack(ctx context.Context) {
+	holds := s.holds()
+	s.each(ctx, len(holds), func(i int) {
+		hold, order := s.mustAsk(ctx, holds[i].request(LookHold)), s.mustAsk(ctx, holds[i].request(LookOrder))
+		holds[i].finalHold, holds[i].finalOrder = &hold, &order
 	})
 }
 
-// tryLeftovers holds one unit if the server shows any to be left, and gives it back.
-func (r *rush) tryLeftovers(ctx context.Context) {
-	if r.left = r.observer.last(); r.left.Available < 1 {
+// tryLeftovers holds one unit if the server shows any as available, and releases it.
+func (s *simulation) tryLeftovers(ctx context.Context) {
+	if s.leftovers = s.observer.last(); s.leftovers.Available < 1 {
 		return
 	}
-	r.probe = &attempt{key: r.product + ":leftovers", qty: 1}
-	r.probe.learn(r.question(ctx, placeRequest(r.product, r.probe)))
-	if h := r.probe.hold; h != nil {
-		q := request{op: Release, method: "DELETE", path: "/holds/" + h.id, timeout: answerTimeout}
-		h.did(act{answer: r.question(ctx, q)})
+	s.probe = &attempt{key: s.Product + ":leftovers", qty: 1}
+	s.probe.add(s.mustAsk(ctx, s.placeRequest(s.probe)))
+	if h := s.probe.hold; h != nil {
+		h.add(action{response: s.mustAsk(ctx, h.request(Release))})
 	}
-}
-
-// sold is how many units are sold by the orders that were read back.
-func (r *rush) sold() (units int64) {
-	for _, h := range r.holds() {
-		if h.sold() {
-			units += h.qty
-		}
-	}
-	return units
-}
-
-// reserved bounds the units that may be reserved when a sample was taken, by what was read back: those that surely were
-// still held or ordered, and those that may have been. What had expired may not have been swept yet.
-func (r *rush) reserved(s Sample) (sure, maybe int64) {
-	for _, h := range r.holds() {
-		if h.finalHold == nil || h.finalOrder == nil {
-			continue
-		}
-		switch {
-		case h.finalHold.body.state() == "active":
-			maybe += h.qty
-			if s.answer.received < h.earliestEnd() {
-				sure += h.qty
-			}
-		case h.finalOrder.body.state() == "pending_payment":
-			maybe += h.qty
-			if h.window > 0 && s.answer.received < h.firstSent(isOrder)+h.window-rounding {
-				sure += h.qty
-			}
-		}
-	}
-	return sure, maybe
 }

@@ -1,0 +1,420 @@
+package simulator
+
+import (
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const (
+	testTTL    = 5 * time.Second
+	testWindow = 10 * time.Second
+	takes      = 10 * time.Millisecond // every request
+	theEnd     = 60 * time.Second
+)
+
+// opened is the opening by the server's clock.
+var opened = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// story is a sale written by hand: its evidence, and the parts that a test changes.
+type story struct {
+	evidence
+	buyer, releaser, underpayer, canceller, declined, idler *hold
+	refused                                                 *attempt
+	lapsed, refunded, late                                  *hold
+	holdsMade                                               int
+}
+
+func at(d time.Duration, op Operation, status int, b body) response {
+	return response{op: op, sent: d, received: d + takes, status: status, body: b}
+}
+
+// place adds a shopper that gets a hold.
+func (s *story) place(when time.Duration, qty int64) *hold {
+	s.holdsMade++
+	n := strconv.Itoa(s.holdsMade)
+	a := &attempt{key: "key" + n, qty: qty}
+	created := opened.Add(when)
+	a.add(at(when, Place, 201, body{
+		ID: "hold_" + n, ProductID: s.Product, Qty: qty, Status: "active", CreatedAt: created, ExpiresAt: created.Add(testTTL),
+	}))
+	s.histories = append(s.histories, &history{arrived: true, attempts: []*attempt{a}})
+	return a.hold
+}
+
+// attempt returns the attempt that got a hold.
+func (s *story) attempt(h *hold) *attempt {
+	return s.attempts()[slices.IndexFunc(s.attempts(), func(a *attempt) bool { return a.hold == h })]
+}
+
+func (s *story) orderBody(h *hold, state, reason string) body {
+	return body{
+		ID: h.orderID(), HoldID: h.id, ProductID: s.Product, Qty: h.qty, Status: state, Reason: reason, Amount: money{h.qty * price, currency},
+		CreatedAt: opened, PayBy: opened.Add(testWindow),
+	}
+}
+
+func (s *story) order(h *hold, when time.Duration) {
+	h.add(action{response: at(when, Order, 201, s.orderBody(h, "pending_payment", ""))})
+}
+
+func (s *story) cancel(h *hold, when time.Duration) {
+	h.add(action{response: at(when, Cancel, 200, s.orderBody(h, "cancelled", "customer"))})
+}
+
+func (s *story) pay(h *hold, when time.Duration, event, kind, result, status string) *action {
+	h.add(action{response: at(when, Pay, 200, body{Result: result, OrderStatus: status}), event: event, kind: kind, right: true})
+	return h.actions[len(h.actions)-1]
+}
+
+func (s *story) release(h *hold, when time.Duration) {
+	h.add(action{response: at(when, Release, 204, body{})})
+}
+
+// end sets the state of a hold and its order at the end; an empty order state means that there is no order.
+func (s *story) end(h *hold, state, orderState, reason string) {
+	final := at(theEnd, LookHold, 200, h.granted)
+	final.body.Status = state
+	order := at(theEnd, LookOrder, 404, body{Code: "order_not_found"})
+	if orderState != "" {
+		order = at(theEnd, LookOrder, 200, s.orderBody(h, orderState, reason))
+	}
+	h.finalHold, h.finalOrder = &final, &order
+}
+
+func (s *story) sample(when time.Duration, version, available, reserved, sold int64) Sample {
+	r := at(when, Look, 200, body{Stock: available + reserved + sold, Available: &available, Reserved: reserved, Sold: sold})
+	r.version = version
+	return Sample{At: r.received.Seconds(), Available: available, Held: reserved, Sold: sold, response: r}
+}
+
+// correctSale is a sale of ten units without a defect. Each invariant has something to look at.
+func correctSale() *story {
+	s := &story{evidence: evidence{Options: Options{Product: "p", Sale: Sale{Stock: 10}, HoldTTL: testTTL, TakenBack: 15 * time.Second}}}
+	// Six shoppers take all ten units at once; a seventh is refused.
+	s.buyer, s.releaser, s.underpayer = s.place(time.Second, 2), s.place(time.Second, 1), s.place(time.Second, 3)
+	s.canceller, s.declined, s.idler = s.place(time.Second, 2), s.place(time.Second, 1), s.place(time.Second, 1)
+	s.refused = &attempt{key: "refused", qty: 1}
+	s.refused.add(at(1050*time.Millisecond, Place, 409, body{Code: "sold_out"}))
+	s.histories = append(s.histories, &history{arrived: true, attempts: []*attempt{s.refused}, looks: 3})
+	for _, h := range []*hold{s.buyer, s.underpayer, s.canceller, s.declined, s.idler} {
+		s.order(h, 1100*time.Millisecond)
+	}
+	s.pay(s.buyer, 1200*time.Millisecond, "evt_buyer", succeeded, "applied", "paid")
+	s.pay(s.buyer, 1300*time.Millisecond, "evt_buyer", succeeded, "duplicate", "paid")
+	replay := at(30*time.Second, Place, 200, s.buyer.granted)
+	replay.replayed = true
+	s.attempt(s.buyer).add(replay)
+	s.end(s.buyer, "ordered", "paid", "")
+	s.release(s.releaser, 1500*time.Millisecond)
+	s.end(s.releaser, "released", "", "")
+	s.pay(s.underpayer, 1200*time.Millisecond, "evt_underpaid", succeeded, "applied", "refund_due").right = false
+	s.end(s.underpayer, "ordered", "refund_due", "amount_mismatch")
+	s.cancel(s.canceller, 1200*time.Millisecond)
+	s.end(s.canceller, "ordered", "cancelled", "customer")
+	s.pay(s.declined, 1200*time.Millisecond, "evt_declined", failed, "applied", "cancelled")
+	s.end(s.declined, "ordered", "cancelled", "payment_failed")
+	s.end(s.idler, "ordered", "cancelled", "payment_timeout")
+
+	// Later, with units to spare.
+	s.lapsed, s.refunded, s.late = s.place(20*time.Second, 2), s.place(20*time.Second, 1), s.place(20*time.Second, 1)
+	s.lapsed.add(action{response: at(22*time.Second, LookHold, 200, s.lapsed.granted)})
+	s.lapsed.add(action{response: at(26*time.Second, Order, 410, body{Code: "hold_expired"})})
+	s.end(s.lapsed, "expired", "", "")
+	s.order(s.refunded, 21*time.Second)
+	s.pay(s.refunded, 22*time.Second, "evt_paid", succeeded, "applied", "paid")
+	s.pay(s.refunded, 23*time.Second, "evt_refunded", refunded, "applied", "refunded")
+	s.end(s.refunded, "ordered", "refunded", "")
+	s.pay(s.late, 26*time.Second, "evt_late", succeeded, "applied", "refund_due")
+	s.end(s.late, "expired", "refund_due", "late_payment")
+
+	s.samples = []Sample{
+		s.sample(0, 1, 10, 0, 0), s.sample(1500*time.Millisecond, 12, 6, 2, 2), s.sample(20*time.Second, 20, 8, 0, 2), s.sample(theEnd, 30, 7, 0, 3),
+	}
+	s.final, s.leftovers = s.samples[3], s.samples[3]
+	s.probe = &attempt{key: "probe", qty: 1}
+	created := opened.Add(theEnd)
+	s.probe.add(at(theEnd, Place, 201, body{ID: "hold_probe", ProductID: "p", Qty: 1, CreatedAt: created, ExpiresAt: created.Add(testTTL)}))
+	s.release(s.probe.hold, theEnd+time.Second)
+	s.auditBefore = []Finding{{Check: "reserved", Entity: "another-product", Detail: "off by 1"}}
+	s.auditAfter = []Finding{{Check: "reserved", Entity: "another-product", Detail: "off by 2"}}
+	return s
+}
+
+func (s *story) broken() (names []string) {
+	for _, c := range s.check() {
+		if !c.Holds {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
+func TestChecksAcceptCorrectSale(t *testing.T) {
+	for _, c := range correctSale().check() {
+		if !c.Holds {
+			t.Errorf("%s is broken by a correct sale: %v", c.Name, c.Evidence)
+		}
+		if c.LookedAt == 0 {
+			t.Errorf("%s looked at nothing: the sale does not exercise it", c.Name)
+		}
+	}
+}
+
+// defects are histories that a correct server cannot produce, each with the checks that must find it, and no others.
+var defects = map[string]struct {
+	make   func(s *story)
+	breaks []string
+}{
+	"an internal error": {func(s *story) {
+		s.refused.responses[0].status, s.refused.responses[0].body = 500, body{Code: "internal", RequestID: "r1"}
+	}, []string{"no_internal_error"}},
+	"a refusal that the contract does not have": {func(s *story) {
+		s.refused.responses[0].body.Code = "sale_ended"
+	}, []string{"answers_are_the_contracts"}},
+	"a look at the product that the contract does not have": {func(s *story) {
+		s.histories[0].look(at(time.Second, Look, 404, body{Code: "product_not_found"}))
+	}, []string{"answers_are_the_contracts"}},
+	"a key that made two holds": {func(s *story) {
+		s.attempt(s.buyer).responses[1].body.ID = "hold_other"
+	}, []string{"one_key_one_hold"}},
+	"a hold that two keys got": {func(s *story) {
+		s.attempt(s.lapsed).hold.id = s.refunded.id
+		s.attempt(s.lapsed).responses[0].body.ID = s.refunded.id
+		s.lapsed.actions[0].body.ID, s.lapsed.finalHold.body.ID = s.refunded.id, s.refunded.id
+	}, []string{"one_key_one_hold"}},
+	"a replay that does not say so": {func(s *story) {
+		s.attempt(s.buyer).responses[1].replayed = false
+	}, []string{"one_key_one_hold"}},
+	"a replay that says it created the hold": {func(s *story) {
+		s.attempt(s.buyer).responses[1].status = 201
+	}, []string{"one_key_one_hold"}},
+	"a replay that is refused long after the grant": {func(s *story) {
+		s.attempt(s.buyer).responses[1] = at(30*time.Second, Place, 409, body{Code: "sold_out"})
+	}, []string{"one_key_one_hold"}},
+	"a grant of another quantity": {func(s *story) {
+		s.attempt(s.buyer).responses[0].body.Qty = 1
+	}, []string{"grants_are_true"}},
+	"a hold whose times change": {func(s *story) {
+		s.lapsed.finalHold.body.ExpiresAt = opened.Add(time.Hour)
+	}, []string{"grants_are_true"}},
+	"a hold that lasts a third of its time": {func(s *story) {
+		s.lapsed.ttl = testTTL / 3
+	}, []string{"grants_are_true"}},
+	"a read that returns another hold": {func(s *story) {
+		s.lapsed.actions[0].body.ID = "hold_other"
+	}, []string{"grants_are_true"}},
+	"a hold that is gone": {func(s *story) {
+		*s.releaser.finalHold = at(theEnd, LookHold, 404, body{Code: "hold_not_found"})
+	}, []string{"answers_are_the_contracts", "holds_are_there"}},
+	"a hold whose quantity changes": {func(s *story) {
+		s.releaser.finalHold.body.Qty = 4
+	}, []string{"holds_are_there"}},
+	"a hold that expires early": {func(s *story) {
+		s.lapsed.actions[1].sent, s.lapsed.actions[1].received = 23*time.Second, 23*time.Second
+	}, []string{"no_hold_ends_early"}},
+	"a hold that never expires": {func(s *story) {
+		s.lapsed.finalHold.body.Status = "active"
+	}, []string{"no_hold_ends_early"}},
+	"an order that times out early": {func(s *story) {
+		s.idler.add(action{response: at(3*time.Second, LookOrder, 200, s.orderBody(s.idler, "cancelled", "payment_timeout"))})
+	}, []string{"no_hold_ends_early"}},
+	"a release without effect": {func(s *story) {
+		s.releaser.finalHold.body.Status = "expired"
+	}, []string{"holds_end_for_a_reason"}},
+	"a hold that is released without a request": {func(s *story) {
+		s.lapsed.finalHold.body.Status = "released"
+	}, []string{"holds_end_for_a_reason"}},
+	"a hold that is ordered without a request": {func(s *story) {
+		s.releaser.finalHold.body.Status = "ordered"
+	}, []string{"holds_end_for_a_reason"}},
+	"a state that holds do not have": {func(s *story) {
+		s.lapsed.finalHold.body.Status = "lost"
+	}, []string{"holds_end_for_a_reason"}},
+	"a release of an ordered hold": {func(s *story) {
+		s.release(s.idler, 2*time.Second)
+	}, []string{"holds_end_for_a_reason"}},
+	"an order that leaves its hold active": {func(s *story) {
+		s.buyer.finalHold.body.Status = "released"
+	}, []string{"holds_end_for_a_reason"}},
+	"an order at another price": {func(s *story) {
+		s.buyer.finalOrder.body.Amount.Amount--
+	}, []string{"orders_are_their_holds"}},
+	"an order that is gone": {func(s *story) {
+		s.end(s.canceller, "ordered", "", "")
+	}, []string{"orders_are_their_holds"}},
+	"an order of an expired hold": {func(s *story) {
+		s.lapsed.actions[1].response = at(26*time.Second, Order, 201, s.orderBody(s.lapsed, "pending_payment", ""))
+		s.end(s.lapsed, "ordered", "cancelled", "payment_timeout")
+	}, []string{"orders_are_their_holds"}},
+	"an order that is cancelled without a request": {func(s *story) {
+		s.end(s.idler, "ordered", "cancelled", "customer")
+	}, []string{"orders_end_for_a_reason"}},
+	"an unpaid order that never ends": {func(s *story) {
+		s.end(s.idler, "ordered", "pending_payment", "")
+	}, []string{"orders_end_for_a_reason"}},
+	"a cancellation without effect": {func(s *story) {
+		s.canceller.finalOrder.body.Status, s.canceller.finalOrder.body.Reason = "pending_payment", ""
+		s.canceller.finalOrder.sent = 2 * time.Second // while it is not yet due
+	}, []string{"orders_end_for_a_reason"}},
+	"a cancellation of a paid order": {func(s *story) {
+		s.cancel(s.buyer, 2*time.Second)
+	}, []string{"orders_end_for_a_reason"}},
+	"an order that two events paid": {func(s *story) {
+		s.pay(s.buyer, 2*time.Second, "evt_again", succeeded, "applied", "paid")
+	}, []string{"paid_once"}},
+	"an order that is paid without a payment": {func(s *story) {
+		s.end(s.idler, "ordered", "paid", "")
+	}, []string{"orders_end_for_a_reason", "paid_once", "sold_is_what_was_paid"}},
+	"a payment without effect": {func(s *story) {
+		s.end(s.late, "expired", "", "")
+	}, []string{"no_money_is_lost"}},
+	"a payment in time that counts as late": {func(s *story) {
+		s.end(s.buyer, "ordered", "refund_due", "late_payment")
+		s.final = s.sample(theEnd, 30, 9, 0, 1)
+	}, []string{"no_money_is_lost"}},
+	"a wrong amount that pays": {func(s *story) {
+		s.end(s.underpayer, "ordered", "paid", "")
+		s.final = s.sample(theEnd, 30, 4, 0, 6)
+	}, []string{"orders_end_for_a_reason", "paid_once", "no_money_is_lost"}},
+	"a refund without effect": {func(s *story) {
+		s.end(s.refunded, "ordered", "paid", "")
+	}, []string{"no_money_is_lost"}},
+	"an event that is applied twice": {func(s *story) {
+		s.buyer.actions[2].body.Result = "applied"
+	}, []string{"events_apply_once"}},
+	"a payment that is ignored": {func(s *story) {
+		s.late.actions[0].body.Result = "ignored"
+	}, []string{"events_apply_once"}},
+	"a refusal before anything was taken": {func(s *story) {
+		s.refused.responses[0] = at(500*time.Millisecond, Place, 409, body{Code: "sold_out"})
+	}, []string{"sold_out_is_true"}},
+	"eleven units held at once": {func(s *story) {
+		h := s.place(time.Second, 1)
+		s.release(h, 3*time.Second)
+		s.end(h, "released", "", "")
+	}, []string{"never_oversold"}},
+	"sold units that are held again": {func(s *story) {
+		h := s.place(40*time.Second, 8)
+		s.end(h, "expired", "", "")
+	}, []string{"never_oversold"}},
+	"counters that do not add up": {func(s *story) {
+		*s.samples[1].response.body.Available++
+	}, []string{"stock_adds_up"}},
+	"counters that do not add up for a shopper": {func(s *story) {
+		available := int64(-1)
+		s.histories[0].look(at(time.Second, Look, 200, body{Stock: 10, Available: &available, Sold: 11}))
+	}, []string{"stock_adds_up"}},
+	"a read that is old": {func(s *story) {
+		s.samples[3].response.version = 19
+	}, []string{"reads_are_fresh"}},
+	"a sold unit too many": {func(s *story) {
+		s.final = s.sample(theEnd, 30, 6, 0, 4)
+	}, []string{"sold_is_what_was_paid"}},
+	"units that never return": {func(s *story) {
+		s.final = s.sample(theEnd, 30, 5, 2, 3)
+	}, []string{"reserved_is_what_is_held"}},
+	"units that return while they are held": {func(s *story) {
+		h := s.place(theEnd-time.Second, 1)
+		s.end(h, "active", "", "")
+	}, []string{"reserved_is_what_is_held"}},
+	"units that return while they are ordered": {func(s *story) {
+		h := s.place(theEnd-2*time.Second, 1)
+		s.order(h, theEnd-time.Second)
+		s.end(h, "ordered", "pending_payment", "")
+	}, []string{"reserved_is_what_is_held"}},
+	"leftovers that cannot be held": {func(s *story) {
+		s.probe = &attempt{key: "probe", qty: 1}
+		s.probe.add(at(theEnd, Place, 409, body{Code: "sold_out"}))
+	}, []string{"leftovers_can_be_bought"}},
+	"a new finding of the audit": {func(s *story) {
+		s.auditAfter = append(s.auditAfter, Finding{Check: "sold", Entity: "p", Detail: "off by 1"})
+	}, []string{"audit"}},
+}
+
+func TestEachDefectIsFoundByItsChecks(t *testing.T) {
+	found := map[string]bool{}
+	for name, defect := range defects {
+		s := correctSale()
+		defect.make(s)
+		if diff := cmp.Diff(defect.breaks, s.broken()); diff != "" {
+			t.Errorf("%s: expected broken checks (-), got (+):\n%s", name, diff)
+		}
+		for _, check := range defect.breaks {
+			found[check] = true
+		}
+		for _, c := range s.check() {
+			if !c.Holds && len(c.Evidence) == 0 {
+				t.Errorf("%s: %s is broken without evidence", name, c.Name)
+			}
+		}
+	}
+	for _, i := range invariants {
+		if !found[i.name] {
+			t.Errorf("no defect breaks %s: the check may be unable to fail", i.name)
+		}
+	}
+}
+
+// Delays, lost responses and other customers explain these histories, so no check may report them.
+func TestChecksAcceptWhatDelaysExplain(t *testing.T) {
+	for name, change := range map[string]func(s *story){
+		"an attempt without a response may hold units": func(s *story) {
+			s.histories = append(s.histories, &history{arrived: true, attempts: []*attempt{{key: "lost", qty: 4, responses: []response{at(0, Place, 0, body{})}}}})
+		},
+		"a busy attempt may hold units, so an early refusal is true": func(s *story) {
+			s.histories = append(s.histories, &history{arrived: true, attempts: []*attempt{{key: "busy", qty: 10, responses: []response{at(0, Place, 503, body{Code: "busy"})}}}})
+			s.refused.responses[0] = at(500*time.Millisecond, Place, 409, body{Code: "sold_out"})
+		},
+		"a refusal may overlap with the grant of the same key": func(s *story) {
+			s.attempt(s.releaser).add(at(1010*time.Millisecond, Place, 409, body{Code: "sold_out"}))
+		},
+		"a payment's first response may be lost": func(s *story) {
+			s.buyer.actions[1].response = at(1200*time.Millisecond, Pay, 0, body{})
+		},
+		"an order's response may be lost, and the order time out": func(s *story) {
+			s.lapsed.actions[1].response = at(24*time.Second, Order, 0, body{})
+			s.end(s.lapsed, "ordered", "cancelled", "payment_timeout")
+		},
+		"a hold's end may be seen just before its time, by rounding": func(s *story) {
+			s.lapsed.actions[1].sent, s.lapsed.actions[1].received = 25*time.Second, 25*time.Second-time.Millisecond
+		},
+		"a read may be four seconds old": func(s *story) {
+			s.samples = append(s.samples, s.sample(theEnd+4*time.Second, 20, 8, 0, 2))
+		},
+		"an overdue hold may not be swept yet": func(s *story) {
+			h := s.place(theEnd-testTTL-50*time.Millisecond, 1)
+			s.end(h, "active", "", "")
+			h.finalHold.sent = h.latestEnd()
+			s.final = s.sample(theEnd, 30, 6, 1, 3)
+		},
+		"an unpaid order reserves its units": func(s *story) {
+			h := s.place(theEnd-2*time.Second, 1)
+			s.order(h, theEnd-time.Second)
+			s.end(h, "ordered", "pending_payment", "")
+			s.final = s.sample(theEnd, 30, 6, 1, 3)
+		},
+		"the server's hold time is not known": func(s *story) { s.HoldTTL = 0 },
+		"a hold may be unreadable for a moment at the end": func(s *story) {
+			*s.releaser.finalHold = at(theEnd, LookHold, 503, body{Code: "busy"})
+		},
+		"nothing is left to try": func(s *story) { s.probe = nil },
+		"the audit's list from before the sale was cut off": func(s *story) {
+			for n := range auditLimit {
+				s.auditBefore = append(s.auditBefore, Finding{Check: "sold", Entity: "old" + strconv.Itoa(n)})
+			}
+			s.auditAfter = append(s.auditAfter, Finding{Check: "sold", Entity: "unlisted"})
+		},
+	} {
+		s := correctSale()
+		change(s)
+		for _, c := range s.check() {
+			if !c.Holds {
+				t.Errorf("%s, but %s is broken: %v", name, c.Name, c.Evidence)
+			}
+		}
+	}
+}

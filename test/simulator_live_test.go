@@ -1,0 +1,216 @@
+package test
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"flashsale/internal/ledgertest"
+	"flashsale/internal/simulator"
+	"flashsale/pkg/checkout"
+)
+
+// testOperator does the operator's part of a simulated sale, on a test's own schema.
+type testOperator struct{ *ledgertest.Env }
+
+func (c testOperator) PutOnSale(ctx context.Context, o simulator.Offer) error {
+	_, _, err := c.PutProduct(ctx, checkout.ProductChange{
+		ID: o.ID, Name: &o.Name, Price: &checkout.Money{Amount: o.Price, Currency: o.Currency}, Stock: &o.Stock, MaxQtyPerHold: &o.MaxQtyPerHold,
+	})
+	return err
+}
+
+func (c testOperator) Audit(ctx context.Context) ([]simulator.Finding, error) {
+	audit, err := c.Env.Audit(ctx)
+	var found []simulator.Finding
+	for _, f := range audit.Broken {
+		found = append(found, simulator.Finding(f))
+	}
+	return found, err
+}
+
+// shortSale lasts a second.
+func shortSale(shoppers int, stock int64) simulator.Sale {
+	return simulator.Sale{Seed: 1, Shoppers: shoppers, Stock: stock, Spike: 600 * time.Millisecond, Duration: time.Second}
+}
+
+// playSale plays a sale at a shop. On a wrong ledger it does not wait long for units that may never return.
+func playSale(ctx context.Context, t *testing.T, s *shop, sale simulator.Sale, takenBack time.Duration, show func(simulator.Progress)) *simulator.Report {
+	t.Helper()
+	report, err := simulator.Run(ctx, simulator.Options{
+		Sale: sale, URL: s.url, Product: "rush-" + uuid.NewString(), Operator: testOperator{s.Env}, Signer: s.signer,
+		HoldTTL: s.app.Service.HoldTTL, Quiet: 2 * time.Second, TakenBack: takenBack, Show: show, ShowEvery: 50 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatalf("the simulation has no result: %v", err)
+	}
+	return report
+}
+
+// On a correct ledger, with another sale beside it, every invariant holds, and every check has something to look at.
+func TestSimulationOfCorrectLedger(t *testing.T) {
+	s := open(t, 50, options{holdTTL: 1500 * time.Millisecond, window: 2 * time.Second})
+	t.Parallel()
+	ctx, stop := context.WithCancel(context.Background())
+	otherSale := make(chan struct{})
+	go func() {
+		defer close(otherSale)
+		for ctx.Err() == nil {
+			_, _ = s.try(http.MethodPost, "/v1/holds", s.holdBody(1), nil)
+		}
+	}()
+	report := playSale(context.Background(), t, s, shortSale(400, 60), 10*time.Second, nil)
+	stop()
+	<-otherSale
+	for _, c := range report.Invariants {
+		if !c.Holds {
+			t.Errorf("%s is broken in %d cases: %v", c.Name, c.Broken, c.Evidence)
+		}
+		if c.LookedAt == 0 && c.Name != "leftovers_can_be_bought" {
+			t.Errorf("%s looked at nothing", c.Name)
+		}
+	}
+	f := report.Figures
+	if !report.Clean || f.Shoppers != 400 || f.Holds == 0 || f.Refusals["sold_out"] == 0 || f.Duplicates == 0 || f.Replays == 0 || f.SoldOutAfter < 0 || f.PeakActive == 0 {
+		t.Errorf("clean %t, figures %+v; expected a clean sale with all of these", report.Clean, f)
+	}
+	shoppers := 0
+	for _, o := range report.Outcomes {
+		shoppers += o.Shoppers
+	}
+	if shoppers != 400 {
+		t.Errorf("the outcomes are of %d shoppers, expected 400: %v", shoppers, report.Outcomes)
+	}
+}
+
+// After an interrupt arrivals stop, and the checks still run. The sale is a minute long, so it cannot end before that.
+func TestSimulationIsCheckedAfterInterrupt(t *testing.T) {
+	s := open(t, 1, options{holdTTL: time.Second, window: time.Second})
+	t.Parallel()
+	ctx, interrupt := context.WithCancel(context.Background())
+	defer interrupt()
+	sale := shortSale(3000, 60)
+	sale.Spike, sale.Duration = time.Minute, time.Minute
+	report := playSale(ctx, t, s, sale, 10*time.Second, func(p simulator.Progress) {
+		if p.Arrived > 0 {
+			interrupt()
+		}
+	})
+	if n := report.Figures.Shoppers; !report.Clean || !report.Interrupted || n == 0 || n == 3000 {
+		t.Errorf("broken %v, interrupted %t, %d shoppers; expected none, true, 1 to 2999", report.BrokenNames(), report.Interrupted, n)
+	}
+}
+
+// With the usual times of minutes the simulation does not wait for expiry. Its bounds are wide then, and still hold.
+func TestSimulationWithLongTimes(t *testing.T) {
+	s := open(t, 1, options{})
+	t.Parallel()
+	if report := playSale(context.Background(), t, s, shortSale(300, 60), 10*time.Second, nil); !report.Clean {
+		t.Errorf("broken on a correct ledger: %v", report.BrokenNames())
+	}
+}
+
+// wrong is a defect: a routine with some of its text replaced.
+type wrong struct {
+	routine string
+	replace []string // old, new, old, new …
+	breaks  string   // the invariants that it breaks for certain, separated by spaces; one of them suffices
+}
+
+const (
+	unitsLeft = "stock - reserved_stock - sold_stock >= p_qty"
+	plenty    = 5000 // units: more than all shoppers want
+)
+
+// Live sales against wrong ledgers. No race decides them: each defect shows in every run, because many shoppers of the
+// plan meet it. The subtle defects are histories in internal/simulator.
+func TestSimulationFindsWrongLedgers(t *testing.T) {
+	for name, sale := range map[string]struct {
+		sale    simulator.Sale
+		options options
+		noCache bool // so that the database decides every request
+		defects []wrong
+	}{
+		"units are given back twice, and ended holds and orders change": {
+			sale: shortSale(250, plenty), options: options{holdTTL: 1500 * time.Millisecond, window: 2 * time.Second},
+			defects: []wrong{
+				{"release_hold", []string{"IF v_status = 'active' THEN", "IF v_status IN ('active', 'released') THEN"}, "reserved_is_what_is_held"},
+				{"create_order", []string{"v_status = 'active' AND v_now < v_expires_at", "v_status IN ('active', 'expired')"}, "orders_are_their_holds"},
+				{"cancel_order", []string{"WHEN 'pending_payment' THEN 'cancelled'", "WHEN 'pending_payment' THEN 'cancelled' WHEN 'paid' THEN 'cancelled'"}, "orders_end_for_a_reason"},
+			},
+		},
+		"any payment counts, and twice; holds are short and always released": {
+			sale: shortSale(250, plenty),
+			defects: []wrong{
+				{"apply_payment", []string{
+					"IF v_event = 'unmatched' AND p_kind", "IF p_kind", "IF v_event <> 'unmatched' THEN", "IF FALSE THEN",
+					"COALESCE(v_order, 'cancelled') IN ('pending_payment', 'cancelled')", "COALESCE(v_order, 'cancelled') IN ('pending_payment', 'cancelled', 'paid')",
+				}, "events_apply_once"},
+				{"apply_payment", []string{"SET v_right = COALESCE(p_amount = v_qty * v_price AND p_currency = v_currency, FALSE)", "SET v_right = TRUE"}, "no_money_is_lost"},
+				{"place_hold", []string{"INTERVAL p_ttl_us MICROSECOND", "INTERVAL p_ttl_us DIV 3 MICROSECOND"}, "grants_are_true"},
+				{"release_hold", []string{"WHEN v_status = 'ordered' THEN 'hold_ordered'\n", "", "v_status = 'active'", "v_status IN ('active', 'ordered')"}, "holds_end_for_a_reason"},
+			},
+		},
+		"the stock has no limit": {
+			sale: shortSale(200, 20), noCache: true,
+			defects: []wrong{{"place_hold", []string{"WHERE id = p_product_id AND " + unitsLeft, "WHERE id = p_product_id"}, "never_oversold"}},
+		},
+		"everything is due at once": {
+			sale: shortSale(200, 50), noCache: true,
+			defects: []wrong{{"reclaim_due", []string{"expires_at <= v_now", "expires_at <= v_now + INTERVAL 1 DAY", "pay_by <= v_now", "pay_by <= v_now + INTERVAL 1 DAY"}, "no_hold_ends_early"}},
+		},
+		"every request is refused as sold out": {
+			sale:    shortSale(150, plenty),
+			defects: []wrong{{"place_hold", []string{unitsLeft, unitsLeft + " AND FALSE", "WHEN p_qty > stock", "WHEN TRUE OR p_qty > stock"}, "sold_out_is_true leftovers_can_be_bought"}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if sale.noCache {
+				sale.options.cacheAddr = freeAddr(t) // nothing listens there
+			}
+			s := open(t, 1, sale.options)
+			install(t, s, sale.defects...)
+			for _, check := range []string{"products_never_oversold", "products_counters_not_negative"} { // they would stop the defects
+				must(s.Admin.ExecContext(context.Background(), "ALTER TABLE products DROP CONSTRAINT "+check))(t)
+			}
+			t.Parallel() // only now: huma shares state among the documents of the handlers that it makes
+			report := playSale(context.Background(), t, s, sale.sale, time.Second, nil)
+			broken := report.BrokenNames()
+			for _, defect := range sale.defects {
+				expected := strings.Fields(defect.breaks)
+				if !slices.ContainsFunc(expected, func(check string) bool { return slices.Contains(broken, check) }) {
+					t.Errorf("the defect in %s is not found: broken are %v, expected one of %v", defect.routine, broken, expected)
+				}
+			}
+		})
+	}
+}
+
+// install replaces routines of the shop's schema by wrong ones.
+func install(t *testing.T, s *shop, defects ...wrong) {
+	t.Helper()
+	texts := map[string]string{}
+	for _, d := range defects {
+		text := cmp.Or(texts[d.routine], string(must(os.ReadFile(filepath.Join("..", "pkg", "ledger", "routines", d.routine+".sql")))(t)))
+		for i := 0; i < len(d.replace); i += 2 {
+			if !strings.Contains(text, d.replace[i]) {
+				t.Fatalf("%s.sql no longer contains %q: the defect cannot be made", d.routine, d.replace[i])
+			}
+			text = strings.ReplaceAll(text, d.replace[i], d.replace[i+1])
+		}
+		texts[d.routine] = text
+	}
+	for routine, text := range texts {
+		for _, statement := range []string{"DROP PROCEDURE " + routine, text} {
+			must(s.Admin.ExecContext(context.Background(), statement))(t)
+		}
+	}
+}
