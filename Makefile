@@ -24,7 +24,8 @@ bench: build ## Measure the checkout on this machine; the report is .local/bench
 
 .PHONY: bench-test
 bench-test: build ## Vet and test the measurements in bench/, a module of its own: every experiment once, as short as it can be
-	@cd bench && go vet ./... && exec ../$(BIN) with-servers -- go test -timeout 10m ./...
+	@go vet -C bench ./...
+	@exec $(BIN) with-servers -- go test -C bench -count=1 -timeout 10m ./...
 
 .PHONY: lint
 lint: ## Check format, vet and the linters of .golangci.yml

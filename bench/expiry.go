@@ -22,23 +22,22 @@ var expiryAbout = "100,000 holds of 1 to 3 units are due, and `Service.Sweep` ru
 func runExpiry(ctx context.Context, t *trial) error {
 	run := func(name string, products, old int) func(context.Context) error {
 		return func(ctx context.Context) error {
-			return t.onSchema(ctx, func(ctx context.Context, s *site) error {
-				ids, err := s.products(ctx, products, fullStock)
-				if err != nil {
-					return err
-				}
-				for _, status := range []string{"expired", "ordered"} {
-					if old == 0 {
-						break
-					}
-					if _, err := s.holds(ctx, ids, old/2, status, longAgo); err != nil {
+			return t.onSchema(ctx, func(ctx context.Context, s *site) (err error) {
+				ids := make([]string, products)
+				for i := range ids {
+					if ids[i], err = s.product(ctx, fullStock); err != nil {
 						return err
 					}
 				}
-				if err := s.sweepAll(ctx, name, ids); err != nil {
-					return fmt.Errorf("%s: %w", name, err)
+				if old > 0 {
+					_, expired := s.holds(ctx, ids, old/2, "expired", longAgo)
+					_, ordered := s.holds(ctx, ids, old/2, "ordered", longAgo)
+					err = errors.Join(expired, ordered)
 				}
-				return nil
+				if err == nil {
+					err = s.sweepAll(ctx, name, ids)
+				}
+				return err
 			})
 		}
 	}
@@ -76,31 +75,31 @@ func (s *site) sweepAll(ctx context.Context, name string, products []string) (er
 	if err := sleep(ctx, s.length(2*time.Second)); err != nil { // so that the database server finishes with so many new rows
 		return err
 	}
-	stop := watch(s.pids...)
-	done := make(chan struct{})
-	var failed error
+	var busy sample
 	var took time.Duration
-	go func() {
-		defer close(done)
-		start := time.Now()
-		for swept.n.Load() < int64(due) && failed == nil && ctx.Err() == nil {
-			failed = a.Service.Sweep(ctx)
-		}
-		took = time.Since(start)
-	}()
-	busy, err := paced(ctx, interval, done, place)
-	<-done
-	if err = errors.Join(err, failed, ctx.Err()); err != nil {
-		return err
+	if _, err := s.watched(func() error {
+		done, failed := make(chan struct{}), error(nil)
+		go func() {
+			defer close(done)
+			start := time.Now()
+			for swept.n.Load() < int64(due) && failed == nil && ctx.Err() == nil {
+				failed = a.Service.Sweep(ctx)
+			}
+			took = time.Since(start)
+		}()
+		busy, err = paced(ctx, interval, done, place)
+		<-done
+		return errors.Join(err, failed, ctx.Err())
+	}); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	s.addCPU(stop())
 	s.add(name, "holds/s", float64(due)/took.Seconds())
 	s.add(name, "new holds, idle: p50, ms", idle.p50)
 	s.add(name, "p99, ms", idle.p99)
 	s.add(name, "during the sweep: p50, ms", busy.p50)
 	s.add(name, "p99 during, ms", busy.p99)
 	s.add(name, "p99 ÷ idle p99", busy.p99/idle.p99)
-	return mustBeClean(ctx, a.Ledger)
+	return s.mustBeClean(ctx)
 }
 
 // sweptHolds is a checkout.Recorder that counts expired holds, also those that a read of the stock view found.

@@ -68,39 +68,36 @@ func (s *site) start(ctx context.Context, dir, name string) (*lambdaemu.Function
 
 // starts starts each function a few times, by turns.
 func (s *site) starts(ctx context.Context, dir string) error {
-	stop := watch(s.pids...)
 	times := map[string][]float64{}
-	for range s.size(20, 2) {
-		for _, name := range functions {
-			f, err := s.start(ctx, dir, name)
-			if err != nil {
-				return err
+	_, err := s.watched(func() error {
+		for range s.size(20, 2) {
+			for _, name := range functions {
+				f, err := s.start(ctx, dir, name)
+				if err != nil {
+					return err
+				}
+				times[name] = append(times[name], float64(f.Started)/float64(time.Millisecond))
+				f.Stop()
 			}
-			times[name] = append(times[name], float64(f.Started)/float64(time.Millisecond))
-			f.Stop()
 		}
-	}
-	s.addCPU(stop())
+		return nil
+	})
 	for _, name := range functions {
 		s.add(name, "first next, ms", median(times[name]))
 	}
-	return nil
+	return err
 }
 
 // lifetime lets one process of a function serve requests and reads its memory.
 func (s *site) lifetime(ctx context.Context, dir, name string) error {
-	product, err := s.product(ctx)
-	if err != nil {
-		return err
-	}
 	f, err := s.start(ctx, dir, name)
 	if err != nil {
 		return err
 	}
 	defer f.Stop()
-	method, path, body, want := http.MethodGet, "/v1/products/"+product, "", http.StatusOK
+	method, path, body, want := http.MethodGet, "/v1/products/"+s.onSale, "", http.StatusOK
 	if name == "holds" {
-		method, path, body, want = http.MethodPost, "/v1/holds", `{"product_id":"`+product+`","qty":1}`, http.StatusCreated
+		method, path, body, want = http.MethodPost, "/v1/holds", `{"product_id":"`+s.onSale+`","qty":1}`, http.StatusCreated
 	}
 	request, err := http.NewRequestWithContext(ctx, method, "https://api.example"+path, strings.NewReader(body))
 	if err != nil {

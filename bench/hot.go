@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -22,7 +23,7 @@ var hotAbout = "Callers place holds of one unit on one product, each as soon as 
 	"- **ledger, no queue**: the same call over a connection per caller, as from so many Lambda functions without RDS Proxy.\n" +
 	"- **bare INSERT**: the row alone, autocommit, a connection per caller. It touches no product and waits for no lock: the upper bound."
 
-// A design places holds on a product.
+// The designs that place holds.
 const (
 	selectForUpdate = "SELECT … FOR UPDATE"
 	theLedger       = "ledger"
@@ -57,20 +58,32 @@ func runHot(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// hotRound measures every design once on a new database.
-func (s *site) hotRound(ctx context.Context, round int, link string, callers int) error {
+// hotRound measures every design once in a new schema. Only the calls may use the application's user.
+func (s *site) hotRound(ctx context.Context, round int, link string, callers int) (err error) {
+	adminDSN, appDSN := s.adminDSN, s.appDSN
+	if link != links[0] {
+		adminDSN, appDSN = strings.Replace(adminDSN, "@tcp(", "@"+slowLink+"(", 1), strings.Replace(appDSN, "@tcp(", "@"+slowLink+"(", 1)
+	}
+	pooled, err := ledger.Open(appDSN, nothing{})
+	if err != nil {
+		return err
+	}
+	admin, err1 := connect(adminDSN, callers)
+	app, err2 := connect(appDSN, callers)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, pooled.Close(), admin.Close(), app.Close()) }()
+	ops := map[string]func(context.Context, int) error{
+		selectForUpdate: func(ctx context.Context, _ int) error { return holdFromClient(ctx, admin, s.onSale) },
+		theLedger:       place(pooled, s.onSale),
+		noQueue:         place(ledger.New(app, nothing{}), s.onSale),
+		bareInsert:      func(ctx context.Context, _ int) error { return insertHold(ctx, admin, s.onSale) },
+	}
 	for i := range designs {
 		design := designs[(round+i)%len(designs)]
-		product, err := s.product(ctx)
-		if err != nil {
-			return err
-		}
-		op, closing, err := s.open(design, link, callers, product)
-		if err != nil {
-			return err
-		}
-		err = s.measure(ctx, hotCase(link, callers, design), load{workers: callers, length: s.length(2 * time.Second), counts: "holds", op: op})
-		if err := errors.Join(err, closing()); err != nil {
+		one := load{workers: s.size(callers, callers/8), length: s.length(2 * time.Second), counts: "holds", op: ops[design]}
+		if err := s.measured(hotCase(link, callers, design), one)(ctx); err != nil {
 			return err
 		}
 	}
@@ -80,42 +93,6 @@ func (s *site) hotRound(ctx context.Context, round int, link string, callers int
 		s.add(hotCase(link, callers, design), "share of the bare-INSERT rate, %", 100*rate(design)/rate(bareInsert))
 	}
 	return nil
-}
-
-// open connects a design's callers over a link.
-func (s *site) open(design, link string, callers int, product string) (op func(context.Context, int) error, closing func() error, err error) {
-	dsn := s.adminDSN // the application's user may do nothing but CALL
-	if design == theLedger || design == noQueue {
-		dsn = s.appDSN
-	}
-	if link != links[0] {
-		cfg, err := mysql.ParseDSN(dsn)
-		if err != nil {
-			return nil, nil, fmt.Errorf("reading the DSN: %w", err)
-		}
-		cfg.Net = slowLink
-		dsn = cfg.FormatDSN()
-	}
-	if design == theLedger {
-		l, err := ledger.Open(dsn, nothing{})
-		if err != nil {
-			return nil, nil, err
-		}
-		return place(l, product), l.Close, nil
-	}
-	db, err := connect(dsn, callers)
-	if err != nil {
-		return nil, nil, err
-	}
-	switch design {
-	case noQueue:
-		op = place(ledger.New(db, nothing{}), product)
-	case selectForUpdate:
-		op = func(ctx context.Context, _ int) error { return holdFromClient(ctx, db, product) }
-	case bareInsert:
-		op = func(ctx context.Context, _ int) error { return insertHold(ctx, db, product) }
-	}
-	return op, db.Close, nil
 }
 
 func insertHold(ctx context.Context, db interface {

@@ -26,9 +26,6 @@ type database struct {
 	settings string // those that a figure depends on
 }
 
-// mariaDB reports whether the targets for MariaDB apply: a routine costs MySQL more.
-func (d database) mariaDB() bool { return strings.HasPrefix(d.label, "MariaDB") }
-
 // identify asks a database server for its version and its settings.
 func identify(ctx context.Context, dsn string) (_ database, err error) {
 	admin, err := connect(dsn, 1)
@@ -68,18 +65,16 @@ func machine() string {
 
 // commit names the source that this program was built from.
 func commit() string {
-	revision, changed := "unknown", ""
+	settings := map[string]string{"vcs.revision": "unknown"}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
-			switch {
-			case s.Key == "vcs.revision":
-				revision = s.Value[:min(len(s.Value), 12)]
-			case s.Key == "vcs.modified" && s.Value == "true":
-				changed = " with changes"
-			}
+			settings[s.Key] = s.Value
 		}
 	}
-	return revision + changed
+	if settings["vcs.modified"] == "true" {
+		return settings["vcs.revision"] + " with changes"
+	}
+	return settings["vcs.revision"]
 }
 
 // usage is CPU time over a period, all in seconds.
@@ -168,11 +163,11 @@ func listener(ctx context.Context, addr string) int32 {
 func memory(pid int) (float64, error) {
 	p, err := process.NewProcess(int32(pid)) //nolint:gosec // G115: Linux's pids fit
 	if err != nil {
-		return 0, fmt.Errorf("reading the memory of process %d: %w", pid, err)
+		return 0, err
 	}
 	info, err := p.MemoryInfo()
 	if err != nil {
-		return 0, fmt.Errorf("reading the memory of process %d: %w", pid, err)
+		return 0, err
 	}
 	return float64(info.RSS) / (1 << 20), nil
 }

@@ -33,8 +33,8 @@ type options struct {
 
 // experiment is one question to the machine. run adds figures to the trial's record.
 type experiment struct {
-	name, title string
-	about       string // for the report; Markdown
+	Name, Title string
+	About       string // for the report; Markdown
 	run         func(ctx context.Context, t *trial) error
 	once        bool // does not depend on the database server: runs on the first only
 }
@@ -98,21 +98,21 @@ func (o *options) run(ctx context.Context) error {
 	}
 	var failed error
 	for _, e := range experiments {
-		if len(o.Experiments) > 0 && !slices.Contains(o.Experiments, e.name) {
+		if len(o.Experiments) > 0 && !slices.Contains(o.Experiments, e.Name) {
 			continue
 		}
 		for _, d := range databases[:map[bool]int{false: len(databases), true: 1}[e.once]] {
-			progress("%s on %s", e.name, d.label)
+			progress("%s on %s", e.Name, d.label)
 			t := &trial{options: o, database: d, Record: &Record{
-				Experiment: e.name, Database: d.label, Settings: d.settings, Machine: machine(), Commit: commit(),
+				Experiment: e.Name, Database: d.label, Settings: d.settings, Machine: machine(), Commit: commit(),
 				MeasuredAt: time.Now().UTC().Round(time.Second), Rounds: o.Rounds, Tiny: o.Tiny,
 			}}
 			err := e.run(ctx, t)
 			if ctx.Err() != nil {
-				return fmt.Errorf("interrupted during %s; earlier figures are in %s", e.name, report.path())
+				return fmt.Errorf("interrupted during %s; earlier figures are in %s", e.Name, report.path())
 			}
 			if err != nil {
-				failed = errors.Join(failed, fmt.Errorf("%s on %s: %w", e.name, d.label, err))
+				failed = errors.Join(failed, fmt.Errorf("%s on %s: %w", e.Name, d.label, err))
 				continue
 			}
 			if err := report.save(t.Record); err != nil {

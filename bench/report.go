@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,7 +23,7 @@ type report struct {
 //go:embed report.md.tmpl
 var reportText string
 
-var reportTemplate = template.Must(template.New("report").Funcs(template.FuncMap{"join": strings.Join}).Parse(reportText))
+var reportTemplate = template.Must(template.New("report").Funcs(template.FuncMap{"join": strings.Join, "all": func() []experiment { return experiments }}).Parse(reportText))
 
 // openReport reads the records of earlier runs. It fails now if the directory cannot be written to, not after an hour.
 func openReport(dir string) (*report, error) {
@@ -70,11 +69,8 @@ func (r *report) save(record *Record) error {
 		return err
 	}
 	for name, c := range reportCharts(r) {
-		picture, err := c.svg()
-		if err != nil {
-			return fmt.Errorf("drawing %s: %w", name, err)
-		}
-		if err := r.write(name, picture); err != nil {
+		picture, err := c.png()
+		if err = errors.Join(err, r.write(name, picture)); err != nil {
 			return err
 		}
 	}
@@ -92,7 +88,7 @@ func (r *report) record(experiment, database string) *Record {
 			return one
 		}
 	}
-	return &Record{}
+	return &Record{Database: database}
 }
 
 // Databases are the servers that any record is from.
@@ -105,23 +101,11 @@ func (r *report) Databases() (all []string) {
 	return all
 }
 
-// section is an experiment with its records.
-type section struct {
-	Title, About string
-	Records      []*Record
-}
-
-// Sections are the experiments that have records, in the order of the program.
-func (r *report) Sections() (all []section) {
-	for _, e := range experiments {
-		s := section{Title: e.title, About: e.about}
-		for _, one := range r.Records {
-			if one.Experiment == e.name {
-				s.Records = append(s.Records, one)
-			}
-		}
-		if len(s.Records) > 0 {
-			all = append(all, s)
+// Of returns the records of an experiment.
+func (r *report) Of(experiment string) (all []*Record) {
+	for _, d := range r.Databases() {
+		if one := r.record(experiment, d); one.Experiment != "" {
+			all = append(all, one)
 		}
 	}
 	return all
@@ -160,10 +144,7 @@ func (t target) outcome(one *Record) (wanted, measured string) {
 		sign = "≥"
 	}
 	got := one.median(t.row, t.quantity)
-	measured = number(got) + t.unit
-	if math.IsNaN(got) {
-		measured = "–"
-	} else if t.atLeast && got < want || !t.atLeast && got > want {
+	if measured = number(got) + t.unit; t.atLeast && got < want || !t.atLeast && got > want {
 		measured += " **missed**"
 	}
 	return sign + " " + number(want) + t.unit, measured
@@ -174,9 +155,7 @@ func (r *report) Targets() (rows [][]string) {
 	for _, t := range targets {
 		row := []string{t.text}
 		for _, d := range r.Databases() {
-			one := *r.record(t.experiment, d)
-			one.Database = d
-			wanted, measured := t.outcome(&one)
+			wanted, measured := t.outcome(r.record(t.experiment, d))
 			row = append(row, wanted, measured)
 		}
 		rows = append(rows, row)

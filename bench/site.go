@@ -24,13 +24,22 @@ import (
 	"flashsale/pkg/ledger"
 )
 
+const (
+	fullStock = 1_000_000_000 // never runs short
+	unitPrice = 4999
+	holdTTL   = 2 * time.Minute
+	payWindow = 15 * time.Minute
+)
+
 // site is a migrated schema of its own and, for some experiments, a server that works on it.
 type site struct {
 	*trial
 	admin            *sql.DB
 	adminDSN, appDSN string
-	addr, secret     string  // of the server: host:port, and the secret that signs its webhooks
-	pids             []int32 // the measured processes
+	ledger           *ledger.Ledger // as the application's user
+	onSale           string         // a product with stock for everybody
+	addr, secret     string         // of the server: host:port, and the secret that signs its webhooks
+	pids             []int32        // the measured processes
 }
 
 // onSchema runs do on a new schema and drops it afterwards.
@@ -46,11 +55,17 @@ func (t *trial) onSchema(ctx context.Context, do func(ctx context.Context, s *si
 		return err
 	}
 	s.appDSN = accounts.AppDSN
+	if s.ledger, err = ledger.Open(s.appDSN, nothing{}); err != nil {
+		return err
+	}
 	if s.admin, err = connect(s.adminDSN, 4); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.drop(cfg.DBName)) }()
 	if err := ledger.Migrate(ctx, s.adminDSN); err != nil {
+		return err
+	}
+	if s.onSale, err = s.product(ctx, fullStock); err != nil {
 		return err
 	}
 	return do(ctx, s)
@@ -59,11 +74,9 @@ func (t *trial) onSchema(ctx context.Context, do func(ctx context.Context, s *si
 func (s *site) drop(name string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // also after Ctrl-C
 	defer cancel()
-	var failed error
-	for _, statement := range []string{
-		"DROP DATABASE IF EXISTS " + name, "DROP USER IF EXISTS " + name + "_owner@'%'", "DROP USER IF EXISTS " + name + "_app@'%'",
-	} {
-		_, err := s.admin.ExecContext(ctx, statement)
+	failed := s.ledger.Close()
+	for _, statement := range []string{"DROP DATABASE IF EXISTS %s", "DROP USER IF EXISTS %s_owner@'%%'", "DROP USER IF EXISTS %s_app@'%%'"} {
+		_, err := s.admin.ExecContext(ctx, fmt.Sprintf(statement, name))
 		failed = errors.Join(failed, err)
 	}
 	return errors.Join(failed, s.admin.Close())
@@ -78,20 +91,19 @@ func (t *trial) onServer(ctx context.Context, do func(ctx context.Context, s *si
 			return err
 		}
 		s.addr = port.Addr().String()
-		log, err := os.Create(filepath.Join(s.options.Out, "server.log"))
+		log, err := os.Create(filepath.Join(t.options.Out, "server.log"))
 		if err = errors.Join(err, port.Close()); err != nil {
 			return err
 		}
 		running, stop := context.WithCancel(context.Background())          // Ctrl-C ends the load first
-		server := exec.CommandContext(running, s.options.Flashsale, "run") //nolint:gosec // G204: the program under test
-		server.Env = []string{"PATH=" + os.Getenv("PATH"), "ADDR=" + s.addr, "MYSQL_DSN=" + s.adminDSN, "CACHE_ADDR=" + s.options.CacheAddr, "WEBHOOK_SECRETS=" + s.secret}
+		server := exec.CommandContext(running, t.options.Flashsale, "run") //nolint:gosec // G204: the program under test
+		server.Env = []string{"PATH=" + os.Getenv("PATH"), "ADDR=" + s.addr, "MYSQL_DSN=" + s.adminDSN, "CACHE_ADDR=" + t.options.CacheAddr, "WEBHOOK_SECRETS=" + s.secret}
 		server.Stdout, server.Stderr = log, log
 		server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
 		server.WaitDelay = time.Minute
 		// A process group of its own keeps Ctrl-C away; if this process dies, the kernel stops the server.
 		server.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-		err = server.Start()
-		_ = log.Close() // the server has its own
+		err = errors.Join(server.Start(), log.Close())
 		if err != nil {
 			stop()
 			return fmt.Errorf("starting the server: %w", err)
@@ -111,56 +123,41 @@ func (t *trial) onServer(ctx context.Context, do func(ctx context.Context, s *si
 func (s *site) waitHealthy(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	client := &fasthttp.HostClient{Addr: s.addr}
-	for {
-		if status, _, err := client.Get(nil, "http://"+s.addr+"/healthz"); err == nil && status == http.StatusOK {
-			return nil
-		}
+	for get := s.client(1); get(http.StatusOK, http.MethodGet, "/healthz", nil) != nil; {
 		if err := sleep(ctx, 50*time.Millisecond); err != nil {
 			return fmt.Errorf("waiting for the server, see server.log: %w", err)
 		}
 	}
-}
-
-// caller sends requests to the server. It uses less CPU than net/http's client, which would take as much as the server.
-type caller struct {
-	client *fasthttp.HostClient
-	url    string
-}
-
-const callTimeout = 10 * time.Second
-
-func (s *site) caller(connections int) caller {
-	return caller{&fasthttp.HostClient{Addr: s.addr, MaxConns: connections}, "http://" + s.addr}
-}
-
-// call sends one request and expects a status. Keys and values of headers alternate.
-func (c caller) call(want int, method, path string, body []byte, headers ...string) error {
-	request, response := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
-	defer fasthttp.ReleaseRequest(request)
-	defer fasthttp.ReleaseResponse(response)
-	request.SetRequestURI(c.url + path)
-	request.Header.SetMethod(method)
-	for i := 0; i < len(headers); i += 2 {
-		request.Header.Set(headers[i], headers[i+1])
-	}
-	if body != nil {
-		request.Header.SetContentType("application/json")
-		request.SetBodyRaw(body)
-	}
-	if err := c.client.DoTimeout(request, response, callTimeout); err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
-	}
-	if got := response.StatusCode(); got != want {
-		return fmt.Errorf("%s %s: status %d, expected %d: %s", method, path, got, want, response.Body())
-	}
 	return nil
 }
 
-// place returns a load's op that places holds of one unit and expects a status.
-func (c caller) place(product string, want int) func(context.Context, int) error {
-	body := []byte(`{"product_id":"` + product + `","qty":1}`)
-	return func(context.Context, int) error { return c.call(want, http.MethodPost, "/v1/holds", body) }
+// call sends one request and expects a status. Names and values of headers alternate.
+type call func(want int, method, path string, body []byte, headers ...string) error
+
+const callTimeout = 10 * time.Second
+
+// client calls the server. net/http's client would use as much CPU as the server does; this one uses a third.
+func (s *site) client(connections int) call {
+	client := &fasthttp.HostClient{Addr: s.addr, MaxConns: connections}
+	return func(want int, method, path string, body []byte, headers ...string) error {
+		request, response := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+		defer fasthttp.ReleaseRequest(request)
+		defer fasthttp.ReleaseResponse(response)
+		request.SetRequestURI("http://" + s.addr + path)
+		request.Header.SetMethod(method)
+		request.Header.SetContentType("application/json")
+		for i := 0; i < len(headers); i += 2 {
+			request.Header.Set(headers[i], headers[i+1])
+		}
+		request.SetBodyRaw(body)
+		if err := client.DoTimeout(request, response, callTimeout); err != nil {
+			return fmt.Errorf("%s %s: %w", method, path, err)
+		}
+		if got := response.StatusCode(); got != want {
+			return fmt.Errorf("%s %s: status %d, expected %d: %s", method, path, got, want, response.Body())
+		}
+		return nil
+	}
 }
 
 // statements returns how many statements clients have sent to the database server.
@@ -188,42 +185,14 @@ func connect(dsn string, connections int) (*sql.DB, error) {
 	return db, nil
 }
 
-// Products and holds. A product's stock is so large that it never runs short, unless a case says otherwise.
-const (
-	fullStock = 1_000_000_000
-	unitPrice = 4999
-	holdTTL   = 2 * time.Minute
-	payWindow = 15 * time.Minute
-)
+// product puts a product on sale that no cache has an entry for.
+func (s *site) product(ctx context.Context, stock int64) (string, error) {
+	id, name, maxQty := "bench-"+hex.EncodeToString(randomBytes(8)), "Benchmark", int64(100)
+	_, _, err := s.ledger.PutProduct(ctx, checkout.ProductChange{ID: id, Name: &name, Price: price(), Stock: &stock, MaxQtyPerHold: &maxQty})
+	return id, err
+}
 
 func price() *checkout.Money { return &checkout.Money{Amount: unitPrice, Currency: "USD"} }
-
-// products puts n products on sale.
-func (s *site) products(ctx context.Context, n int, stock int64) ([]string, error) {
-	l, err := ledger.Open(s.appDSN, nothing{})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = l.Close() }()
-	ids := make([]string, n)
-	for i := range ids {
-		name, maxQty := "Benchmark", int64(100)
-		ids[i] = "bench-" + hex.EncodeToString(randomBytes(8)) // no cache has an entry for it
-		_, _, err := l.PutProduct(ctx, checkout.ProductChange{ID: ids[i], Name: &name, Price: price(), Stock: &stock, MaxQtyPerHold: &maxQty})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return ids, nil
-}
-
-func (s *site) product(ctx context.Context) (string, error) {
-	ids, err := s.products(ctx, 1, fullStock)
-	if err != nil {
-		return "", err
-	}
-	return ids[0], nil
-}
 
 // place returns a load's op that places holds of one unit without the server.
 func place(l *ledger.Ledger, product string) func(context.Context, int) error {
@@ -234,8 +203,8 @@ func place(l *ledger.Ledger, product string) func(context.Context, int) error {
 }
 
 // mustBeClean fails when the audit finds a broken invariant: the figures would be worthless.
-func mustBeClean(ctx context.Context, l *ledger.Ledger) error {
-	audit, err := l.Audit(ctx)
+func (s *site) mustBeClean(ctx context.Context) error {
+	audit, err := s.ledger.Audit(ctx)
 	if err == nil && !audit.Clean {
 		err = fmt.Errorf("the audit is not clean: %v", audit.Broken)
 	}

@@ -47,43 +47,61 @@ func (t *trial) alternate(ctx context.Context, compare func(), cases ...func(ctx
 	return nil
 }
 
-// measure runs a load and adds its figures: rate, percentiles, CPU time per call, statements of the database server.
-func (s *site) measure(ctx context.Context, name string, l load) error {
-	var before, after float64
-	var failed error
-	var stop func() usage
-	var used usage
-	l.warmUp = s.length(time.Second) / 2
-	l.begin = func() { before, failed = s.statements(ctx); stop = watch(s.pids...) }
-	l.end = func() {
-		used = stop()
-		if failed == nil {
-			after, failed = s.statements(ctx)
-		}
-	}
-	sample, err := l.run(ctx)
-	if err = errors.Join(err, failed); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	s.addCPU(used)
-	s.add(name, l.counts+"/s", sample.rate)
-	s.add(name, "p50, ms", sample.p50)
-	s.add(name, "p99, ms", sample.p99)
-	if l.apart > 0 {
-		s.add(name, "holds/s", sample.apart)
-	}
-	if s.addr == "" {
-		return nil
-	}
-	s.add(name, "statements/s", (after-before-1)/used.took) // without the second count
-	s.add(name, "CPU per call, µs", (used.ours-used.self)/used.took/(sample.rate+sample.apart)*1e6)
-	return nil
+// watched runs do, and adds the CPU time meanwhile to that of the trial.
+func (s *site) watched(do func() error) (usage, error) {
+	stop := watch(s.pids...)
+	err := do()
+	u := stop()
+	s.cpu.others += u.others
+	s.cpu.took += u.took
+	s.OthersCPU = s.cpu.othersShare()
+	return u, err
 }
 
-// addCPU keeps the share of the machine's CPU that other processes took during the measurements.
-func (t *trial) addCPU(u usage) {
-	t.cpu.ours += u.ours
-	t.cpu.others += u.others
-	t.cpu.took += u.took
-	t.OthersCPU = t.cpu.othersShare()
+// measured returns a case that runs a load and adds its figures: throughput and percentiles; with a server also the CPU
+// time of a call and the statements of the database server.
+func (s *site) measured(name string, l load) func(context.Context) error {
+	return func(ctx context.Context) error {
+		var before, after float64
+		var used usage
+		l.warmUp = s.length(time.Second) / 2
+		l.window = func(measure func() error) (err error) {
+			if before, err = s.statements(ctx); err != nil {
+				return err
+			}
+			if used, err = s.watched(measure); err != nil {
+				return err
+			}
+			after, err = s.statements(ctx)
+			return err
+		}
+		sample, err := l.run(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		s.add(name, l.counts+"/s", sample.rate)
+		s.add(name, "p50, ms", sample.p50)
+		s.add(name, "p99, ms", sample.p99)
+		if l.apart > 0 {
+			s.add(name, "holds/s", sample.apart)
+		}
+		if s.addr != "" {
+			s.add(name, "statements/s", (after-before-1)/used.took) // without the second count
+			s.add(name, "CPU per call, µs", (used.ours-used.self)/used.took/(sample.rate+sample.apart)*1e6)
+		}
+		return nil
+	}
+}
+
+// idle is a case without load: it counts the statements of the server itself.
+func (s *site) idle(ctx context.Context) error {
+	before, err := s.statements(ctx)
+	start := time.Now()
+	err = errors.Join(err, sleep(ctx, s.length(4*time.Second)))
+	if err != nil {
+		return err
+	}
+	after, err := s.statements(ctx)
+	s.add("idle", "statements/s", (after-before-1)/time.Since(start).Seconds())
+	return err
 }
