@@ -41,9 +41,12 @@ func runExpiry(ctx context.Context, t *trial) error {
 			})
 		}
 	}
+	old := t.size(1_000_000, 2000)
 	return t.alternate(ctx, func() {
-		t.add("1 product, old rows", "share of the rate without, %", 100*t.last("1 product, old rows", "holds/s")/t.last("1 product", "holds/s"))
-	}, run("1 product", 1, 0), run("1 product, old rows", 1, t.size(1_000_000, 2000)), run("100 products", 100, 0))
+		for _, n := range []string{"1 product", "100 products"} {
+			t.add(n+", old rows", "share of the rate without, %", 100*t.last(n+", old rows", "holds/s")/t.last(n, "holds/s"))
+		}
+	}, run("1 product", 1, 0), run("1 product, old rows", 1, old), run("100 products", 100, 0), run("100 products, old rows", 100, old))
 }
 
 // sweepAll makes holds that are due and sweeps them while new holds are placed.
