@@ -160,7 +160,7 @@ func TestReportWarnsOfABusyMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 	for where, text := range map[string]string{"document": string(document), "terminal": summary(one)} {
-		if !strings.Contains(text, "ther processes took 40 %") {
+		if !strings.Contains(text, " processes took 40 %") {
 			t.Errorf("the %s does not warn of 40 %% of the CPU:\n%s", where, text)
 		}
 	}

@@ -21,12 +21,11 @@ import (
 	"flashsale/internal/lambdaemu"
 )
 
-var functionAbout = "The functions as deployed, each a process with a Runtime API of its own. *first next*: from exec until the process asks for its first event. " +
-	"*zipped*: for arm64, compressed as SAM does. *memory*: resident set of a process that serves `POST /v1/holds` or `GET /v1/products/{id}`, at rest and after so many requests."
+var functionAbout = "The functions as deployed, each a process with a Runtime API of its own. *zipped*: for arm64, compressed as SAM does. " +
+	"*first next*: from exec until the process asks for its first event; `make cold-start` measures it for all functions. " +
+	"*memory*: resident set of a process that serves `POST /v1/holds` or `GET /v1/products/{id}`, after so many requests."
 
-var functions = []string{"products", "holds", "orders", "webhook", "expire", "admin"}
-
-// runFunction measures start, size and memory of the functions.
+// runFunction measures size, start and memory of the functions.
 func runFunction(ctx context.Context, t *trial) (err error) {
 	dir, err := os.MkdirTemp("", "flashsale-bench")
 	if err != nil {
@@ -43,7 +42,7 @@ func runFunction(ctx context.Context, t *trial) (err error) {
 			return fmt.Errorf("building the functions: %w", err)
 		}
 	}
-	for _, name := range functions {
+	for _, name := range []string{"products", "holds", "orders", "webhook", "expire", "admin"} {
 		size, err := zippedMiB(filepath.Join(deployed, name))
 		if err != nil {
 			return err
@@ -52,52 +51,22 @@ func runFunction(ctx context.Context, t *trial) (err error) {
 	}
 	return t.onSchema(ctx, func(ctx context.Context, s *site) error {
 		return s.alternate(ctx, func() {},
-			func(ctx context.Context) error { return s.starts(ctx, here) },
-			func(ctx context.Context) error { return s.lifetime(ctx, here, "holds") },
-			func(ctx context.Context) error { return s.lifetime(ctx, here, "products") })
+			func(ctx context.Context) error { return s.lifetime(ctx, here, "products", http.StatusOK) },
+			func(ctx context.Context) error { return s.lifetime(ctx, here, "holds", http.StatusCreated) })
 	})
 }
 
-func (s *site) start(ctx context.Context, dir, name string) (*lambdaemu.Function, error) {
+// lifetime starts a process of a function, lets it serve requests and reads its memory.
+func (s *site) lifetime(ctx context.Context, dir, name string, want int) error {
 	f, err := lambdaemu.Start(ctx, filepath.Join(dir, name), "MYSQL_DSN="+s.adminDSN, "CACHE_ADDR="+s.options.CacheAddr)
 	if err != nil {
-		return nil, fmt.Errorf("starting the function %s: %w", name, err)
-	}
-	return f, nil
-}
-
-// starts starts each function a few times, by turns.
-func (s *site) starts(ctx context.Context, dir string) error {
-	times := map[string][]float64{}
-	_, err := s.watched(func() error {
-		for range s.size(20, 2) {
-			for _, name := range functions {
-				f, err := s.start(ctx, dir, name)
-				if err != nil {
-					return err
-				}
-				times[name] = append(times[name], float64(f.Started)/float64(time.Millisecond))
-				f.Stop()
-			}
-		}
-		return nil
-	})
-	for _, name := range functions {
-		s.add(name, "first next, ms", median(times[name]))
-	}
-	return err
-}
-
-// lifetime lets one process of a function serve requests and reads its memory.
-func (s *site) lifetime(ctx context.Context, dir, name string) error {
-	f, err := s.start(ctx, dir, name)
-	if err != nil {
-		return err
+		return fmt.Errorf("starting the function %s: %w", name, err)
 	}
 	defer f.Stop()
-	method, path, body, want := http.MethodGet, "/v1/products/"+s.onSale, "", http.StatusOK
+	s.add(name, "first next, ms", float64(f.Started)/float64(time.Millisecond))
+	method, path, body := http.MethodGet, "/v1/products/"+s.onSale, ""
 	if name == "holds" {
-		method, path, body, want = http.MethodPost, "/v1/holds", `{"product_id":"`+s.onSale+`","qty":1}`, http.StatusCreated
+		method, path, body = http.MethodPost, "/v1/holds", `{"product_id":"`+s.onSale+`","qty":1}`
 	}
 	request, err := http.NewRequestWithContext(ctx, method, "https://api.example"+path, strings.NewReader(body))
 	if err != nil {
@@ -109,26 +78,31 @@ func (s *site) lifetime(ctx context.Context, dir, name string) error {
 	if err != nil {
 		return err
 	}
-	full := s.size(10_000, 20)
-	for served, next := 0, 0; next <= full; next += full / 2 {
-		for ; served < next; served++ {
+	measured := s.pids
+	defer func() { s.pids = measured }()
+	s.pids = append(slices.Clone(measured), int32(f.PID())) //nolint:gosec // G115: Linux's pids fit
+	half := s.size(5_000, 10)
+	after := func(n int) string { return "memory after " + strconv.Itoa(n) + ", MiB" }
+	_, err = s.watched(func() error {
+		for n := 0; ; n++ {
+			if n%half == 0 {
+				mib, err := memory(f.PID())
+				if err != nil {
+					return err
+				}
+				if s.add(name, after(n), mib); n == 2*half {
+					return nil
+				}
+			}
 			text, err := f.Invoke(ctx, event, callTimeout)
-			if err != nil {
-				return fmt.Errorf("invoking the function %s: %w", name, err)
-			}
 			var response events.APIGatewayV2HTTPResponse
-			if err := json.Unmarshal(text, &response); err != nil || response.StatusCode != want {
-				return fmt.Errorf("the function %s returned %s, expected status %d", name, text, want)
+			if err = errors.Join(err, json.Unmarshal(text, &response)); err != nil || response.StatusCode != want {
+				return fmt.Errorf("the function %s returned %s (%w), expected status %d", name, text, err, want)
 			}
 		}
-		mib, err := memory(f.PID())
-		if err != nil {
-			return err
-		}
-		s.add(name, "memory after "+strconv.Itoa(next)+", MiB", mib)
-	}
-	s.add(name, "growth, second half, %", 100*(s.last(name, "memory after "+strconv.Itoa(full)+", MiB")/s.last(name, "memory after "+strconv.Itoa(full/2)+", MiB")-1))
-	return nil
+	})
+	s.add(name, "growth, second half, %", 100*(s.last(name, after(2*half))/s.last(name, after(half))-1))
+	return err
 }
 
 // zippedMiB compresses a file as SAM does.

@@ -65,16 +65,17 @@ func machine() string {
 
 // commit names the source that this program was built from.
 func commit() string {
-	settings := map[string]string{"vcs.revision": "unknown"}
+	commit := "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
-			settings[s.Key] = s.Value
+			if s.Key == "vcs.revision" {
+				commit = s.Value
+			} else if s.Key == "vcs.modified" && s.Value == "true" {
+				commit += " with changes"
+			}
 		}
 	}
-	if settings["vcs.modified"] == "true" {
-		return settings["vcs.revision"] + " with changes"
-	}
-	return settings["vcs.revision"]
+	return commit
 }
 
 // usage is CPU time over a period, all in seconds.

@@ -48,7 +48,7 @@ func (r *report) file(name string) string { return filepath.Join(r.dir, name) }
 func (r *report) path() string            { return r.file("performance.md") }
 
 func (r *report) write(name string, text []byte) error {
-	if err := os.WriteFile(r.file(name), text, 0o600); err != nil {
+	if err := os.WriteFile(r.file(name), text, 0o600); err != nil { //nolint:gosec // G703: --out says where
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	return nil
