@@ -95,8 +95,17 @@ func (t *trial) onServer(ctx context.Context, do func(ctx context.Context, s *si
 		if err = errors.Join(err, port.Close()); err != nil {
 			return err
 		}
-		running, stop := context.WithCancel(context.Background())          // Ctrl-C ends the load first
-		server := exec.CommandContext(running, t.options.Flashsale, "run") //nolint:gosec // G204: the program under test
+		program, err := filepath.Abs(t.options.Flashsale)
+		if err != nil {
+			return err
+		}
+		running, stop := context.WithCancel(context.Background()) // Ctrl-C ends the load first
+		server := exec.CommandContext(running, program, "run")    //nolint:gosec // G204: the program under test
+		if server.Dir, err = os.MkdirTemp("", "flashsale-bench"); err != nil {
+			stop()
+			return err
+		}
+		defer func() { _ = os.RemoveAll(server.Dir) }()
 		server.Env = []string{"PATH=" + os.Getenv("PATH"), "ADDR=" + s.addr, "MYSQL_DSN=" + s.adminDSN, "CACHE_ADDR=" + t.options.CacheAddr, "WEBHOOK_SECRETS=" + s.secret}
 		server.Stdout, server.Stderr = log, log
 		server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }

@@ -20,7 +20,6 @@ import (
 // with this process's environment and directory, so on the same database and cache.
 type child struct {
 	URL string
-	PID int
 	Log string // the file with its log
 
 	addr    string
@@ -86,7 +85,7 @@ func (c *child) launch(command *exec.Cmd) error {
 			started <- err
 			return
 		}
-		c.process, c.PID = command.Process, command.Process.Pid
+		c.process = command.Process
 		started <- nil
 		c.err = command.Wait()
 		close(c.ended)
