@@ -90,6 +90,7 @@ func (s *site) sweepAll(ctx context.Context, name string, products []string) (er
 			}
 			took = time.Since(start)
 		}()
+		var err error
 		busy, err = paced(ctx, interval, done, place)
 		<-done
 		return errors.Join(err, failed, ctx.Err())

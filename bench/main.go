@@ -88,6 +88,9 @@ func (o *options) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if slices.ContainsFunc(databases, func(o database) bool { return o.label == d.label }) {
+			return fmt.Errorf("--also names a second %s; the report has one of each", d.label)
+		}
 		databases = append(databases, d)
 	}
 	if o.Tiny {
@@ -101,7 +104,10 @@ func (o *options) run(ctx context.Context) error {
 		if len(o.Experiments) > 0 && !slices.Contains(o.Experiments, e.Name) {
 			continue
 		}
-		for _, d := range databases[:map[bool]int{false: len(databases), true: 1}[e.once]] {
+		for i, d := range databases {
+			if e.once && i > 0 {
+				continue
+			}
 			progress("%s on %s", e.Name, d.label)
 			t := &trial{options: o, database: d, Record: &Record{
 				Experiment: e.Name, Database: d.label, Settings: d.settings, Machine: machine(), Commit: commit(),

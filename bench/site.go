@@ -178,12 +178,14 @@ func (s *site) statements(ctx context.Context) (n float64, err error) {
 	return n, err
 }
 
-// connect opens a pool as the ledger configures its connections.
+// connect opens a pool as the ledger configures its connections, but with the servers' own patience for locks.
 func connect(dsn string, connections int) (*sql.DB, error) {
 	cfg, err := ledger.Config(dsn)
 	if err != nil {
 		return nil, err
 	}
+	cfg.ReadTimeout = 5 * time.Minute
+	cfg.Params["innodb_lock_wait_timeout"] = "50"
 	connector, err := mysql.NewConnector(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the database connection: %w", err)
