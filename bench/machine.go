@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/shirou/gopsutil/v4/cpu"
 	"github.com/shirou/gopsutil/v4/host"
 	"github.com/shirou/gopsutil/v4/mem"
@@ -28,7 +29,12 @@ type database struct {
 
 // identify asks a database server for its version and its settings.
 func identify(ctx context.Context, dsn string) (_ database, err error) {
-	admin, err := connect(dsn, 1)
+	cfg, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		return database{}, fmt.Errorf("reading the DSN: %w", err)
+	}
+	cfg.DBName = "information_schema" // every server has it; the one of the DSN need not exist
+	admin, err := connect(cfg.FormatDSN(), 1)
 	if err != nil {
 		return database{}, err
 	}
