@@ -18,8 +18,14 @@ test: build ## Run every test with the race detector, on private servers (or tho
 	@exec $(BIN) with-servers -- go test -race -timeout 20m ./...
 
 .PHONY: bench
-bench: build ## Measure everything on this machine and write docs/performance.md (BENCH: experiments and flags)
-	@exec $(BIN) bench $(BENCH)
+bench: build ## Measure the checkout on this machine; the report is .local/bench/performance.md (BENCH: experiments and flags)
+	@go build -C bench -o ../.local/bin/bench .
+	@exec $(BIN) with-servers -- .local/bin/bench $(BENCH)
+
+.PHONY: bench-test
+bench-test: build ## Vet and test the measurements in bench/, a module of its own: every experiment once, as short as it can be
+	@go vet -C bench ./...
+	@exec $(BIN) with-servers -- go test -C bench -count=1 -timeout 10m ./...
 
 .PHONY: lint
 lint: ## Check format, vet and the linters of .golangci.yml

@@ -21,7 +21,6 @@ import (
 // with this process's environment and directory, so it has the same database and cache.
 type child struct {
 	URL string
-	PID int
 	Log string // its log file
 
 	addr    string
@@ -81,7 +80,7 @@ func (c *child) launch(command *exec.Cmd) error {
 		if err := command.Start(); err != nil {
 			return err
 		}
-		c.process, c.PID = command.Process, command.Process.Pid
+		c.process = command.Process
 		return nil
 	}, func() {
 		c.err = command.Wait()

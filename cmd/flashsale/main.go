@@ -42,7 +42,6 @@ type cli struct {
 	Unmatched unmatchedCmd `cmd:"" help:"List payment events without a hold or order."`
 	Webhook   webhookCmd   `cmd:"" help:"Send signed payment events, as a payment provider does."`
 	Simulate  simulateCmd  `cmd:"" help:"Play a flash sale with thousands of shoppers, watch it, check every invariant, and write a report."`
-	Bench     benchCmd     `cmd:"" help:"Measure the checkout on this machine and write docs/performance.md."`
 	OpenAPI   openapiCmd   `cmd:"" name:"openapi" help:"Print the HTTP contract as OpenAPI 3.1 (YAML)."`
 	With      withCmd      `cmd:"" name:"with-servers" help:"Run a command with MYSQL_DSN and CACHE_ADDR set to the private servers, as make test does."`
 }

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"flashsale/pkg/app"
+	"flashsale/pkg/checkout"
+	"flashsale/pkg/ledger"
+)
+
+var expiryAbout = "100,000 holds of 1 to 3 units are due, and `Service.Sweep` runs in a loop until none is left; `flashsale run` calls it every second. " +
+	"Meanwhile, and before for comparison (*idle*), 200 new holds per second of the same products are placed through `Service.PlaceHold`, with the gate and the " +
+	"stock view. Their times count from when each was due. *old rows*: the tables start with 1,000,000 ended holds, half of them with a cancelled order. " +
+	"Afterwards the audit has to be clean."
+
+// runExpiry measures how fast stock comes back, whether new holds notice, and whether old rows make it slower.
+func runExpiry(ctx context.Context, t *trial) error {
+	run := func(name string, products, old int) func(context.Context) error {
+		return func(ctx context.Context) error {
+			return t.onSchema(ctx, func(ctx context.Context, s *site) (err error) {
+				ids := make([]string, products)
+				for i := range ids {
+					if ids[i], err = s.product(ctx, fullStock); err != nil {
+						return err
+					}
+				}
+				if old > 0 {
+					_, expired := s.holds(ctx, ids, old/2, "expired", longAgo)
+					_, ordered := s.holds(ctx, ids, old/2, "ordered", longAgo)
+					err = errors.Join(expired, ordered)
+				}
+				if err == nil {
+					err = s.sweepAll(ctx, name, ids)
+				}
+				return err
+			})
+		}
+	}
+	old := t.size(1_000_000, 2000)
+	return t.alternate(ctx, func() {
+		for _, n := range []string{"1 product", "100 products"} {
+			t.add(n+", old rows", "share of the rate without, %", 100*t.last(n+", old rows", "holds/s")/t.last(n, "holds/s"))
+		}
+	}, run("1 product", 1, 0), run("1 product, old rows", 1, old), run("100 products", 100, 0), run("100 products, old rows", 100, old))
+}
+
+// sweepAll makes holds that are due and sweeps them while new holds are placed.
+func (s *site) sweepAll(ctx context.Context, name string, products []string) (err error) {
+	swept := &sweptHolds{}
+	l, err := ledger.Open(s.appDSN, swept)
+	if err != nil {
+		return err
+	}
+	a := app.New(app.Config{HoldTTL: 24 * time.Hour, PaymentWindow: payWindow},
+		app.Deps{Ledger: l, CacheAddr: s.options.CacheAddr, Recorder: swept, Logger: slog.New(slog.DiscardHandler)})
+	defer func() { err = errors.Join(err, a.Close()) }()
+	const interval = 5 * time.Millisecond
+	place := func(ctx context.Context, n int) error {
+		_, _, err := a.Service.PlaceHold(ctx, products[n%len(products)], 1, nil)
+		return err
+	}
+	if _, err := pacedFor(ctx, interval, s.length(time.Second), place); err != nil { // the warm-up
+		return err
+	}
+	idle, err := pacedFor(ctx, interval, s.length(5*time.Second), place)
+	if err != nil {
+		return err
+	}
+	due := s.size(100_000, 2000)
+	if _, err := s.holds(ctx, products, due, "active", justNow); err != nil {
+		return err
+	}
+	if err := sleep(ctx, s.length(2*time.Second)); err != nil { // so that the database server finishes with so many new rows
+		return err
+	}
+	var busy sample
+	var took time.Duration
+	if _, err := s.watched(func() error {
+		done, failed := make(chan struct{}), error(nil)
+		go func() {
+			defer close(done)
+			start := time.Now()
+			for swept.n.Load() < int64(due) && failed == nil && ctx.Err() == nil {
+				failed = a.Service.Sweep(ctx)
+			}
+			took = time.Since(start)
+		}()
+		var err error
+		busy, err = paced(ctx, interval, done, place)
+		<-done
+		return errors.Join(err, failed, ctx.Err())
+	}); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	s.add(name, "holds/s", float64(due)/took.Seconds())
+	s.add(name, "new holds, idle: p50, ms", idle.p50)
+	s.add(name, "p99, ms", idle.p99)
+	s.add(name, "during the sweep: p50, ms", busy.p50)
+	s.add(name, "p99 during, ms", busy.p99)
+	s.add(name, "p99 ÷ idle p99", busy.p99/idle.p99)
+	return s.mustBeClean(ctx)
+}
+
+// sweptHolds is a checkout.Recorder that counts expired holds, also those that a read of the stock view found.
+type sweptHolds struct{ n atomic.Int64 }
+
+// Record implements checkout.Recorder.
+func (s *sweptHolds) Record(metric *checkout.Metric, value float64, _ ...string) {
+	if metric == checkout.SweptHolds {
+		s.n.Add(int64(value))
+	}
+}

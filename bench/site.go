@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/google/uuid"
+	"github.com/valyala/fasthttp"
+
+	"flashsale/pkg/checkout"
+	"flashsale/pkg/ledger"
+)
+
+const (
+	fullStock = 1_000_000_000 // never runs short
+	unitPrice = 4999
+	holdTTL   = 2 * time.Minute
+	payWindow = 15 * time.Minute
+)
+
+// site is a migrated schema of its own and, for some experiments, a server that works on it.
+type site struct {
+	*trial
+	admin            *sql.DB
+	adminDSN, appDSN string
+	ledger           *ledger.Ledger // as the application's user
+	onSale           string         // a product with stock for everybody
+	addr, secret     string         // of the server: host:port, and the secret that signs its webhooks
+	pids             []int32        // the measured processes
+}
+
+// onSchema runs do on a new schema and drops it afterwards.
+func (t *trial) onSchema(ctx context.Context, do func(ctx context.Context, s *site) error) (err error) {
+	cfg, err := mysql.ParseDSN(t.dsn)
+	if err != nil {
+		return fmt.Errorf("reading the DSN: %w", err)
+	}
+	cfg.DBName = "bench_" + hex.EncodeToString(randomBytes(6))
+	s := &site{trial: t, adminDSN: cfg.FormatDSN(), pids: []int32{listener(ctx, cfg.Addr), listener(ctx, t.options.CacheAddr)}}
+	accounts, err := ledger.AccountsOf(s.adminDSN)
+	if err != nil {
+		return err
+	}
+	s.appDSN = accounts.AppDSN
+	if s.ledger, err = ledger.Open(s.appDSN, nothing{}); err != nil {
+		return err
+	}
+	if s.admin, err = connect(s.adminDSN, 4); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.drop(cfg.DBName)) }()
+	if err := ledger.Migrate(ctx, s.adminDSN); err != nil {
+		return err
+	}
+	if s.onSale, err = s.product(ctx, fullStock); err != nil {
+		return err
+	}
+	return do(ctx, s)
+}
+
+func (s *site) drop(name string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // also after Ctrl-C
+	defer cancel()
+	failed := s.ledger.Close()
+	for _, statement := range []string{"DROP DATABASE IF EXISTS %s", "DROP USER IF EXISTS %s_owner@'%%'", "DROP USER IF EXISTS %s_app@'%%'"} {
+		_, err := s.admin.ExecContext(ctx, fmt.Sprintf(statement, name))
+		failed = errors.Join(failed, err)
+	}
+	return errors.Join(failed, s.admin.Close())
+}
+
+// onServer runs do on a `flashsale run` with a new schema and no configuration but its defaults.
+func (t *trial) onServer(ctx context.Context, do func(ctx context.Context, s *site) error) error {
+	return t.onSchema(ctx, func(ctx context.Context, s *site) error {
+		s.secret = "whsec_" + base64.StdEncoding.EncodeToString(randomBytes(24))
+		port, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0") // a free one
+		if err != nil {
+			return err
+		}
+		s.addr = port.Addr().String()
+		log, err := os.Create(filepath.Join(t.options.Out, "server.log"))
+		if err = errors.Join(err, port.Close()); err != nil {
+			return err
+		}
+		program, err := filepath.Abs(t.options.Flashsale)
+		if err != nil {
+			return err
+		}
+		running, stop := context.WithCancel(context.Background()) // Ctrl-C ends the load first
+		server := exec.CommandContext(running, program, "run")    //nolint:gosec // G204: the program under test
+		if server.Dir, err = os.MkdirTemp("", "flashsale-bench"); err != nil {
+			stop()
+			return err
+		}
+		defer func() { _ = os.RemoveAll(server.Dir) }()
+		server.Env = []string{"PATH=" + os.Getenv("PATH"), "ADDR=" + s.addr, "MYSQL_DSN=" + s.adminDSN, "CACHE_ADDR=" + t.options.CacheAddr, "WEBHOOK_SECRETS=" + s.secret}
+		server.Stdout, server.Stderr = log, log
+		server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
+		server.WaitDelay = time.Minute
+		// A process group of its own keeps Ctrl-C away; if this process dies, the kernel stops the server.
+		server.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+		err = errors.Join(server.Start(), log.Close())
+		if err != nil {
+			stop()
+			return fmt.Errorf("starting the server: %w", err)
+		}
+		s.pids = append(s.pids, int32(server.Process.Pid)) //nolint:gosec // G115: Linux's pids fit
+		if err = s.waitHealthy(ctx); err == nil {
+			err = do(ctx, s)
+		}
+		stop()
+		if ended := server.Wait(); !server.ProcessState.Success() {
+			err = errors.Join(err, fmt.Errorf("the server ended with %w, see %s", ended, log.Name()))
+		}
+		return err
+	})
+}
+
+func (s *site) waitHealthy(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for get := s.client(1); get(http.StatusOK, http.MethodGet, "/healthz", nil) != nil; {
+		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+			return fmt.Errorf("waiting for the server, see server.log: %w", err)
+		}
+	}
+	return nil
+}
+
+// call sends one request and expects a status. Names and values of headers alternate.
+type call func(want int, method, path string, body []byte, headers ...string) error
+
+const callTimeout = 10 * time.Second
+
+// client calls the server. net/http's client would use as much CPU as the server does; this one uses a third.
+func (s *site) client(connections int) call {
+	client := &fasthttp.HostClient{Addr: s.addr, MaxConns: connections}
+	return func(want int, method, path string, body []byte, headers ...string) error {
+		request, response := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+		defer fasthttp.ReleaseRequest(request)
+		defer fasthttp.ReleaseResponse(response)
+		request.SetRequestURI("http://" + s.addr + path)
+		request.Header.SetMethod(method)
+		request.Header.SetContentType("application/json")
+		for i := 0; i < len(headers); i += 2 {
+			request.Header.Set(headers[i], headers[i+1])
+		}
+		request.SetBodyRaw(body)
+		if err := client.DoTimeout(request, response, callTimeout); err != nil {
+			return fmt.Errorf("%s %s: %w", method, path, err)
+		}
+		if got := response.StatusCode(); got != want {
+			return fmt.Errorf("%s %s: status %d, expected %d: %s", method, path, got, want, response.Body())
+		}
+		return nil
+	}
+}
+
+// statements returns how many statements clients have sent to the database server.
+func (s *site) statements(ctx context.Context) (n float64, err error) {
+	var name string
+	if err = s.admin.QueryRowContext(ctx, "SHOW GLOBAL STATUS LIKE 'Questions'").Scan(&name, &n); err != nil {
+		err = fmt.Errorf("counting the statements: %w", err)
+	}
+	return n, err
+}
+
+// connect opens a pool as the ledger configures its connections, but with the servers' own patience for locks.
+func connect(dsn string, connections int) (*sql.DB, error) {
+	cfg, err := ledger.Config(dsn)
+	if err != nil {
+		return nil, err
+	}
+	cfg.ReadTimeout = 5 * time.Minute
+	cfg.Params["innodb_lock_wait_timeout"] = "50"
+	connector, err := mysql.NewConnector(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the database connection: %w", err)
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	return db, nil
+}
+
+// product puts a product on sale that no cache has an entry for.
+func (s *site) product(ctx context.Context, stock int64) (string, error) {
+	id, name, maxQty := "bench-"+hex.EncodeToString(randomBytes(8)), "Benchmark", int64(100)
+	_, _, err := s.ledger.PutProduct(ctx, checkout.ProductChange{ID: id, Name: &name, Price: price(), Stock: &stock, MaxQtyPerHold: &maxQty})
+	return id, err
+}
+
+func price() *checkout.Money { return &checkout.Money{Amount: unitPrice, Currency: "USD"} }
+
+// place returns a load's op that places holds of one unit without the server.
+func place(l *ledger.Ledger, product string) func(context.Context, int) error {
+	return func(ctx context.Context, _ int) error {
+		_, err := l.PlaceHold(ctx, checkout.HoldRequest{ID: newID(), ProductID: product, Qty: 1, TTL: holdTTL, Price: price()})
+		return err
+	}
+}
+
+// mustBeClean fails when the audit finds a broken invariant: the figures would be worthless.
+func (s *site) mustBeClean(ctx context.Context) error {
+	audit, err := s.ledger.Audit(ctx)
+	if err == nil && !audit.Clean {
+		err = fmt.Errorf("the audit is not clean: %v", audit.Broken)
+	}
+	return err
+}
+
+// nothing is a checkout.Recorder.
+type nothing struct{}
+
+func (nothing) Record(*checkout.Metric, float64, ...string) {}
+
+func newID() checkout.ID { return checkout.ID(uuid.Must(uuid.NewV7())) }
+
+func randomBytes(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails
+	return b
+}
