@@ -40,16 +40,17 @@ audit: build ## Recompute every counter from the rows
 	@exec $(BIN) audit
 
 .PHONY: validate
-validate: ## Lint template.yaml with SAM CLI and cfn-lint
+validate: ## Check the templates with SAM CLI, cfn-lint and the rules of deploy/rules.guard
 	tools/sam.sh sam validate --lint
-	tools/sam.sh cfn-lint template.yaml
+	tools/sam.sh cfn-lint template.yaml deploy/monitoring.yaml
+	tools/sam.sh python3 tools/guard.py deploy/rules.guard deploy/rules.broken.yaml template.yaml deploy/monitoring.yaml
 
 .PHONY: sam-build
 sam-build: ## Build the functions for deployment into .aws-sam
 	tools/sam.sh sam build
 
 .PHONY: size
-size: sam-build ## Show how large each function is; fails when one is not static, not for arm64, or over 5 MiB zipped
+size: sam-build ## Show how large each function is; fails when one is not static, not for arm64, or over 4 MiB zipped
 	@go run -C tools ./size ../.aws-sam/build
 
 .PHONY: cold-start

@@ -1,6 +1,6 @@
 // Command size prints, for each function that `sam build` has built, how large its binary is, plain and zipped, and what
 // it was built for. It fails when one is not what a function has to be: static, for the expected processor, and at most
-// 5 MiB zipped, because a cold start begins with fetching the zip.
+// 4 MiB zipped, because a cold start begins with fetching the zip.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 
 const (
 	mib       = 1 << 20
-	zipLimit  = 5 * mib
+	zipLimit  = 4 * mib
 	binaryRow = "%-20s %12s %12s  %-10s %s\n"
 )
 
