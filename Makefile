@@ -22,10 +22,11 @@ bench: build ## Measure everything on this machine and write docs/performance.md
 	@exec $(BIN) bench $(BENCH)
 
 .PHONY: lint
-lint: ## Check format, vet and the linters of .golangci.yml
+lint: ## Check format, vet, the linters of .golangci.yml and the workflows
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
 	go vet ./...
 	$(LINT) run ./...
+	go tool -modfile=tools/go.mod actionlint
 
 .PHONY: build
 build: ## Build the flashsale command into .local/bin
