@@ -10,9 +10,9 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-// Client is an Operator that has the admin function do the work.
+// Client is an Operator that invokes the admin function of a stack.
 type Client struct {
-	// Invoke calls the function and returns its answer.
+	// Invoke calls the function and returns its response.
 	Invoke func(ctx context.Context, payload []byte) ([]byte, error)
 }
 
@@ -20,15 +20,15 @@ var _ Operator = Client{}
 
 // Migrate implements Operator.
 func (c Client) Migrate(ctx context.Context) error {
-	_, err := c.ask(ctx, request{Operation: opMigrate})
+	_, err := c.call(ctx, request{Operation: opMigrate})
 	return err
 }
 
 // PutProduct implements Operator.
 func (c Client) PutProduct(ctx context.Context, change checkout.ProductChange) (checkout.Product, bool, error) {
-	r, err := c.ask(ctx, request{Operation: opPutProduct, Product: &change})
+	r, err := c.call(ctx, request{Operation: opPutProduct, Product: &change})
 	if err == nil && r.Product == nil {
-		err = errNothing
+		err = errNoResult
 	}
 	if err != nil {
 		return checkout.Product{}, false, err
@@ -38,15 +38,15 @@ func (c Client) PutProduct(ctx context.Context, change checkout.ProductChange) (
 
 // Products implements Operator.
 func (c Client) Products(ctx context.Context, after string, limit int) ([]checkout.Product, error) {
-	r, err := c.ask(ctx, request{Operation: opProducts, After: after, Limit: limit})
+	r, err := c.call(ctx, request{Operation: opProducts, After: after, Limit: limit})
 	return r.Products, err
 }
 
 // Audit implements Operator.
 func (c Client) Audit(ctx context.Context) (ledger.Audit, error) {
-	r, err := c.ask(ctx, request{Operation: opAudit})
+	r, err := c.call(ctx, request{Operation: opAudit})
 	if err == nil && r.Audit == nil {
-		err = errNothing
+		err = errNoResult
 	}
 	if err != nil {
 		return ledger.Audit{}, err
@@ -56,30 +56,30 @@ func (c Client) Audit(ctx context.Context) (ledger.Audit, error) {
 
 // RefundsDue implements Operator.
 func (c Client) RefundsDue(ctx context.Context, limit int) ([]ledger.RefundDue, error) {
-	r, err := c.ask(ctx, request{Operation: opRefundsDue, Limit: limit})
+	r, err := c.call(ctx, request{Operation: opRefundsDue, Limit: limit})
 	return r.RefundsDue, err
 }
 
 // Unmatched implements Operator.
 func (c Client) Unmatched(ctx context.Context, limit int) ([]ledger.UnmatchedEvent, error) {
-	r, err := c.ask(ctx, request{Operation: opUnmatched, Limit: limit})
+	r, err := c.call(ctx, request{Operation: opUnmatched, Limit: limit})
 	return r.Unmatched, err
 }
 
-// errNothing is an answer without its result: a function of another version.
-var errNothing = errors.New("the admin function answered without a result; is it of another version than this command?")
+// errNoResult means a response without its result, as from a function of another version.
+var errNoResult = errors.New("the admin function returned no result; does its version differ from this command's?")
 
-func (c Client) ask(ctx context.Context, q request) (r response, err error) {
+func (c Client) call(ctx context.Context, q request) (r response, err error) {
 	payload, err := json.Marshal(q)
 	if err != nil {
-		return r, fmt.Errorf("asking the admin function: %w", err)
+		return r, fmt.Errorf("calling the admin function: %w", err)
 	}
-	answer, err := c.Invoke(ctx, payload)
+	body, err := c.Invoke(ctx, payload)
 	if err != nil {
-		return r, fmt.Errorf("asking the admin function: %w", err)
+		return r, fmt.Errorf("calling the admin function: %w", err)
 	}
-	if err := json.Unmarshal(answer, &r); err != nil {
-		return r, fmt.Errorf("reading the admin function's answer: %w", err)
+	if err := json.Unmarshal(body, &r); err != nil {
+		return r, fmt.Errorf("reading the admin function's response: %w", err)
 	}
 	if r.Error != nil {
 		return r, r.Error.err()

@@ -1,7 +1,7 @@
-// Package admin is what an operator can do to a checkout, here and in the cloud: migrate it, put products on sale, list
-// them, audit, and see the refunds that are due and the events that match nothing.
+// Package admin has the operations of an operator, locally and on AWS: migrate the database, put products on sale, list
+// them, audit, list the refunds that are due, and list payment events that match nothing.
 //
-// [Operator] is that list. [Local] does it with a database that can be reached from here. A deployed stack's database
-// cannot; the stack's admin function can, which has no URL and is called with IAM's permission. [Handler] is that
-// function, and [Client] is an Operator that calls it, so that the flashsale command prints the same for both.
+// [Operator] is the interface. [Local] works on a database that this process can reach. The database of a deployed stack is
+// reachable only for the stack's admin function, which has no URL and is invoked with IAM permission. [Handler] is that
+// function, and [Client] is an Operator that invokes it, so the flashsale command works the same way on both.
 package admin

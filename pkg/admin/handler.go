@@ -20,14 +20,14 @@ import (
 )
 
 const (
-	// reserve is how long before the function's deadline an operation is over, so that its failure can still be told:
-	// CloudFormation, told nothing, waits for the whole ServiceTimeout.
+	// reserve is the time between the end of an operation and the function's deadline. It is needed to report a failure:
+	// without a report, CloudFormation waits for the whole ServiceTimeout.
 	reserve = 20 * time.Second
-	// tellTimeout bounds telling CloudFormation.
-	tellTimeout = 10 * time.Second
+	// reportTimeout limits the report to CloudFormation.
+	reportTimeout = 10 * time.Second
 )
 
-// Handler is the admin function: it does for an operator what a Client asks for, and migrates the database whenever
+// Handler is the admin function. It runs the operations that a Client requests, and migrates the database when
 // CloudFormation creates or changes the stack's schema resource.
 type Handler struct {
 	Operator Operator
@@ -37,12 +37,12 @@ type Handler struct {
 
 // Start serves until Lambda ends the process.
 func (h Handler) Start() {
-	http.DefaultClient.Timeout = tellTimeout // the one that aws-lambda-go tells CloudFormation with
+	http.DefaultClient.Timeout = reportTimeout // aws-lambda-go reports to CloudFormation with this client
 	lambda.Start(h.Invoke)
 }
 
-// Invoke does one operation. A refusal is an answer; what went wrong otherwise is an error that says no more than where
-// the log has the cause.
+// Invoke runs one operation. A refusal is a response. Any other failure is an error that only says where the log has the
+// cause.
 func (h Handler) Invoke(ctx context.Context, payload json.RawMessage) (_ any, err error) {
 	defer h.Flush()
 	if deadline, ok := ctx.Deadline(); ok {
@@ -55,14 +55,14 @@ func (h Handler) Invoke(ctx context.Context, payload json.RawMessage) (_ any, er
 		reason, err := cfn.LambdaWrap(h.deploy)(ctx, event)
 		var address *url.Error
 		if errors.As(err, &address) {
-			err = address.Err // without the address, whose signature lets anybody answer in our place
+			err = address.Err // drops the address, whose signature would let anyone respond for this function
 		}
 		if err != nil {
-			return nil, h.failure(ctx, fmt.Errorf("telling CloudFormation: %w", err))
+			return nil, h.failure(ctx, fmt.Errorf("reporting to CloudFormation: %w", err))
 		}
 		return reason, nil
 	}
-	r, err := h.answer(ctx, payload)
+	r, err := h.respond(ctx, payload)
 	var refused *checkout.Error
 	if errors.As(err, &refused) && refused.Code != checkout.CodeBusy {
 		return response{Error: refusalOf(refused)}, nil
@@ -73,10 +73,10 @@ func (h Handler) Invoke(ctx context.Context, payload json.RawMessage) (_ any, er
 	return r, nil
 }
 
-// deploy is CloudFormation's custom resource. Deleting it leaves the data alone: the database has a snapshot taken when
-// it goes itself.
+// deploy implements CloudFormation's custom resource. Deleting the resource keeps the data: the database takes a snapshot
+// when it is deleted itself.
 func (h Handler) deploy(ctx context.Context, event cfn.Event) (physicalID string, _ map[string]any, err error) {
-	const id = "schema" // one a stack, and never replaced
+	const id = "schema" // one per stack, and never replaced
 	h.Logger.InfoContext(ctx, "schema resource", "request_type", event.RequestType)
 	if event.RequestType == cfn.RequestDelete {
 		return id, nil, nil
@@ -87,12 +87,12 @@ func (h Handler) deploy(ctx context.Context, event cfn.Event) (physicalID string
 	return id, nil, nil
 }
 
-func (h Handler) answer(ctx context.Context, payload []byte) (r response, err error) {
+func (h Handler) respond(ctx context.Context, payload []byte) (r response, err error) {
 	var q request
 	decoder := json.NewDecoder(bytes.NewReader(payload))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&q); err != nil {
-		return r, checkout.Malformed("The request is not understood: " + err.Error())
+		return r, checkout.Malformed("The request is not valid: " + err.Error())
 	}
 	if q.Limit == 0 {
 		q.Limit = MaxListed
@@ -148,16 +148,16 @@ func (Handler) guard(do func() error) (err error) {
 	return do()
 }
 
-// failure logs the cause, and returns what the caller may know of it.
+// failure logs the cause, and returns an error without it for the caller.
 func (h Handler) failure(ctx context.Context, cause error) error {
 	h.Logger.ErrorContext(ctx, "operation failed", "error", cause.Error())
 	id := "unknown"
 	if invocation, ok := lambdacontext.FromContext(ctx); ok {
 		id = invocation.AwsRequestID
 	}
-	what := "it failed"
+	reason := "the operation failed"
 	if checkout.CodeOf(cause) == checkout.CodeBusy {
-		what = "the database is busy or cannot be reached"
+		reason = "the database is busy or cannot be reached"
 	}
-	return fmt.Errorf("%s; the function's log has the cause under request id %s", what, id)
+	return fmt.Errorf("%s; the function's log has the cause under request id %s", reason, id)
 }

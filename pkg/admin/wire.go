@@ -5,7 +5,7 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-// The operations, as the admin function is asked for them: `{"operation": "audit"}`.
+// Operations of the admin function's requests: `{"operation": "audit"}`.
 const (
 	opMigrate    = "migrate"
 	opPutProduct = "put_product"
@@ -15,15 +15,15 @@ const (
 	opUnmatched  = "list_unmatched_events"
 )
 
-// request is what the admin function is called with.
+// request is the payload of an invocation.
 type request struct {
 	Operation string                  `json:"operation"`
 	Product   *checkout.ProductChange `json:"product,omitempty"` // put_product
 	After     string                  `json:"after,omitempty"`   // list_products
-	Limit     int                     `json:"limit,omitempty"`   // the lists; 1 to MaxListed, which is also the default
+	Limit     int                     `json:"limit,omitempty"`   // all lists; 1 to MaxListed (default)
 }
 
-// response is what it answers: the result of the operation, or why it was refused.
+// response has the result of the operation, or the reason for its refusal.
 type response struct {
 	Error      *refusal                `json:"error,omitempty"`
 	Product    *checkout.Product       `json:"product,omitempty"`
@@ -34,7 +34,7 @@ type response struct {
 	Unmatched  []ledger.UnmatchedEvent `json:"unmatched_events,omitempty"`
 }
 
-// refusal is a *checkout.Error on its way to a Client.
+// refusal is a *checkout.Error in JSON.
 type refusal struct {
 	Code   checkout.Code `json:"code"`
 	Detail string        `json:"detail"`

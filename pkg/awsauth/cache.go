@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// emptyBody is the SHA-256 of nothing, which is what the signed request has for a body.
+	// emptyBody is the SHA-256 of the signed request's empty body.
 	emptyBody = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-	// cacheTokenLife is the longest that ElastiCache accepts, in seconds.
+	// cacheTokenLife is the longest lifetime that ElastiCache accepts, in seconds.
 	cacheTokenLife = "900"
 )
 
-// Cache returns what a new connection to an ElastiCache serverless cache signs in with: user, and a token made for
-// the cache of that name. The token is a presigned URL without its scheme, as the service's own examples make it.
+// Cache returns a function that makes the credentials of a new connection to the ElastiCache serverless cache called name:
+// user, and a token. The token is a presigned URL without its scheme, as in the service's own examples.
 // https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/auth-iam.html
 func Cache(account aws.Config, name, user string) func(ctx context.Context) (username, password string, err error) {
 	query := url.Values{

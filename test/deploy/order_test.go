@@ -17,18 +17,15 @@ func TestChangedParametersMakeNewVersions(t *testing.T) {
 	checkout := checkoutTemplate(t)
 	var values []string
 	for _, value := range checkout.Global("Environment", "Variables").(object) {
-		switch v := value.(type) {
-		case object:
-			if name, ok := v["Ref"].(string); ok && checkout.At("Parameters", name) != nil {
-				values = append(values, "${"+name+"}")
-			}
-			if name, ok := v["Fn::GetAtt"].(string); ok {
-				values = append(values, "${"+name+"}")
-			}
-			if text, ok := v["Fn::Sub"].(string); ok {
-				first, _, _ := strings.Cut(text, ":")
-				values = append(values, first)
-			}
+		if name, ok := template.At(value, "Ref").(string); ok && checkout.At("Parameters", name) != nil {
+			values = append(values, "${"+name+"}")
+		}
+		if name, ok := template.At(value, "Fn::GetAtt").(string); ok {
+			values = append(values, "${"+name+"}")
+		}
+		if text, ok := template.At(value, "Fn::Sub").(string); ok {
+			first, _, _ := strings.Cut(text, ":")
+			values = append(values, first)
 		}
 	}
 	if len(values) < 5 {
