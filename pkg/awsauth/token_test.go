@@ -41,7 +41,7 @@ func TestProxyRefusesOtherTokens(t *testing.T) {
 		{"password", func() (string, error) { return "secret", nil }, "not a token"},
 		{"empty", func() (string, error) { return "", nil }, "not a token"},
 		{"other secret key", token(right.Addr, "eu-west-1", right.User, forged), "signature is wrong"},
-		{"other account", token(right.Addr, "eu-west-1", right.User, stranger), "nobody has this key"},
+		{"other account", token(right.Addr, "eu-west-1", right.User, stranger), "unknown key"},
 		{"without the session", token(right.Addr, "eu-west-1", right.User, bare), "expected the parameters"},
 		{"other region", token(right.Addr, "us-east-1", right.User, keys), "signed for"},
 		{"other user", token(right.Addr, "eu-west-1", "admin", keys), "expected the parameters"},
