@@ -51,11 +51,11 @@ sam-build: ## Build the functions for deployment into .aws-sam
 	tools/sam.sh sam build
 
 .PHONY: size
-size: sam-build ## Show how large each function is; fails when one is not static, not for arm64, or over 4 MiB zipped
+size: sam-build ## Show the size of each function; fails if one is not static, not for arm64, or over 4 MiB zipped
 	@go run -C tools ./size ../.aws-sam/build
 
 .PHONY: cold-start
-cold-start: ## Show how long each function takes from exec until it asks for its first event, median of 20
+cold-start: ## Show the time from exec to the first request for an event, median of 20
 	@go test -count=1 -v -run TestColdStart ./test | grep 'first next'
 
 .PHONY: sam-local
@@ -63,11 +63,11 @@ sam-local: build ## Serve the functions on http://127.0.0.1:3000 (ADDR) in conta
 	@exec $(BIN) with-servers -- tools/sam-local.sh
 
 .PHONY: sam-local-test
-sam-local-test: build ## Buy something through `sam local`; left out, with the reason, where Docker cannot run
+sam-local-test: build ## Buy something through `sam local`; skipped, with the reason, where Docker cannot run
 	@SAM_LOCAL_TEST=1 exec $(BIN) with-servers -- go test -count=1 -v -run TestSAMLocal ./test
 
 .PHONY: generate
-generate: build ## Write docs/openapi.yaml and the generated part of docs/states.md anew
+generate: build ## Regenerate docs/openapi.yaml and the generated part of docs/states.md
 	@mkdir -p docs && $(BIN) openapi >docs/openapi.yaml
 	go test ./pkg/checkout -run TestStatesDocument -update
 
