@@ -235,7 +235,7 @@ func TestCommandsOnAStack(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(3, "calling the admin function: invoking shop-dev-AdminFunction-1", "--stack shop-dev product list") // throttled
-	expect(3, "the function's log has the cause under request id", "--stack shop-dev audit")                   // failed
+	expect(3, "the function's log has the cause under request id", "--stack shop-dev audit")                    // failed
 }
 
 // The lists are the same on servers that can be reached from here.

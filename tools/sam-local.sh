@@ -166,7 +166,7 @@ put_demo() {
     "$flashsale" product put demo --name 'Demo sneaker' --price 49.99 --currency USD --stock 100 --max-qty-per-hold 5
 }
 
-answers() { "$sam" python3 -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=20)' "http://$addr/v1/products"; }
+responds() { "$sam" python3 -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=20)' "http://$addr/v1/products"; }
 
 docker_runs
 base_image
@@ -182,7 +182,7 @@ functions_environment
 start "$sam" sam local start-api --template "$built/template.yaml" --parameter-overrides "Architecture=$arch" \
   --host "${addr%:*}" --port "${addr##*:}" --env-vars "$work/env.json" \
   --skip-pull-image --invoke-image "$image" --warm-containers LAZY
-until_it_works "sam local" 60 "${started[-1]}" answers ||
+until_it_works "sam local" 60 "${started[-1]}" responds ||
   fail "is a firewall between Docker's bridge ($bridge) and this machine?"
 cat <<EOF
 
