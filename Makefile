@@ -28,10 +28,11 @@ bench-test: build ## Vet and test the measurements in bench/, a module of its ow
 	@exec $(BIN) with-servers -- go test -C bench -count=1 -timeout 10m ./...
 
 .PHONY: lint
-lint: ## Check format, vet and the linters of .golangci.yml
+lint: ## Check format, vet, the linters of .golangci.yml and the workflows
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
 	go vet ./...
 	$(LINT) run ./...
+	go tool -modfile=tools/go.mod actionlint
 
 .PHONY: build
 build: ## Build the flashsale command into .local/bin
@@ -46,20 +47,21 @@ audit: build ## Recompute every counter from the rows
 	@exec $(BIN) audit
 
 .PHONY: validate
-validate: ## Lint template.yaml with SAM CLI and cfn-lint
+validate: ## Check the templates with SAM CLI, cfn-lint and the rules of deploy/rules.guard
 	tools/sam.sh sam validate --lint
-	tools/sam.sh cfn-lint template.yaml
+	tools/sam.sh cfn-lint template.yaml deploy/monitoring.yaml
+	tools/sam.sh python3 tools/guard.py deploy/rules.guard deploy/rules.broken.yaml template.yaml deploy/monitoring.yaml
 
 .PHONY: sam-build
 sam-build: ## Build the functions for deployment into .aws-sam
 	tools/sam.sh sam build
 
 .PHONY: size
-size: sam-build ## Show how large each function is; fails when one is not static, not for arm64, or over 5 MiB zipped
+size: sam-build ## Show the size of each function; fails if one is not static, not for arm64, or over 4 MiB zipped
 	@go run -C tools ./size ../.aws-sam/build
 
 .PHONY: cold-start
-cold-start: ## Show how long each function takes from exec until it asks for its first event, median of 20
+cold-start: ## Show the time from exec to the first request for an event, median of 20
 	@go test -count=1 -v -run TestColdStart ./test | grep 'first next'
 
 .PHONY: sam-local
@@ -67,11 +69,11 @@ sam-local: build ## Serve the functions on http://127.0.0.1:3000 (ADDR) in conta
 	@exec $(BIN) with-servers -- tools/sam-local.sh
 
 .PHONY: sam-local-test
-sam-local-test: build ## Buy something through `sam local`; left out, with the reason, where Docker cannot run
+sam-local-test: build ## Buy something through `sam local`; skipped, with the reason, where Docker cannot run
 	@SAM_LOCAL_TEST=1 exec $(BIN) with-servers -- go test -count=1 -v -run TestSAMLocal ./test
 
 .PHONY: generate
-generate: build ## Write docs/openapi.yaml and the generated part of docs/states.md anew
+generate: build ## Regenerate docs/openapi.yaml and the generated part of docs/states.md
 	@mkdir -p docs && $(BIN) openapi >docs/openapi.yaml
 	go test ./pkg/checkout -run TestStatesDocument -update
 

@@ -75,7 +75,7 @@ func TestSchemaResource(t *testing.T) {
 	gone.Close()
 	_, err := ask(t, f, strings.ReplaceAll(event("Update"), s3.URL, gone.URL))
 	f.Stop()
-	if err == nil || !strings.Contains(f.Output(), "telling CloudFormation") || strings.Contains(f.Output()+err.Error(), "signature=x") {
+	if err == nil || !strings.Contains(f.Output(), "reporting to CloudFormation") || strings.Contains(f.Output()+err.Error(), "signature=x") {
 		t.Errorf("%v\n%s", err, f.Output())
 	}
 
@@ -227,15 +227,15 @@ func TestCommandsOnAStack(t *testing.T) {
 	expect(2, "on this machine only", "--stack shop-dev run")
 	expect(2, "on this machine only", "--stack shop-dev openapi")
 	throttled.Store(true)
-	expect(3, "asking the admin function", "--stack shop-dev migrate")
+	expect(3, "calling the admin function", "--stack shop-dev migrate")
 	if n := migrations.Load(); n != 1 {
 		t.Errorf("%d migrations for one command whose answer was lost", n)
 	}
 	if _, err := s.Admin.Exec("DROP TABLE payment_events"); err != nil {
 		t.Fatal(err)
 	}
-	expect(3, "asking the admin function: invoking shop-dev-AdminFunction-1", "--stack shop-dev product list") // throttled
-	expect(3, "the function's log has the cause under request id", "--stack shop-dev audit")                   // failed
+	expect(3, "calling the admin function: invoking shop-dev-AdminFunction-1", "--stack shop-dev product list") // throttled
+	expect(3, "the function's log has the cause under request id", "--stack shop-dev audit")                    // failed
 }
 
 // The lists are the same on servers that can be reached from here.

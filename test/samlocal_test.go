@@ -19,8 +19,8 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// TestSAMLocal buys through `sam local start-api`: what `sam build` built, in containers, behind SAM's idea of the API
-// that template.yaml describes. It needs Docker and a minute, so only `make sam-local-test` runs it.
+// TestSAMLocal buys through `sam local start-api`: the functions that `sam build` built, in containers, behind SAM's emulation
+// of the API in template.yaml. It needs Docker and a minute, so only `make sam-local-test` runs it.
 func TestSAMLocal(t *testing.T) {
 	if os.Getenv("SAM_LOCAL_TEST") == "" {
 		t.Skip("`make sam-local-test` runs this")
@@ -39,11 +39,11 @@ func TestSAMLocal(t *testing.T) {
 	s.MustAudit(t)
 	stop()
 	if a, err := s.try(http.MethodGet, "/v1/products", "", nil); err == nil {
-		t.Errorf("sam local still answers: %+v", a)
+		t.Errorf("expected sam local to have ended, got the response %+v", a)
 	}
 }
 
-// purchase looks, holds, orders and pays, each step twice.
+// purchase reads the product, holds, orders and pays, each step twice.
 func (s *shop) purchase(t *testing.T) {
 	t.Helper()
 	page := s.do(t, http.MethodGet, "/v1/products/"+s.product, "", nil)
@@ -102,7 +102,7 @@ func samLocal(t *testing.T, env ...string) (stop func()) {
 	script.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	started, ended := make(chan error), make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // Pdeathsig is about this thread
+		runtime.LockOSThread() // Pdeathsig applies to this thread
 		defer runtime.UnlockOSThread()
 		err := script.Start()
 		started <- err
@@ -138,7 +138,7 @@ func samLocal(t *testing.T, env ...string) (stop func()) {
 		default:
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("sam local does not come up")
+			t.Fatal("sam local did not start within 10 minutes")
 		}
 	}
 	return stop

@@ -4,7 +4,7 @@
 #
 #   client -> sam local (ADDR) -> a container for each function -> socat on the bridge's address -> servers on 127.0.0.1
 #
-# What it starts ends with it. Exit status 75 when Docker is not to be had, after one line that says why.
+# Everything that it starts ends with it. Without Docker it prints one line with the reason, and exits with status 75.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
@@ -22,7 +22,7 @@ leave_out() { say "left out, because $*"; exit 75; }
 fail() { say "$*"; exit 1; }
 
 work=$(mktemp -d)
-started=() # process ids; the last one started is the first one stopped
+started=() # process ids, stopped in reverse order
 docker_is_ours=""
 bridge_is_ours=""
 stop() {
@@ -39,14 +39,14 @@ trap stop EXIT
 trap 'exit 0' INT
 trap 'exit 143' TERM
 
-# start runs a program beside this one: out of reach of the terminal's Ctrl-C, so that stop decides the order, and ended by
-# the kernel should this script be killed.
+# start runs a program in the background. Ctrl-C does not reach it, so that stop decides the order; if this script is killed,
+# the kernel ends it.
 start() {
   setsid setpriv --pdeathsig TERM "$@" &
   started+=($!)
 }
 
-# until_it_works WHAT SECONDS PID COMMAND… waits for a process that was started to do what it is for.
+# until_it_works NAME SECONDS PID COMMAND… waits until COMMAND succeeds, as long as the process PID runs.
 until_it_works() {
   local what=$1 end=$((SECONDS + $2)) pid=$3
   shift 3
@@ -66,8 +66,8 @@ packages() {
   $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "$2" >/dev/null
 }
 
-# docker_runs finds a Docker that runs, else, as root, starts one that lives as long as this script: without rules in the
-# firewall or forwarding, because the functions talk to this machine only.
+# docker_runs finds a running Docker. Otherwise, as root, it starts one for the life of this script, without firewall rules
+# or forwarding, because the functions connect to this machine only.
 docker_runs() {
   if command -v docker >/dev/null; then
     # SAM CLI does not know docker's contexts.
@@ -75,10 +75,10 @@ docker_runs() {
     export DOCKER_HOST
     ! docker version >/dev/null 2>&1 || return 0
   fi
-  [[ $(id -u) == 0 ]] || leave_out "Docker does not run, or $(id -un) may not use it, and only root can start it"
+  [[ $(id -u) == 0 ]] || leave_out "Docker is not running, or $(id -un) may not use it, and only root can start it"
   packages dockerd docker.io || leave_out "Docker cannot be installed"
-  exec 9<"$(command -v dockerd)" # two would quarrel about the bridge: one at a time, and until its dockerd has ended
-  flock --wait 300 9 || leave_out "another one has been using Docker's bridge for 5 minutes"
+  exec 9<"$(command -v dockerd)" # one dockerd at a time may own the bridge
+  flock --wait 300 9 || leave_out "another process has been using Docker's bridge for 5 minutes"
   [[ -e /sys/class/net/docker0 ]] || bridge_is_ours=yes
   docker_is_ours=yes
   export DOCKER_HOST=unix://$work/docker.sock
@@ -88,9 +88,9 @@ docker_runs() {
     leave_out "dockerd cannot start: $(grep -v level=info "$work/docker.log" | tail -n 1)"
 }
 
-# base_image makes the image that SAM adds its emulator to. The functions are static and need nothing; SAM's Dockerfile
-# needs a shell, mv and chmod, so they are this machine's, with their libraries, and no registry is asked. Amazon's own
-# image is used where somebody has pulled it.
+# base_image makes the image that SAM adds its emulator to. The functions are static. SAM's Dockerfile needs a shell, mv and
+# chmod; they are copied from this machine with their libraries, so no registry is needed. If Amazon's own image has been
+# pulled already, it is used instead.
 base_image() {
   local amazons=public.ecr.aws/lambda/provided:al2023-$arch
   local programs=(/bin/sh /bin/mv /bin/chmod)
@@ -105,8 +105,8 @@ base_image() {
   fi
 }
 
-# bridge_address sets bridge to this machine's address on Docker's bridge. A container's default route names it, in hex and
-# in this machine's byte order; `docker network inspect` does not always.
+# bridge_address sets bridge to this machine's address on Docker's bridge. It reads a container's default route, which has the
+# address in hex and in this machine's byte order; `docker network inspect` does not always show it.
 bridge_address() {
   local hex
   # shellcheck disable=SC2016 # for the container's shell
@@ -119,9 +119,8 @@ bridge_address() {
   printf -v bridge '%d.%d.%d.%d' "0x${hex:6:2}" "0x${hex:4:2}" "0x${hex:2:2}" "0x${hex:0:2}"
 }
 
-# forward HOST:PORT starts a forwarder to that server on the bridge, where the containers find it, and sets forwarded to
-# its address. All servers are forwarded: this machine's loopback is not the containers', and our Docker lets them out
-# to nowhere else.
+# forward HOST:PORT starts a forwarder to that server on the bridge, and sets forwarded to its address. Containers reach no
+# other address: they do not share this machine's loopback, and our Docker forwards nothing.
 forward() {
   local port
   port=$("$sam" python3 -c 'import socket, sys; s = socket.socket(); s.bind((sys.argv[1], 0)); print(s.getsockname()[1])' "$bridge") ||
@@ -130,8 +129,8 @@ forward() {
   start socat "TCP-LISTEN:$port,bind=$bridge,fork,backlog=512" "TCP:$1" 2>>"$work/socat.log"
 }
 
-# webhook_secret prints the secret that the functions accept and `flashsale webhook send` signs with: that of the
-# environment, else this directory's development secret, which `make run` shares.
+# webhook_secret prints the secret that the functions accept and `flashsale webhook send` signs with: WEBHOOK_SECRETS, or
+# else this directory's development secret, which `make run` shares.
 webhook_secret() {
   local file=.local/webhook-secret
   if [[ -n ${WEBHOOK_SECRETS:-} ]]; then
@@ -142,10 +141,10 @@ webhook_secret() {
   cat "$file"
 }
 
-# functions_environment writes what replaces the template's values in every function.
+# functions_environment writes the values that replace those of the template in every function.
 functions_environment() {
   local dsn
-  [[ $MYSQL_DSN =~ ^(.*@)tcp\((.*)\)(/.*)$ ]] || fail "MYSQL_DSN has to name its server as tcp(host:port)"
+  [[ $MYSQL_DSN =~ ^(.*@)tcp\((.*)\)(/.*)$ ]] || fail "MYSQL_DSN must contain its server as tcp(host:port)"
   local before=${BASH_REMATCH[1]} server=${BASH_REMATCH[2]} after=${BASH_REMATCH[3]}
   forward "$server"
   dsn="${before}tcp($forwarded)$after"
@@ -160,14 +159,14 @@ json.dump({"Parameters": {name: os.environ[name] for name in sys.argv[1:]}}, sys
   )
 }
 
-# put_demo puts a product into a catalogue that is empty.
+# put_demo adds a product to an empty catalogue.
 put_demo() {
   "$flashsale" migrate >/dev/null
   (($("$flashsale" product list | wc -l) > 1)) || # the first line is the heading
     "$flashsale" product put demo --name 'Demo sneaker' --price 49.99 --currency USD --stock 100 --max-qty-per-hold 5
 }
 
-answers() { "$sam" python3 -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=20)' "http://$addr/v1/products"; }
+responds() { "$sam" python3 -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=20)' "http://$addr/v1/products"; }
 
 docker_runs
 base_image
@@ -183,11 +182,11 @@ functions_environment
 start "$sam" sam local start-api --template "$built/template.yaml" --parameter-overrides "Architecture=$arch" \
   --host "${addr%:*}" --port "${addr##*:}" --env-vars "$work/env.json" \
   --skip-pull-image --invoke-image "$image" --warm-containers LAZY
-until_it_works "sam local" 60 "${started[-1]}" answers ||
+until_it_works "sam local" 60 "${started[-1]}" responds ||
   fail "is a firewall between Docker's bridge ($bridge) and this machine?"
 cat <<EOF
 
-The functions answer on http://$addr, each in a container. Buy something (in another terminal, in this directory):
+The functions listen on http://$addr, each in a container. Buy something (in another terminal, in this directory):
 
   curl -s http://$addr/v1/products
   HOLD=\$(curl -s http://$addr/v1/holds -H 'Content-Type: application/json' -d '{"product_id":"demo","qty":1}' | grep -o 'hold_[0-9a-z]*'); echo \$HOLD

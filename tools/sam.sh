@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs a program of tools/requirements.txt (`tools/sam.sh sam …`, `tools/sam.sh cfn-lint …`, or their `python3`) from an
-# environment below .local/, which it makes, in half a minute, when it is missing or the requirements have changed.
+# Runs a program of tools/requirements.txt: `tools/sam.sh sam …`, `tools/sam.sh cfn-lint …`, or their `python3`. It installs
+# them below .local/ when they are missing or the requirements have changed, which takes half a minute.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 list=$root/tools/requirements.txt
@@ -9,7 +9,7 @@ venv=$root/.local/sam-tools
 ready() { cmp -s "$list" "$venv/installed.txt" && "$venv/bin/python3" -c '' 2>/dev/null; }
 
 install() {
-  # Debian's python3 has the module venv but not what it needs to bring pip.
+  # Debian's python3 has the module venv, but not the part that installs pip.
   if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
     echo "installing python3-venv for SAM CLI" >&2
     local sudo=
@@ -21,7 +21,7 @@ install() {
   rm -rf "$venv"
   python3 -m venv "$venv"
   "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$list"
-  cp "$list" "$venv/installed.txt" # last, so that an installation that was cut off is made again
+  cp "$list" "$venv/installed.txt" # last, so that an interrupted installation is repeated
 }
 
 if ! ready; then
@@ -32,5 +32,6 @@ if ! ready; then
   exec 9>&-
 fi
 export SAM_CLI_TELEMETRY=0
+export SAM_CLI_ENABLE_LANGUAGE_EXTENSIONS=1 # samconfig.toml sets it too, but not for templates in other folders
 export PATH=$venv/bin:$PATH
 exec "$@"

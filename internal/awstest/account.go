@@ -24,14 +24,13 @@ import (
 const (
 	region    = "eu-west-1"
 	algorithm = "AWS4-HMAC-SHA256"
-	// tokenLife is the longest that RDS and ElastiCache accept.
+	// tokenLife is the longest lifetime that RDS and ElastiCache accept.
 	tokenLife = 15 * time.Minute
 	clockSkew = 5 * time.Minute
 	timeForm  = "20060102T150405Z"
 )
 
-// Account is an AWS account: it issues the temporary credentials of a role, as a function has them, and verifies what was
-// signed with them.
+// Account is an AWS account. It issues temporary credentials of a role, as a function has them, and verifies signatures.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 type Account struct {
 	mu      sync.Mutex
@@ -40,15 +39,14 @@ type Account struct {
 	ahead   time.Duration
 }
 
-// NewAccount makes one that has issued its first credentials.
+// NewAccount returns an account that has issued its first credentials.
 func NewAccount() *Account {
 	a := &Account{issued: map[string]aws.Credentials{}}
 	a.Rotate()
 	return a
 }
 
-// Rotate issues new credentials in place of the current ones, as Lambda does every few hours in a new process. The old
-// ones stay good.
+// Rotate issues new credentials, as Lambda does every few hours for a new process. The old ones stay valid.
 func (a *Account) Rotate() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -65,28 +63,28 @@ func random(n int) []byte {
 	return b
 }
 
-// Advance sets the account's clock ahead of this machine's: what was signed now has got older.
+// Advance moves the account's clock ahead of this machine's, so that signatures made now look older.
 func (a *Account) Advance(d time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.ahead += d
 }
 
-// Current is what a function has now.
+// Current returns the newest credentials.
 func (a *Account) Current() aws.Credentials {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.current
 }
 
-// Config is what the SDK makes of a function's environment; it asks for the current credentials each time.
+// Config returns a function's AWS configuration, which reads the current credentials at each use.
 func (a *Account) Config() aws.Config {
 	return aws.Config{Region: region, Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return a.Current(), nil
 	})}
 }
 
-// Env is the part of a function's environment that Lambda sets.
+// Env returns the variables that Lambda sets for a function.
 func (a *Account) Env() []string {
 	c := a.Current()
 	return []string{
@@ -94,7 +92,7 @@ func (a *Account) Env() []string {
 	}
 }
 
-// Secrets are words that no log and no error may show: those of all credentials, and the parts of a token.
+// Secrets returns words that must appear in no log and no error: all credentials, and parts of tokens.
 func (a *Account) Secrets() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -105,8 +103,8 @@ func (a *Account) Secrets() []string {
 	return words
 }
 
-// verifyToken checks a token: a presigned GET without its scheme, for a service, a host, and exactly the parameters of
-// want beside the signature's own. It returns the id of the key that signed it.
+// verifyToken checks a token, which is a presigned GET without its scheme. It must be for this service and host, and have
+// exactly the parameters in want besides those of the signature. It returns the id of the signing key.
 func (a *Account) verifyToken(token, service, host string, want map[string]string) (string, error) {
 	u, err := url.Parse("https://" + token)
 	if err != nil || u.Host != host || strings.Trim(u.Path, "/") != "" {
@@ -137,7 +135,7 @@ func (a *Account) verifyToken(token, service, host string, want map[string]strin
 	return key.AccessKeyID, a.fresh(query.Get("X-Amz-Date"), scope, tokenLife)
 }
 
-// verifyRequest checks a request that is signed in its Authorization header, and returns its body.
+// verifyRequest checks the signature in a request's Authorization header, and returns the body.
 func (a *Account) verifyRequest(r *http.Request, service string) ([]byte, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, 1<<20))
 	if err != nil {
@@ -157,7 +155,7 @@ func (a *Account) verifyRequest(r *http.Request, service string) ([]byte, error)
 	var lines []string
 	for _, name := range headers {
 		value := strings.Join(r.Header.Values(name), ",")
-		switch name { // what net/http takes out of the header
+		switch name { // net/http removes these from the header
 		case "host":
 			value = r.Host
 		case "content-length":
@@ -183,14 +181,14 @@ func (a *Account) verifyRequest(r *http.Request, service string) ([]byte, error)
 	return body, a.fresh(date, scope, clockSkew)
 }
 
-// credential reads "key id/date/region/service/aws4_request" and returns the key and the scope, which is all but the id.
+// credential parses "key id/date/region/service/aws4_request". It returns the key, and the rest as the scope.
 func (a *Account) credential(text, service string) (aws.Credentials, string, error) {
 	id, scope, _ := strings.Cut(text, "/")
 	a.mu.Lock()
 	key, ok := a.issued[id]
 	a.mu.Unlock()
 	if !ok {
-		return aws.Credentials{}, "", errors.New("nobody has this key")
+		return aws.Credentials{}, "", errors.New("unknown key")
 	}
 	if date, rest, _ := strings.Cut(scope, "/"); len(date) != len("20060102") || rest != region+"/"+service+"/aws4_request" {
 		return aws.Credentials{}, "", fmt.Errorf("signed for %s", scope)
@@ -198,7 +196,7 @@ func (a *Account) credential(text, service string) (aws.Credentials, string, err
 	return key, scope, nil
 }
 
-// fresh checks the time of a signature by the account's clock.
+// fresh checks the age of a signature by the account's clock.
 func (a *Account) fresh(date, scope string, life time.Duration) error {
 	at, err := time.Parse(timeForm, date)
 	if err != nil || !strings.HasPrefix(scope, date[:8]) {

@@ -16,16 +16,16 @@ import (
 	"time"
 )
 
-// Authority signs certificates for servers on this machine. Programs trust it through SSL_CERT_FILE, which Go reads
-// when it verifies its first certificate.
+// Authority signs certificates for servers on this machine. Programs trust it through SSL_CERT_FILE, which Go reads when it
+// verifies its first certificate.
 type Authority struct {
-	File string // its certificate
+	File string // path of its certificate
 
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 }
 
-// NewAuthority makes one, with its certificate in dir.
+// NewAuthority creates an authority and writes its certificate to dir.
 func NewAuthority(dir string) (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -50,7 +50,7 @@ func NewAuthority(dir string) (*Authority, error) {
 	return &Authority{File: file, certificate: certificate, key: key}, nil
 }
 
-// server is what a server on localhost shows.
+// server returns the TLS configuration of a server on localhost.
 func (a *Authority) server() (*tls.Config, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// spare is how many connections of the database rest at least: so each statement gets another one than the last did.
+// spare is the minimum number of idle database connections, so that consecutive statements get different ones.
 const spare = 2
 
-// backend is a connection of the database.
+// backend is a database connection.
 type backend struct {
 	conn          net.Conn
 	in            *bufio.Reader
@@ -24,7 +24,7 @@ type backend struct {
 	drop          func()
 }
 
-// borrow takes the connection that has rested the longest, or makes one.
+// borrow takes the connection that has been idle the longest, or opens one.
 func (p *RDSProxy) borrow() (*backend, error) {
 	p.mu.Lock()
 	if len(p.idle) > spare {
@@ -44,7 +44,7 @@ func (p *RDSProxy) giveBack(b *backend) {
 	p.idle = append(p.idle, b)
 }
 
-// dial has the driver sign in with the password that it knows, and then speaks over the driver's connection itself.
+// dial signs in with the driver, and then takes over the driver's connection.
 func (p *RDSProxy) dial() (*backend, error) {
 	cfg, heard := p.database.Clone(), &greeted{}
 	cfg.DialFunc = func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
@@ -67,7 +67,7 @@ func (p *RDSProxy) dial() (*backend, error) {
 	return &backend{conn: heard, in: bufio.NewReader(heard.Conn), greeting: heard.greeting, drop: p.backends.add(owner)}, nil
 }
 
-// greeted is a connection that remembers the server's greeting.
+// greeted is a connection that keeps the server's greeting.
 type greeted struct {
 	net.Conn
 	greeting []byte
@@ -76,7 +76,7 @@ type greeted struct {
 func (g *greeted) Read(b []byte) (int, error) {
 	n, err := g.Conn.Read(b)
 	if g.greeting == nil && n > 4 {
-		g.greeting = slices.Clone(b[4:n]) // all of it: the server sends it at once and then waits
+		g.greeting = slices.Clone(b[4:n]) // complete: the server sends it at once and then waits
 	}
 	return n, err
 }

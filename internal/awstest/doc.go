@@ -1,12 +1,11 @@
-// Package awstest stands in for what AWS puts in front of a database, a cache and secrets: TLS, and a check of who signs
-// in. What is behind is real: each stand-in signs in to the server that the test names and passes on what is said.
+// Package awstest has stand-ins for three AWS services that add TLS and IAM in front of a database, a cache and secrets.
+// Database and cache are real: each stand-in signs in to the server that the test names, and forwards what clients send.
 //
-//   - [RDSProxy] asks for an IAM token in clear text inside TLS, hands connections of the database from one statement to
-//     the next as RDS Proxy does, and notes every statement that would keep it from that (a pin).
-//   - [ElastiCache] takes an IAM token for a password, and holds the client to the commands that its user may send.
-//   - [SecretsManager] hands out secrets for requests that are signed.
+//   - [RDSProxy] requires an IAM token in clear text inside TLS. It moves database connections from one statement to the
+//     next, as RDS Proxy does, and records every statement that would prevent that (a pin).
+//   - [ElastiCache] requires an IAM token as the password, and allows only the commands of its user.
+//   - [SecretsManager] returns secrets to signed requests.
 //
-// All of them check signatures with code of their own (Signature Version 4), not with the library that made them: an
-// [Account] knows the keys, an [Authority] signs the servers' certificates. What only AWS can show stays open: whether its
-// services ask for exactly this.
+// They verify signatures (Signature Version 4) with their own code, not with the library that made them. An [Account] knows
+// the keys, and an [Authority] signs the servers' certificates. Only AWS itself can show that its services do the same.
 package awstest

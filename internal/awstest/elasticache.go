@@ -19,24 +19,24 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// ElastiCacheOptions are what an ElastiCache is made of.
+// ElastiCacheOptions configure an ElastiCache.
 type ElastiCacheOptions struct {
 	Account   *Account
 	Authority *Authority
-	Cache     string // the address of the cache behind
-	Name      string // of the cache, as a token has it
-	User      string // is made on the cache behind, and deleted at the end
-	// Access is the user's access string: which commands it may send, to which keys.
+	Cache     string // address of the real cache
+	Name      string // of the cache, as in tokens
+	User      string // created in the real cache, and deleted when the test ends
+	// Access is the user's access string: its commands and keys.
 	Access string
 }
 
-// ElastiCache is a serverless cache's front: each connection signs in with HELLO and a token.
+// ElastiCache stands in for a serverless cache. Each connection signs in with HELLO and a token.
 type ElastiCache struct {
 	Addr string // localhost:port
 
 	o        ElastiCacheOptions
 	server   *server
-	password string // of the user on the cache behind
+	password string // of the user in the real cache
 	tls      *tls.Config
 
 	mu        sync.Mutex
@@ -45,7 +45,7 @@ type ElastiCache struct {
 	refusals  []string
 }
 
-// StartElastiCache starts one until the test ends.
+// StartElastiCache starts a stand-in that runs until the test ends.
 func StartElastiCache(tb testing.TB, o ElastiCacheOptions) *ElastiCache {
 	tb.Helper()
 	c := &ElastiCache{o: o, password: hex.EncodeToString(random(16))}
@@ -71,24 +71,24 @@ func StartElastiCache(tb testing.TB, o ElastiCacheOptions) *ElastiCache {
 	return c
 }
 
-// administer sends one command to the cache behind.
+// administer sends one command to the real cache.
 func (c *ElastiCache) administer(command ...string) error {
 	conn, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", c.o.Cache)
 	if err != nil {
 		return fmt.Errorf("connecting to the cache: %w", err)
 	}
-	defer func() { _ = conn.Close() }() // it is done with
+	defer func() { _ = conn.Close() }() // no longer needed
 	if err := writeCommand(conn, command...); err != nil {
 		return err
 	}
-	answer, err := bufio.NewReader(conn).ReadString('\n')
-	if err == nil && answer[0] == '-' {
-		err = fmt.Errorf("the cache refuses %s %s: %s", command[0], command[1], strings.TrimSpace(answer))
+	response, err := bufio.NewReader(conn).ReadString('\n')
+	if err == nil && response[0] == '-' {
+		err = fmt.Errorf("the cache refuses %s %s: %s", command[0], command[1], strings.TrimSpace(response))
 	}
 	return err
 }
 
-// SlowHandshake makes TLS of new connections take so much longer, as it does far away or on a small share of a processor.
+// SlowHandshake delays the TLS handshake of new connections by d, as distance or a small processor share would.
 func (c *ElastiCache) SlowHandshake(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -98,17 +98,17 @@ func (c *ElastiCache) SlowHandshake(d time.Duration) {
 // Disconnect closes all connections, as ElastiCache does after 12 hours.
 func (c *ElastiCache) Disconnect() { c.server.open.disconnect() }
 
-// Logins are the ids of the keys with which connections were opened, in their order.
+// Logins returns the key ids that opened connections, in order.
 func (c *ElastiCache) Logins() []string {
 	return locked(&c.mu, func() []string { return slices.Clone(c.logins) })
 }
 
-// Refusals are the reasons for which clients were refused.
+// Refusals returns the reasons for refusing clients.
 func (c *ElastiCache) Refusals() []string {
 	return locked(&c.mu, func() []string { return slices.Clone(c.refusals) })
 }
 
-// Denied are commands and keys that the user asked for without the right to, as the cache behind has logged them.
+// Denied returns commands and keys that the user tried without permission, from the log of the real cache.
 func (c *ElastiCache) Denied(tb testing.TB) []string {
 	tb.Helper()
 	behind, err := valkey.NewClient(valkey.ClientOption{InitAddress: []string{c.o.Cache}, ForceSingleClient: true, DisableCache: true})
@@ -126,7 +126,7 @@ func (c *ElastiCache) Denied(tb testing.TB) []string {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		word := func(name string) string { m := entry[name]; s, _ := m.ToString(); return s } // all are strings
+		word := func(name string) string { m := entry[name]; s, _ := m.ToString(); return s } // every value is a string
 		if word("username") == c.o.User {
 			denied = append(denied, word("reason")+" "+word("object"))
 		}
@@ -165,12 +165,12 @@ func (c *ElastiCache) serve(conn net.Conn) {
 	}
 	c.server.open.group.Go(func() {
 		_, _ = io.Copy(client, behind)
-		_ = client.Close() // its turn to notice
+		_ = client.Close() // so that the client notices
 	})
 	_, _ = io.Copy(behind, in) // until the client hangs up
 }
 
-// check returns the id of the key that signed the token.
+// check verifies the sign-in, and returns the id of the key that signed the token.
 func (c *ElastiCache) check(hello []string) (string, error) {
 	if len(hello) != 5 || !slices.Equal(hello[:3], []string{"HELLO", "3", "AUTH"}) {
 		return "", errors.New("the first command is not HELLO 3 AUTH")
@@ -182,17 +182,17 @@ func (c *ElastiCache) check(hello []string) (string, error) {
 		map[string]string{"Action": "connect", "User": hello[3], "ResourceType": "ServerlessCache"})
 }
 
-// turnAway answers as a server does to who is nobody.
+// turnAway responds as a server does to a client that is not signed in.
 func turnAway(client io.Writer, in *bufio.Reader) {
-	answer := "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+	response := "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
 	for {
-		if _, err := io.WriteString(client, answer); err != nil {
+		if _, err := io.WriteString(client, response); err != nil {
 			return
 		}
 		if _, err := readCommand(in); err != nil {
 			return
 		}
-		answer = "-NOAUTH Authentication required.\r\n"
+		response = "-NOAUTH Authentication required.\r\n"
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"io"
 )
 
-// The few parts of the MySQL protocol that a proxy has to understand.
+// The parts of the MySQL protocol that a proxy has to parse.
 // https://dev.mysql.com/doc/dev/mysql-server/latest/PAGE_PROTOCOL.html
 
 // Capability flags.
@@ -21,7 +21,7 @@ const (
 	clientDeprecateEOF  = 1 << 24
 )
 
-// Commands, and the first bytes of answers.
+// Commands, and first bytes of responses.
 const (
 	comQuit  = 0x01
 	comQuery = 0x03
@@ -39,12 +39,12 @@ const (
 	statusMoreResults   = 1 << 3
 )
 
-// maxPacket is where a payload would go on in another packet, which nothing here does.
+// maxPacket is the size at which a payload continues in another packet, which is not supported here.
 const maxPacket = 1<<24 - 1
 
 var errMalformed = errors.New("malformed packet")
 
-// packet is a payload with its place in the exchange.
+// packet is a payload with its sequence number.
 type packet struct {
 	sequence byte
 	payload  []byte
@@ -65,7 +65,7 @@ func readPacket(r io.Reader) (packet, error) {
 }
 
 func writePacket(w io.Writer, p packet) error {
-	header := binary.LittleEndian.AppendUint32(nil, uint32(len(p.payload))) //nolint:gosec // G115: as short as it was read
+	header := binary.LittleEndian.AppendUint32(nil, uint32(len(p.payload))) //nolint:gosec // G115: at most maxPacket
 	header[3] = p.sequence
 	_, err := w.Write(append(header, p.payload...))
 	return err
@@ -80,12 +80,12 @@ func errorPacket(sequence byte, number uint16, state, message string) packet {
 	return packet{sequence, append(payload, "#"+state+message...)}
 }
 
-// switchPacket asks for the password in clear text.
+// switchPacket requests the password in clear text.
 func switchPacket(sequence byte) packet {
 	return packet{sequence, []byte("\xfemysql_clear_password\x00")}
 }
 
-// withTLS is a server's greeting, with TLS on offer or not, and its capabilities.
+// withTLS returns a server's greeting, with or without an offer of TLS, and its capabilities.
 func withTLS(greeting []byte, offered bool) (payload []byte, capabilities uint32, err error) {
 	version := bytes.IndexByte(greeting, 0) // protocol and version come first
 	low := version + 1 + 4 + 8 + 1          // then the connection's id, half of the nonce, a filler
@@ -104,7 +104,7 @@ func withTLS(greeting []byte, offered bool) (payload []byte, capabilities uint32
 	return payload, capabilities, nil
 }
 
-// login is what a client answers to the greeting.
+// login is a client's response to the greeting.
 type login struct {
 	capabilities   uint32
 	user, database string
@@ -129,7 +129,7 @@ func parseLogin(payload []byte) (l login, err error) {
 	return l, nil
 }
 
-// lengthEncoded reads an integer and tells how many bytes it took.
+// lengthEncoded reads an integer, and returns its length in bytes as size.
 func lengthEncoded(b []byte) (value, size int) {
 	if len(b) == 0 {
 		return 0, 0
@@ -143,7 +143,7 @@ func lengthEncoded(b []byte) (value, size int) {
 	return int(binary.LittleEndian.Uint64(whole[:])), 1 + size //nolint:gosec // G115: far below the largest int
 }
 
-// status is the server's, from an OK packet.
+// status reads the server's status flags from an OK packet.
 func status(payload []byte) (uint16, error) {
 	rest := payload[1:]
 	for range 2 { // affected rows, last insert id
@@ -156,9 +156,9 @@ func status(payload []byte) (uint16, error) {
 	return binary.LittleEndian.Uint16(rest), nil
 }
 
-// passAnswer passes the whole answer to a text command on, and tells whether a transaction is open after it; an error
-// leaves that as it was. Both sides go without the old packets at the end of columns (CLIENT_DEPRECATE_EOF).
-func passAnswer(to io.Writer, from *bufio.Reader, inTransaction bool) (bool, error) {
+// forwardResponse forwards the whole response to a text command, and returns whether a transaction is open afterwards. An
+// error packet changes nothing about that. Both sides use CLIENT_DEPRECATE_EOF, so no packet ends the columns.
+func forwardResponse(to io.Writer, from *bufio.Reader, inTransaction bool) (bool, error) {
 	pass := func() ([]byte, error) {
 		p, err := readPacket(from)
 		if err != nil {

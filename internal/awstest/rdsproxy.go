@@ -15,29 +15,27 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// RDSProxyOptions are what an RDSProxy is made of.
+// RDSProxyOptions configure an RDSProxy.
 type RDSProxyOptions struct {
 	Account   *Account
 	Authority *Authority
-	// Database is the DSN that it signs in with to the database behind. Clients sign in as the same user to the same
-	// database, with a token. What its parameters set stands for the database's parameter group.
+	// Database is the DSN for the real database. Clients sign in as the same user to the same database, with a token. Its
+	// parameters stand for the database's parameter group.
 	Database string
-	// User and Password make it stand in for the cluster itself: that user signs in with that password, whoever signs in
-	// at the back.
+	// User and Password make it stand in for the cluster itself: clients sign in with them, instead of a token.
 	User, Password string
-	// WithoutTLS offers none, as no RDS Proxy does: what a client has to refuse.
+	// WithoutTLS offers no TLS, unlike any RDS Proxy. Clients must refuse that.
 	WithoutTLS bool
 }
 
-// Error numbers of a refusal.
+// MySQL's error numbers for refused clients.
 const (
 	erAccessDenied      = 1045
 	erInsecureTransport = 3159
 )
 
-// RDSProxy is a proxy for one database. The connections of the database are handed from statement to statement, and to
-// transactions as a whole; who relies on what an earlier statement left in its session goes wrong here. A pin is noted,
-// and keeps the connection for its client until that hangs up.
+// RDSProxy stands in for RDS Proxy in front of one database. Each statement, or transaction, gets another database
+// connection, so code that relies on session state fails here. A pin is recorded, and the client keeps its connection.
 type RDSProxy struct {
 	Addr string // localhost:port
 
@@ -48,7 +46,7 @@ type RDSProxy struct {
 	backends tracker
 
 	mu       sync.Mutex
-	idle     []*backend // the longest at rest first
+	idle     []*backend // longest idle first
 	made     int
 	logins   []string
 	pins     []string
@@ -57,7 +55,7 @@ type RDSProxy struct {
 	tokens   int
 }
 
-// StartRDSProxy starts one until the test ends.
+// StartRDSProxy starts a stand-in that runs until the test ends.
 func StartRDSProxy(tb testing.TB, o RDSProxyOptions) *RDSProxy {
 	tb.Helper()
 	p := &RDSProxy{o: o}
@@ -80,29 +78,29 @@ func StartRDSProxy(tb testing.TB, o RDSProxyOptions) *RDSProxy {
 	return p
 }
 
-// Pins are the statements that would have pinned a connection, with the reason.
+// Pins returns the statements that would have pinned a connection, with the reason.
 func (p *RDSProxy) Pins() []string {
 	return locked(&p.mu, func() []string { return slices.Clone(p.pins) })
 }
 
-// Refusals are the reasons for which clients were refused.
+// Refusals returns the reasons for refusing clients.
 func (p *RDSProxy) Refusals() []string {
 	return locked(&p.mu, func() []string { return slices.Clone(p.refusals) })
 }
 
-// Logins are the ids of the keys with which connections were opened, in their order.
+// Logins returns the key ids that opened connections, in order.
 func (p *RDSProxy) Logins() []string {
 	return locked(&p.mu, func() []string { return slices.Clone(p.logins) })
 }
 
-// Served is how many commands were passed on, over how many connections of the database.
+// Served returns the number of forwarded commands, and of database connections that carried them.
 func (p *RDSProxy) Served() (commands, connections int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.served, p.made
 }
 
-// Tokens is how many passwords clients have sent, right or wrong.
+// Tokens returns how many passwords or tokens clients have sent, valid or not.
 func (p *RDSProxy) Tokens() int { return locked(&p.mu, func() int { return p.tokens }) }
 
 func locked[T any](mu *sync.Mutex, get func() T) T {
@@ -129,7 +127,7 @@ func (p *RDSProxy) serve(conn net.Conn) {
 	}
 }
 
-// refuse ends a handshake. The reason is for the test: a client is told no more than a server would.
+// refuse ends a handshake. Only the test sees the reason; the client gets the message of a real server.
 func (p *RDSProxy) refuse(to io.Writer, sequence byte, number uint16, state string, reason error) {
 	p.mu.Lock()
 	p.refusals = append(p.refusals, reason.Error())
@@ -137,7 +135,7 @@ func (p *RDSProxy) refuse(to io.Writer, sequence byte, number uint16, state stri
 	_ = writePacket(to, errorPacket(sequence, number, state, "Access denied")) // the client may be gone
 }
 
-// authenticate does the handshake: TLS first, then the token in clear text inside it.
+// authenticate runs the handshake: TLS first, then the token in clear text inside it.
 func (p *RDSProxy) authenticate(conn net.Conn, greeting []byte) (net.Conn, error) {
 	payload, capabilities, err := withTLS(greeting, !p.o.WithoutTLS)
 	if err == nil {
@@ -156,18 +154,18 @@ func (p *RDSProxy) authenticate(conn net.Conn, greeting []byte) (net.Conn, error
 		return nil, err
 	}
 	secured := tls.Server(conn, p.tls)
-	answer, err := readPacket(secured)
+	response, err := readPacket(secured)
 	if err != nil {
 		return secured, err
 	}
-	l, err := parseLogin(answer.payload)
+	l, err := parseLogin(response.payload)
 	if err == nil && l.capabilities&^capabilities != 0 {
-		err = errors.New("the client wants what was not on offer")
+		err = errors.New("the client wants a capability that was not offered")
 	}
 	if err != nil {
 		return secured, err
 	}
-	password, err := p.ask(secured, answer.sequence+1)
+	password, err := p.ask(secured, response.sequence+1)
 	if err != nil {
 		return secured, err
 	}
@@ -182,7 +180,7 @@ func (p *RDSProxy) authenticate(conn net.Conn, greeting []byte) (net.Conn, error
 	return secured, writePacket(secured, okPacket(password.sequence+1))
 }
 
-// ask has the client send its password, or its token, inside TLS.
+// ask requests the client's password or token, inside TLS.
 func (p *RDSProxy) ask(secured net.Conn, sequence byte) (packet, error) {
 	if p.o.Password == "" {
 		if err := writePacket(secured, switchPacket(sequence)); err != nil {
@@ -190,7 +188,7 @@ func (p *RDSProxy) ask(secured net.Conn, sequence byte) (packet, error) {
 		}
 		return readPacket(secured)
 	}
-	// As a server that has not cached the user's password: what the client made of the nonce does not suffice.
+	// Like a server without a cached password: the client's response to the nonce is not enough.
 	nonce := rand.Text()[:20]
 	if err := writePacket(secured, packet{sequence, []byte("\xfecaching_sha2_password\x00" + nonce + "\x00")}); err != nil {
 		return packet{}, err
@@ -198,13 +196,13 @@ func (p *RDSProxy) ask(secured net.Conn, sequence byte) (packet, error) {
 	if _, err := readPacket(secured); err != nil {
 		return packet{}, err
 	}
-	if err := writePacket(secured, packet{sequence + 2, []byte{1, 4}}); err != nil { // more to say: the whole password
+	if err := writePacket(secured, packet{sequence + 2, []byte{1, 4}}); err != nil { // request for the whole password
 		return packet{}, err
 	}
 	return readPacket(secured)
 }
 
-// check returns the id of the key that signed the token, which ends with a zero byte here.
+// check verifies the sign-in, and returns the id of the key that signed the token. The token ends with a zero byte.
 func (p *RDSProxy) check(l login, password []byte) (string, error) {
 	p.mu.Lock()
 	p.tokens++
@@ -217,14 +215,14 @@ func (p *RDSProxy) check(l login, password []byte) (string, error) {
 	case l.user != p.database.User || l.database != p.database.DBName:
 		return "", fmt.Errorf("user %s, database %s", l.user, l.database)
 	case l.capabilities&clientDeprecateEOF == 0:
-		return "", errors.New("a client of another kind than the one at the back")
+		return "", errors.New("the client lacks CLIENT_DEPRECATE_EOF, which the database connection uses")
 	case password[len(password)-1] != 0:
 		return "", errors.New("the token does not end")
 	}
 	return p.o.Account.verifyToken(string(password[:len(password)-1]), "rds-db", p.Addr, map[string]string{"Action": "connect", "DBUser": l.user})
 }
 
-// relay passes commands and answers on until the client hangs up.
+// relay forwards commands and responses until the client disconnects.
 func (p *RDSProxy) relay(client net.Conn) error {
 	in, out := bufio.NewReader(client), bufio.NewWriter(client)
 	var held *backend // while a transaction is open
@@ -252,7 +250,7 @@ func (p *RDSProxy) relay(client net.Conn) error {
 		if err := writePacket(held.conn, command); err != nil {
 			return err
 		}
-		held.inTransaction, err = passAnswer(out, held.in, held.inTransaction)
+		held.inTransaction, err = forwardResponse(out, held.in, held.inTransaction)
 		if err := errors.Join(err, out.Flush()); err != nil {
 			return err
 		}
@@ -263,7 +261,7 @@ func (p *RDSProxy) relay(client net.Conn) error {
 	}
 }
 
-// relayPinned passes on whatever comes, on one connection of the database, and notes further pins.
+// relayPinned forwards everything on one database connection, and records further pins.
 func (p *RDSProxy) relayPinned(client net.Conn, in io.Reader, b *backend, command packet, reason string) error {
 	p.backends.group.Go(func() {
 		_, _ = io.Copy(client, b.in) // until the connection is dropped

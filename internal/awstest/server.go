@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// server listens on loopback, and serves each connection in a goroutine of its own until it is closed.
+// server listens on loopback and serves each connection in its own goroutine until it is closed.
 type server struct {
 	listener net.Listener
 	addr     string // localhost:port
@@ -16,7 +16,7 @@ type server struct {
 }
 
 func listen() (*server, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it listens at once or fails
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
 	if err != nil {
 		return nil, fmt.Errorf("listening: %w", err)
 	}
@@ -42,13 +42,13 @@ func (s *server) start(serve func(net.Conn)) {
 	})
 }
 
-// close ends all connections and waits for their goroutines.
+// close closes all connections and waits for their goroutines.
 func (s *server) close() {
-	_ = s.listener.Close() // the only way that it fails is to be closed
+	_ = s.listener.Close() // fails only if it is closed already
 	s.open.close()
 }
 
-// tracker closes what is open, and waits for the goroutines that use it.
+// tracker closes connections, and waits for the goroutines that use them.
 type tracker struct {
 	group sync.WaitGroup
 
@@ -57,7 +57,7 @@ type tracker struct {
 	closed bool
 }
 
-// add remembers c; the function that it returns closes and forgets it.
+// add registers c and returns a function that closes and removes it.
 func (t *tracker) add(c io.Closer) func() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -65,18 +65,18 @@ func (t *tracker) add(c io.Closer) func() {
 		t.open = map[io.Closer]bool{}
 	}
 	t.open[c] = true
-	if t.closed { // too late: whoever uses it sees that
+	if t.closed { // too late: its next use fails
 		_ = c.Close()
 	}
 	return func() {
 		t.mu.Lock()
 		delete(t.open, c)
 		t.mu.Unlock()
-		_ = c.Close() // it may have been closed from the other side
+		_ = c.Close() // the other side may have closed it
 	}
 }
 
-// disconnect closes what is open now.
+// disconnect closes everything that is open now.
 func (t *tracker) disconnect() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-// Client is an Operator that calls the admin function.
+// Client is an Operator that invokes the admin function of a stack.
 type Client struct {
 	// Invoke calls the function and returns its response.
 	Invoke func(ctx context.Context, payload []byte) ([]byte, error)
@@ -66,19 +66,19 @@ func (c Client) Unmatched(ctx context.Context, limit int) ([]ledger.UnmatchedEve
 	return r.Unmatched, err
 }
 
-// errNoResult is the error for a response without a result.
-var errNoResult = errors.New("the admin function returned no result: it may be of another version than this command")
+// errNoResult means a response without its result, as from a function of another version.
+var errNoResult = errors.New("the admin function returned no result; does its version differ from this command's?")
 
 func (c Client) call(ctx context.Context, q request) (r response, err error) {
 	payload, err := json.Marshal(q)
 	if err != nil {
-		return r, fmt.Errorf("asking the admin function: %w", err)
+		return r, fmt.Errorf("calling the admin function: %w", err)
 	}
-	result, err := c.Invoke(ctx, payload)
+	body, err := c.Invoke(ctx, payload)
 	if err != nil {
-		return r, fmt.Errorf("asking the admin function: %w", err)
+		return r, fmt.Errorf("calling the admin function: %w", err)
 	}
-	if err := json.Unmarshal(result, &r); err != nil {
+	if err := json.Unmarshal(body, &r); err != nil {
 		return r, fmt.Errorf("reading the admin function's response: %w", err)
 	}
 	if r.Error != nil {

@@ -1,7 +1,7 @@
-// Package admin lets an operator manage a checkout, on this machine or on AWS: migrate it, create and list products, audit
-// it, and list refunds due and unmatched events.
+// Package admin has the operations of an operator, locally and on AWS: migrate the database, put products on sale, list
+// them, audit, list the refunds that are due, and list payment events that match nothing.
 //
-// [Operator] is the interface. [Local] implements it on a database that this machine can reach. Only the admin function
-// can reach the database of a deployed stack; it has no URL, and IAM controls access. [Handler] is that function, and
-// [Client] is an Operator that calls it. So the flashsale command works the same with both.
+// [Operator] is the interface. [Local] works on a database that this process can reach. The database of a deployed stack is
+// reachable only for the stack's admin function, which has no URL and is invoked with IAM permission. [Handler] is that
+// function, and [Client] is an Operator that invokes it, so the flashsale command works the same way on both.
 package admin

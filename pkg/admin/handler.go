@@ -20,14 +20,14 @@ import (
 )
 
 const (
-	// reserve is the time that remains before the function's deadline when an operation ends, so that a failure can still
-	// be reported: without a report CloudFormation waits for the whole ServiceTimeout.
+	// reserve is the time between the end of an operation and the function's deadline. It is needed to report a failure:
+	// without a report, CloudFormation waits for the whole ServiceTimeout.
 	reserve = 20 * time.Second
 	// reportTimeout limits the report to CloudFormation.
 	reportTimeout = 10 * time.Second
 )
 
-// Handler is the admin function. It does the operations that a Client requests, and migrates the database when
+// Handler is the admin function. It runs the operations that a Client requests, and migrates the database when
 // CloudFormation creates or changes the stack's schema resource.
 type Handler struct {
 	Operator Operator
@@ -41,8 +41,8 @@ func (h Handler) Start() {
 	lambda.Start(h.Invoke)
 }
 
-// Invoke does one operation. A refusal is a response. Any other failure is an error that only names the log entry with
-// the cause.
+// Invoke runs one operation. A refusal is a response. Any other failure is an error that only says where the log has the
+// cause.
 func (h Handler) Invoke(ctx context.Context, payload json.RawMessage) (_ any, err error) {
 	defer h.Flush()
 	if deadline, ok := ctx.Deadline(); ok {
@@ -55,10 +55,10 @@ func (h Handler) Invoke(ctx context.Context, payload json.RawMessage) (_ any, er
 		reason, err := cfn.LambdaWrap(h.deploy)(ctx, event)
 		var address *url.Error
 		if errors.As(err, &address) {
-			err = address.Err // without the URL, whose signature would let others respond in this function's place
+			err = address.Err // drops the address, whose signature would let anyone respond for this function
 		}
 		if err != nil {
-			return nil, h.failure(ctx, fmt.Errorf("telling CloudFormation: %w", err))
+			return nil, h.failure(ctx, fmt.Errorf("reporting to CloudFormation: %w", err))
 		}
 		return reason, nil
 	}
@@ -73,8 +73,8 @@ func (h Handler) Invoke(ctx context.Context, payload json.RawMessage) (_ any, er
 	return r, nil
 }
 
-// deploy handles CloudFormation's custom resource. Deleting the resource keeps the data: the database itself takes a
-// snapshot when it is deleted.
+// deploy implements CloudFormation's custom resource. Deleting the resource keeps the data: the database takes a snapshot
+// when it is deleted itself.
 func (h Handler) deploy(ctx context.Context, event cfn.Event) (physicalID string, _ map[string]any, err error) {
 	const id = "schema" // one per stack, and never replaced
 	h.Logger.InfoContext(ctx, "schema resource", "request_type", event.RequestType)
@@ -92,7 +92,7 @@ func (h Handler) respond(ctx context.Context, payload []byte) (r response, err e
 	decoder := json.NewDecoder(bytes.NewReader(payload))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&q); err != nil {
-		return r, checkout.Malformed("The request cannot be parsed: " + err.Error())
+		return r, checkout.Malformed("The request is not valid: " + err.Error())
 	}
 	if q.Limit == 0 {
 		q.Limit = MaxListed
@@ -148,16 +148,16 @@ func (Handler) guard(do func() error) (err error) {
 	return do()
 }
 
-// failure logs the cause, and returns an error that the caller may see.
+// failure logs the cause, and returns an error without it for the caller.
 func (h Handler) failure(ctx context.Context, cause error) error {
 	h.Logger.ErrorContext(ctx, "operation failed", "error", cause.Error())
 	id := "unknown"
 	if invocation, ok := lambdacontext.FromContext(ctx); ok {
 		id = invocation.AwsRequestID
 	}
-	what := "the operation failed"
+	reason := "the operation failed"
 	if checkout.CodeOf(cause) == checkout.CodeBusy {
-		what = "the database is busy or cannot be reached"
+		reason = "the database is busy or cannot be reached"
 	}
-	return fmt.Errorf("%s; the function's log has the cause under request id %s", what, id)
+	return fmt.Errorf("%s; the function's log has the cause under request id %s", reason, id)
 }

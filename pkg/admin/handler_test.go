@@ -20,7 +20,7 @@ type operator struct {
 
 func (o operator) Migrate(ctx context.Context) error { return o.migrate(ctx) }
 
-func TestPanicIsAnError(t *testing.T) {
+func TestPanicBecomesLoggedError(t *testing.T) {
 	var log bytes.Buffer
 	flushed := 0
 	h := admin.Handler{
@@ -33,7 +33,7 @@ func TestPanicIsAnError(t *testing.T) {
 	}
 }
 
-// An operation ends before its function does, so that somebody can still be told.
+// An operation ends before the function's deadline, so that its failure can be reported.
 func TestOperationEndsBeforeItsFunction(t *testing.T) {
 	for limit, want := range map[time.Duration]time.Duration{300 * time.Second: 280 * time.Second, 4 * time.Second: 3 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-// The operations in a request: `{"operation": "audit"}`.
+// Operations of the admin function's requests: `{"operation": "audit"}`.
 const (
 	opMigrate    = "migrate"
 	opPutProduct = "put_product"
@@ -15,15 +15,15 @@ const (
 	opUnmatched  = "list_unmatched_events"
 )
 
-// request is the payload of the admin function.
+// request is the payload of an invocation.
 type request struct {
 	Operation string                  `json:"operation"`
 	Product   *checkout.ProductChange `json:"product,omitempty"` // put_product
 	After     string                  `json:"after,omitempty"`   // list_products
-	Limit     int                     `json:"limit,omitempty"`   // of a list: 1 to MaxListed, the default
+	Limit     int                     `json:"limit,omitempty"`   // all lists; 1 to MaxListed (default)
 }
 
-// response is the result of an operation, or its refusal.
+// response has the result of the operation, or the reason for its refusal.
 type response struct {
 	Error      *refusal                `json:"error,omitempty"`
 	Product    *product                `json:"product,omitempty"`
@@ -34,7 +34,7 @@ type response struct {
 	Unmatched  []ledger.UnmatchedEvent `json:"unmatched_events,omitempty"`
 }
 
-// refusal is the JSON of a *checkout.Error.
+// refusal is a *checkout.Error in JSON.
 type refusal struct {
 	Code   checkout.Code `json:"code"`
 	Detail string        `json:"detail"`

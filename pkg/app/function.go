@@ -10,7 +10,6 @@ import (
 	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
 	"flashsale/pkg/api"
 	"flashsale/pkg/awsauth"
@@ -34,10 +33,7 @@ func NewFunction() (*Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	account, err := awsconfig.LoadDefaultConfig(context.Background())
-	if err != nil {
-		return nil, fmt.Errorf("reading the AWS configuration: %w", err)
-	}
+	account := awsauth.FunctionConfig()
 	f := &Function{Config: c, Account: account, metrics: lambdaserver.NewMetrics(c.MetricsNamespace, os.Stdout)}
 	log := lambdaserver.NewLogger(os.Stdout, c.LogLevel)
 	slog.SetDefault(log)

@@ -13,18 +13,18 @@ import (
 )
 
 const (
-	// emptyBody is the SHA-256 of the empty body of the signed request.
+	// emptyBody is the SHA-256 of the signed request's empty body.
 	emptyBody = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-	// cacheTokenTTL is ElastiCache's maximum, in seconds.
-	cacheTokenTTL = "900"
+	// cacheTokenLife is the longest lifetime that ElastiCache accepts, in seconds.
+	cacheTokenLife = "900"
 )
 
-// Cache returns the credentials of a new connection to an ElastiCache serverless cache: user, and a token for the cache
-// of that name. The token is a presigned URL without its scheme, as in the service's own examples.
+// Cache returns a function that makes the credentials of a new connection to the ElastiCache serverless cache called name:
+// user, and a token. The token is a presigned URL without its scheme, as in the service's own examples.
 // https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/auth-iam.html
 func Cache(account aws.Config, name, user string) func(ctx context.Context) (username, password string, err error) {
 	query := url.Values{
-		"Action": {"connect"}, "User": {user}, "ResourceType": {"ServerlessCache"}, "X-Amz-Expires": {cacheTokenTTL},
+		"Action": {"connect"}, "User": {user}, "ResourceType": {"ServerlessCache"}, "X-Amz-Expires": {cacheTokenLife},
 	}
 	return func(ctx context.Context) (string, string, error) {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+name+"/?"+query.Encode(), nil)

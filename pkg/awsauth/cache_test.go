@@ -22,7 +22,7 @@ import (
 	"flashsale/pkg/stockview"
 )
 
-// cached is a schema, and a stock view through the front of a cache.
+// cached has a schema, and a stock view that signs in to a stand-in for ElastiCache.
 type cached struct {
 	*ledgertest.Env
 	account *awstest.Account
@@ -33,7 +33,7 @@ type cached struct {
 	log     *lockedBuffer
 }
 
-// newCached signs in to the cache of that name as that user; change may have something else signed.
+// newCached signs in to the cache of that name as that user; change may alter what is signed.
 func newCached(t *testing.T, change func(c *cached, name, user string) (n, u string)) *cached {
 	t.Helper()
 	c := &cached{Env: ledgertest.New(t), account: awstest.NewAccount(), product: "p-" + uuid.NewString(), log: &lockedBuffer{}}
@@ -77,7 +77,7 @@ func newKey() *checkout.IdempotencyKey {
 	return &key
 }
 
-// behindBack sends a command with the product's set of used keys to the cache behind, and has the view free to restore it.
+// behindBack sends a command about the product's set of used keys to the real cache, and lets the view restore the set.
 func (c *cached) behindBack(t *testing.T, command string, args ...string) {
 	t.Helper()
 	direct := must(valkey.NewClient(valkey.ClientOption{InitAddress: []string{c.behind}, ForceSingleClient: true, DisableCache: true}))(t)
@@ -91,8 +91,8 @@ func (c *cached) behindBack(t *testing.T, command string, args ...string) {
 	}
 }
 
-// All that the stock view does, it may do as the template's user: entries, the proof for a key that was never used, and
-// the restoring of what proves it.
+// The template's user may do everything that the stock view does: entries, the proof that a key was never used, and
+// restoring that proof.
 func TestStockViewThroughElastiCache(t *testing.T) {
 	t.Parallel()
 	c := newCached(t, nil)
@@ -129,12 +129,12 @@ func TestStockViewThroughElastiCache(t *testing.T) {
 	t.Logf("%d connections", len(c.cache.Logins()))
 }
 
-// soon tries until it is right: on a busy machine a call may take longer than the view waits for the cache.
+// soon retries until the condition holds: on a busy machine a call may take longer than the view waits for the cache.
 func soon(t *testing.T, what string, right func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(15 * time.Second); !right(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("not so: %s", what)
+			t.Fatalf("did not happen in time: %s", what)
 		}
 	}
 }
@@ -148,8 +148,8 @@ func (c *cached) mustHitSoon(t *testing.T) {
 	})
 }
 
-// A connection that takes longer to make than a request waits for the cache is there for a later request: the first one,
-// and the one that replaces a lost one.
+// A connection may take longer to open than a request waits for the cache. It then serves later requests. This holds for the
+// first connection, and for one that replaces a lost one.
 func TestSlowHandshakeGoesOnBesideRequests(t *testing.T) {
 	t.Parallel()
 	c := newCached(t, nil)
@@ -171,7 +171,7 @@ func TestSlowHandshakeGoesOnBesideRequests(t *testing.T) {
 	}
 }
 
-// Who is not let in goes on without the cache, and says nothing of why that others should not know.
+// A view that cannot sign in works without the cache, and its log shows no secret.
 func TestRefusedByElastiCacheFailsOpen(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -191,17 +191,17 @@ func TestRefusedByElastiCacheFailsOpen(t *testing.T) {
 			c := newCached(t, test.change)
 			soon(t, "it gives up on the cache for a while", func() bool {
 				if p, unused, _ := c.look(t, newKey()); p.AvailableStock() != 10 || unused {
-					t.Errorf("the ledger's answer: %+v, unused %v", p, unused)
+					t.Errorf("expected the ledger's product, got %+v, unused %v", p, unused)
 				}
 				return c.lookups("skipped") > 0
 			})
 			if n := c.lookups("hit"); n > 0 {
-				t.Errorf("%d hits", n)
+				t.Errorf("expected no hit, got %d", n)
 			}
 			soon(t, "the view says that it is refused", func() bool {
 				err := c.view.Ping(context.Background())
 				if err == nil {
-					t.Fatal("it is let in")
+					t.Fatal("expected the sign-in to be refused")
 				}
 				mustKeepSecrets(t, c.account, err.Error())
 				return strings.Contains(err.Error(), "WRONGPASS")
@@ -214,7 +214,7 @@ func TestRefusedByElastiCacheFailsOpen(t *testing.T) {
 	}
 }
 
-// A new connection signs in with the credentials of its moment.
+// A new connection signs in with the credentials that are current then.
 func TestCacheSignsInAnew(t *testing.T) {
 	t.Parallel()
 	account := awstest.NewAccount()
@@ -248,7 +248,7 @@ func TestCacheTokenIsOnlySentOverTLS(t *testing.T) {
 	soon(t, "the server is not trusted", func() bool {
 		err := view.Ping(context.Background())
 		if err == nil {
-			t.Fatal("it answers")
+			t.Fatal("expected no connection to an untrusted server")
 		}
 		return strings.Contains(err.Error(), "unknown authority")
 	})

@@ -20,7 +20,7 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-// The embedded authorities are Amazon's for RDS, one a region, each good for longer than this program.
+// The embedded authorities are Amazon's for RDS, one per region, each valid for many years.
 func TestClusterRoots(t *testing.T) {
 	t.Parallel()
 	rest := must(os.ReadFile("rds-ca-rsa2048-g1.pem"))(t)
@@ -55,11 +55,11 @@ func TestClusterRoots(t *testing.T) {
 		}
 	}
 	if strings.TrimSpace(string(rest)) != "" {
-		t.Errorf("%d bytes that are no certificate", len(rest))
+		t.Errorf("expected certificates only, found %d other bytes", len(rest))
 	}
 	for _, region := range []string{"us-east-1", "us-west-2", "eu-west-1", "eu-central-1", "ap-southeast-1", "ap-northeast-1", "sa-east-1"} {
 		if !regions[region] {
-			t.Errorf("none for %s", region)
+			t.Errorf("expected a certificate for %s, found none", region)
 		}
 	}
 	t.Logf("%d regions", len(regions))
@@ -67,7 +67,7 @@ func TestClusterRoots(t *testing.T) {
 
 var printable = &unicode.RangeTable{R16: []unicode.Range16{{Lo: '!', Hi: '~', Stride: 1}, {Lo: 'à', Hi: 'ü', Stride: 1}}}
 
-// Whatever RDS makes up for a password gets through the DSN, and through what the ledger derives from it.
+// Any password that RDS generates survives the DSN, and the DSNs that the ledger derives from it.
 func TestClusterDSNKeepsPasswords(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -91,12 +91,12 @@ func TestClusterDSNKeepsPasswords(t *testing.T) {
 			t.Fatal(err)
 		}
 		if app, err := mysql.ParseDSN(accounts.AppDSN); err != nil || app.TLS == nil || app.TLS.ServerName != "cluster.example" {
-			t.Errorf("an account of the cluster goes without its TLS: %v", err)
+			t.Errorf("expected every derived DSN to keep the cluster's TLS: %v", err)
 		}
 	})
 }
 
-// A server with a certificate of an authority that this system trusts, but that is not Amazon's for RDS, gets nothing.
+// A server gets no password if its certificate is from an authority that the system trusts, but that is not Amazon's for RDS.
 func TestClusterDSNTrustsAmazonAlone(t *testing.T) {
 	t.Parallel()
 	p := newProxied(t, func(o *awstest.RDSProxyOptions) { o.Authority = authority })

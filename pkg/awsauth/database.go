@@ -14,8 +14,8 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// Database makes every new connection of cfg sign in as cfg.User with a token, over TLS. Inside TLS the token is clear
-// text, as the server's plugin requires. Every system trusts RDS Proxy's certificate authority, Amazon Trust Services.
+// Database changes cfg so that every new connection signs in as cfg.User with a token, over TLS. The server's plugin wants
+// the token in clear text inside TLS. RDS Proxy's certificate is from Amazon Trust Services, which every system trusts.
 // https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/UsingWithRDS.IAMDBAuth.Connecting.html
 func Database(account aws.Config, cfg *mysql.Config) error {
 	host, _, err := net.SplitHostPort(cfg.Addr)
@@ -38,16 +38,17 @@ func Database(account aws.Config, cfg *mysql.Config) error {
 	return nil
 }
 
-// The certificate of an Aurora cluster, unlike that of RDS Proxy, comes from a regional authority that no system trusts.
+// clusterRoots are needed because an Aurora cluster, unlike RDS Proxy, has a certificate from an authority of its region,
+// which no system trusts by default.
 //
 //go:embed rds-ca-rsa2048-g1.pem
 var clusterRoots []byte
 
-// clusterTLS is the name of the TLS configuration in a DSN.
+// clusterTLS names the TLS configuration in a DSN.
 const clusterTLS = "aurora"
 
 // ClusterDSN returns the DSN of an Aurora cluster for a user with a password, over TLS. The cluster's certificate must be
-// of rds-ca-rsa2048-g1, as in the template.
+// from rds-ca-rsa2048-g1, as template.yaml sets it.
 func ClusterDSN(host, port, database, user, password string) (string, error) {
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(clusterRoots) {

@@ -20,7 +20,7 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-// proxied is a schema, and a proxy in front of it.
+// proxied has a schema, and a stand-in for RDS Proxy in front of it.
 type proxied struct {
 	*ledgertest.Env
 	account *awstest.Account
@@ -43,7 +43,7 @@ func proxy(t *testing.T, e *ledgertest.Env, change func(*awstest.RDSProxyOptions
 	return p
 }
 
-// config is what a function connects with.
+// config is the configuration of a function's connections.
 func (p proxied) config(t *testing.T) *mysql.Config {
 	t.Helper()
 	app := appConfig(t, p.Env)
@@ -61,8 +61,8 @@ func mustOpen(t *testing.T, cfg *mysql.Config) *sql.DB {
 	return db
 }
 
-// Every method of the ledger works through a proxy that hands its connections on after each statement, and none of
-// them keeps one to itself.
+// Every method of the ledger works through a proxy that moves its connections after each statement, and none of them pins
+// a connection.
 func TestLedgerThroughProxyPinsNothing(t *testing.T) {
 	t.Parallel()
 	p := newProxied(t, nil)
@@ -149,7 +149,7 @@ func TestLedgerThroughProxyPinsNothing(t *testing.T) {
 	p.mustSpread(t)
 }
 
-// mustSpread fails the test unless nothing was refused or pinned, and the connections of the database went round.
+// mustSpread fails the test if something was refused or pinned, or if the database connections did not rotate.
 func (p proxied) mustSpread(t *testing.T) {
 	t.Helper()
 	if pins, refusals := p.proxy.Pins(), p.proxy.Refusals(); len(pins)+len(refusals) > 0 {
@@ -157,12 +157,12 @@ func (p proxied) mustSpread(t *testing.T) {
 	}
 	commands, connections := p.proxy.Served()
 	if connections < 3 {
-		t.Errorf("%d connections of the database", connections)
+		t.Errorf("expected several database connections, got %d", connections)
 	}
 	t.Logf("%d commands of %d clients over %d connections of the database", commands, len(p.proxy.Logins()), connections)
 }
 
-// A rush through the proxy: what is promised of a hot row does not depend on who has which connection.
+// A rush through the proxy: the guarantees of a hot row do not depend on which connection a call gets.
 func TestRaceThroughProxyNeverOversells(t *testing.T) {
 	t.Parallel()
 	p := newProxied(t, nil)
@@ -192,7 +192,7 @@ func TestRaceThroughProxyNeverOversells(t *testing.T) {
 	p.mustSpread(t)
 }
 
-// What pins RDS Proxy's connections is seen: else the tests above prove nothing.
+// The stand-in detects what pins RDS Proxy's connections. Without this test, the tests above would prove nothing.
 func TestProxySeesPins(t *testing.T) {
 	t.Parallel()
 	e := ledgertest.New(t)

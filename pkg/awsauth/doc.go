@@ -1,7 +1,7 @@
-// Package awsauth authenticates a function inside AWS. It makes IAM tokens in place of passwords for RDS Proxy and
-// ElastiCache, always over TLS, and reads secrets from Secrets Manager.
+// Package awsauth signs a function in to the services it uses: IAM tokens instead of passwords for RDS Proxy and
+// ElastiCache, always over TLS, and secrets from Secrets Manager.
 //
-// A token is a URL signed with the function's credentials (Signature Version 4). Each new connection gets its own, made
-// without a network call. A token can open connections for 15 minutes. Nothing is stored, and no network call happens
-// before the first connection or secret is needed.
+// A token is a URL signed with the function's own credentials (Signature Version 4). Making one needs no network call, so
+// each new connection gets its own. A token is valid for 15 minutes, and only for opening connections. This package stores
+// nothing, and calls no service before a connection or a secret is needed.
 package awsauth

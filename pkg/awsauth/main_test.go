@@ -16,7 +16,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-var authority *awstest.Authority // trusted, as Amazon's is in Lambda
+var authority *awstest.Authority // trusted, like Amazon's authority in Lambda
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "awsauth")
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// appConfig is how the application's user signs in with a password to the schema of e.
+// appConfig signs in the application's user with a password to the schema of e.
 func appConfig(t *testing.T, e *ledgertest.Env) *mysql.Config {
 	t.Helper()
 	return must(mysql.ParseDSN(must(ledger.AccountsOf(e.AdminDSN))(t).AppDSN))(t)
@@ -52,12 +52,12 @@ func mustKeepSecrets(t *testing.T, account *awstest.Account, text string) {
 	}
 }
 
-// cacheAccess is the access string of the template's cache user.
+// cacheAccess reads the access string of the template's cache user.
 func cacheAccess(t *testing.T) string {
 	t.Helper()
 	found := regexp.MustCompile(`AccessString: >-\s+(.+)\n`).FindSubmatch(must(os.ReadFile("../../template.yaml"))(t))
 	if found == nil {
-		t.Fatal("no access string in the template")
+		t.Fatal("template.yaml has no access string")
 	}
 	return string(found[1])
 }

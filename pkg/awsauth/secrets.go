@@ -13,19 +13,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 )
 
-// secretsTimeout limits reading both versions. A provider retries a delivery that got 503, so failing early is better
-// than using up the request's timeout.
+// secretsTimeout limits reading both versions of a secret. A provider retries after 503, so failing early beats using up the
+// request's whole time.
 const secretsTimeout = 3 * time.Second
 
-// The labels of a secret's two latest versions.
+// Labels of a secret's two latest versions.
 const (
 	stageCurrent  = "AWSCURRENT"
 	stagePrevious = "AWSPREVIOUS"
 )
 
-// WebhookSecrets reads the webhook secrets of arn: those of its current version, then those of the previous one, with
-// which a provider may sign for a while after a rotation. A version has one secret, or several separated by commas or
-// white space. A secret without a value yields none.
+// WebhookSecrets returns a function that reads the webhook secrets stored in arn: those of the current version first, then
+// those of the previous one, because a payment provider may still sign with it after a rotation. A version contains one
+// secret, or several separated by commas or white space. A secret without a value yields none.
 func WebhookSecrets(account aws.Config, arn string) func(ctx context.Context) ([]string, error) {
 	client := secretsmanager.NewFromConfig(account)
 	return func(ctx context.Context) ([]string, error) {
@@ -43,7 +43,7 @@ func WebhookSecrets(account aws.Config, arn string) func(ctx context.Context) ([
 	}
 }
 
-// Login reads the user and the password from a secret in RDS's format.
+// Login reads user and password from a secret in the format of RDS.
 func Login(ctx context.Context, account aws.Config, arn string) (user, password string, err error) {
 	value, err := secretValue(ctx, secretsmanager.NewFromConfig(account), arn, stageCurrent)
 	if err != nil {
@@ -51,12 +51,12 @@ func Login(ctx context.Context, account aws.Config, arn string) (user, password 
 	}
 	var login struct{ Username, Password string }
 	if json.Unmarshal([]byte(value), &login) != nil || login.Username == "" || login.Password == "" {
-		return "", "", errors.New("reading the database administrator's secret: expected JSON with username and password") // the value is not shown
+		return "", "", errors.New("reading the database administrator's secret: expected JSON with username and password") // the value is not quoted
 	}
 	return login.Username, login.Password, nil
 }
 
-// secretValue reads one version of a secret. It returns "" if there is none.
+// secretValue reads one version of a secret, and returns "" if there is none.
 func secretValue(ctx context.Context, client *secretsmanager.Client, arn, stage string) (string, error) {
 	out, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn, VersionStage: &stage})
 	var missing *types.ResourceNotFoundException

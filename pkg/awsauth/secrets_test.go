@@ -17,7 +17,7 @@ import (
 
 const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:Test-AbCdEf"
 
-// kept is Secrets Manager with some versions of one secret, the oldest first, and what a function asks it with.
+// kept starts a Secrets Manager with versions of one secret, the oldest first, and returns a configuration to read it with.
 func kept(t *testing.T, versions ...string) (*awstest.SecretsManager, aws.Config) {
 	t.Helper()
 	account := awstest.NewAccount()
@@ -49,20 +49,20 @@ func TestWebhookSecretsOfBothVersions(t *testing.T) {
 			s, cfg := kept(t, test.versions...)
 			read := awsauth.WebhookSecrets(cfg, arn)
 			if n := len(s.Reads()); n > 0 {
-				t.Errorf("%d reads before anybody asked", n)
+				t.Errorf("expected no read before the first call, got %d", n)
 			}
 			got, err := read(context.Background())
 			if d := cmp.Diff(test.want, got); err != nil || d != "" {
 				t.Errorf("%v; want (-), got (+):\n%s", err, d)
 			}
 			if reads := s.Reads(); !slices.Equal(reads, []string{awstest.Current, awstest.Previous}) {
-				t.Errorf("read %v", reads)
+				t.Errorf("expected to read both versions, read %v", reads)
 			}
 		})
 	}
 }
 
-// A secret that is put later is seen by the next read: nothing is kept.
+// Nothing is cached: the next read sees a new version.
 func TestWebhookSecretsAreReadAnew(t *testing.T) {
 	t.Parallel()
 	s, cfg := kept(t)
@@ -77,7 +77,7 @@ func TestWebhookSecretsAreReadAnew(t *testing.T) {
 	}
 }
 
-func TestSecretThatMayNotBeRead(t *testing.T) {
+func TestDeniedSecretIsAnErrorWithoutValue(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string
@@ -104,17 +104,17 @@ func TestSecretThatMayNotBeRead(t *testing.T) {
 			cfg = test.cfg(s, cfg)
 			got, err := awsauth.WebhookSecrets(cfg, arn)(context.Background())
 			if err == nil || got != nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "whsec_") {
-				t.Errorf("secrets: %v, %v", got, err)
+				t.Errorf("expected the error %s without secrets, got %v, %v", test.want, got, err)
 			}
 			if user, password, err := awsauth.Login(context.Background(), cfg, arn); err == nil || user+password != "" || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("login: %v", err)
+				t.Errorf("expected the login to fail with %s, got %v", test.want, err)
 			}
 		})
 	}
 }
 
-// A service that does not answer costs a delivery seconds, not all the time that a request may take.
-func TestSecretsManagerThatDoesNotAnswer(t *testing.T) {
+// A service that does not respond costs a delivery a few seconds, not the whole time of a request.
+func TestUnresponsiveSecretsManagerTimesOut(t *testing.T) {
 	t.Parallel()
 	listener := must(net.Listen("tcp", "127.0.0.1:0"))(t)
 	t.Cleanup(func() { _ = listener.Close() })
@@ -122,10 +122,10 @@ func TestSecretsManagerThatDoesNotAnswer(t *testing.T) {
 	cfg.BaseEndpoint = &url
 	begun := time.Now()
 	if got, err := awsauth.WebhookSecrets(cfg, arn)(context.Background()); err == nil {
-		t.Errorf("got %v", got)
+		t.Errorf("expected an error, got %v", got)
 	}
 	if took := time.Since(begun); took > 6*time.Second {
-		t.Errorf("it took %s", took)
+		t.Errorf("expected an error within 6 s, it took %s", took)
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-// What is not exactly a fresh token of this user for this proxy is refused, and nobody is told what it was.
+// The proxy refuses everything but a fresh token of this user for this proxy, and no error shows the token.
 func TestProxyRefusesOtherTokens(t *testing.T) {
 	t.Parallel()
 	p := newProxied(t, nil)
@@ -41,7 +41,7 @@ func TestProxyRefusesOtherTokens(t *testing.T) {
 		{"password", func() (string, error) { return "secret", nil }, "not a token"},
 		{"empty", func() (string, error) { return "", nil }, "not a token"},
 		{"other secret key", token(right.Addr, "eu-west-1", right.User, forged), "signature is wrong"},
-		{"other account", token(right.Addr, "eu-west-1", right.User, stranger), "nobody has this key"},
+		{"other account", token(right.Addr, "eu-west-1", right.User, stranger), "unknown key"},
 		{"without the session", token(right.Addr, "eu-west-1", right.User, bare), "expected the parameters"},
 		{"other region", token(right.Addr, "us-east-1", right.User, keys), "signed for"},
 		{"other user", token(right.Addr, "eu-west-1", "admin", keys), "expected the parameters"},
@@ -72,7 +72,7 @@ func TestProxyRefusesOtherTokens(t *testing.T) {
 	})
 }
 
-// mustRefuse has the ledger sign in with cfg.
+// mustRefuse signs the ledger in with cfg, and expects a refusal.
 func (p proxied) mustRefuse(t *testing.T, cfg *mysql.Config, want string) {
 	t.Helper()
 	before := len(p.proxy.Refusals())
@@ -80,7 +80,7 @@ func (p proxied) mustRefuse(t *testing.T, cfg *mysql.Config, want string) {
 	defer func() { _ = l.Close() }()
 	_, err := l.Hold(context.Background(), ledgertest.NewID())
 	if err == nil {
-		t.Fatal("it is let in")
+		t.Fatal("expected the sign-in to be refused")
 	}
 	mustKeepSecrets(t, p.account, err.Error())
 	refusals := p.proxy.Refusals()[before:]
@@ -89,7 +89,7 @@ func (p proxied) mustRefuse(t *testing.T, cfg *mysql.Config, want string) {
 	}
 }
 
-// No token goes to a server that has not shown a certificate for its name, nor out in clear text.
+// No token is sent to a server without a certificate for its name, or without TLS.
 func TestTokenIsOnlySentOverTLS(t *testing.T) {
 	t.Parallel()
 	other := must(awstest.NewAuthority(t.TempDir()))(t)
@@ -125,8 +125,7 @@ func TestTokenIsOnlySentOverTLS(t *testing.T) {
 	}
 }
 
-// Each connection has a token of its own, signed with the credentials of that moment; the first is made when it is
-// wanted.
+// Each connection gets its own token, signed with the credentials that are current then, and none before it is needed.
 func TestEveryConnectionSignsInAnew(t *testing.T) {
 	t.Parallel()
 	p := newProxied(t, nil)

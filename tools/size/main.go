@@ -1,6 +1,6 @@
-// Command size prints, for each function that `sam build` has built, how large its binary is, plain and zipped, and what
-// it was built for. It fails when one is not what a function has to be: static, for the expected processor, and at most
-// 5 MiB zipped, because a cold start begins with fetching the zip.
+// Command size prints the size of each function that `sam build` has built, plain and zipped, and its processor. Every
+// function must be static, built for the expected processor, and at most 4 MiB zipped, because a cold start begins with
+// fetching the zip.
 package main
 
 import (
@@ -17,12 +17,12 @@ import (
 
 const (
 	mib       = 1 << 20
-	zipLimit  = 5 * mib
+	zipLimit  = 4 * mib
 	binaryRow = "%-20s %12s %12s  %-10s %s\n"
 )
 
 func main() {
-	machine := flag.String("arch", "arm64", "the processor that the functions have to be built for: arm64 or amd64")
+	machine := flag.String("arch", "arm64", "expected processor of the functions: arm64 or amd64")
 	flag.Parse()
 	if err := run(*machine, flag.Arg(0)); err != nil {
 		fmt.Fprintln(os.Stderr, "size: "+err.Error())
@@ -33,7 +33,7 @@ func main() {
 func run(machine, build string) error {
 	binaries, err := filepath.Glob(filepath.Join(build, "*", "bootstrap"))
 	if err != nil || len(binaries) == 0 {
-		return fmt.Errorf("there is no function in %s: `sam build` comes first", build)
+		return fmt.Errorf("found no function in %s: run `sam build` first", build)
 	}
 	fmt.Printf(binaryRow, "function", "binary MiB", "zipped MiB", "processor", "linking")
 	var faults []error
@@ -49,7 +49,7 @@ func run(machine, build string) error {
 		name := filepath.Base(filepath.Dir(path))
 		fmt.Printf(binaryRow, name, inMiB(b.size), inMiB(b.zipped), b.machine, linking)
 		if !b.static || b.machine != machine || b.zipped > zipLimit {
-			faults = append(faults, fmt.Errorf("%s is not a static binary for %s of at most %d MiB zipped", name, machine, zipLimit/mib))
+			faults = append(faults, fmt.Errorf("%s: expected a static binary for %s of at most %d MiB zipped", name, machine, zipLimit/mib))
 		}
 	}
 	return errors.Join(faults...)
@@ -82,7 +82,7 @@ func inspect(path string) (binary, error) {
 			b.static = false
 		}
 	}
-	cgo := "1" // what Go does unless told otherwise
+	cgo := "1" // Go's default
 	for _, setting := range built.Settings {
 		switch setting.Key {
 		case "GOARCH":
@@ -96,7 +96,7 @@ func inspect(path string) (binary, error) {
 		return b, err
 	}
 	var zipped counter
-	packer, err := flate.NewWriter(&zipped, flate.DefaultCompression) // the level of SAM's zip
+	packer, err := flate.NewWriter(&zipped, flate.DefaultCompression) // SAM's level
 	if err != nil {
 		return b, err
 	}
@@ -108,7 +108,7 @@ func inspect(path string) (binary, error) {
 	return b, err
 }
 
-// counter counts the bytes that are written to it.
+// counter counts the bytes written to it.
 type counter int64
 
 func (c *counter) Write(p []byte) (int, error) {
