@@ -54,7 +54,7 @@ size: sam-build ## Show how large each function is; fails when one is not static
 
 .PHONY: cold-start
 cold-start: ## Show how long each function takes from exec until it asks for its first event, median of 20
-	@go test -count=1 -v -run TestColdStart ./test | grep 'first next'
+	@go test -count=1 -v -run TestColdStart ./test/deploy | grep 'first next'
 
 .PHONY: sam-local
 sam-local: build ## Serve the functions on http://127.0.0.1:3000 (ADDR) in containers, with `sam local`: needs Docker
@@ -62,7 +62,7 @@ sam-local: build ## Serve the functions on http://127.0.0.1:3000 (ADDR) in conta
 
 .PHONY: sam-local-test
 sam-local-test: build ## Buy something through `sam local`; left out, with the reason, where Docker cannot run
-	@SAM_LOCAL_TEST=1 exec $(BIN) with-servers -- go test -count=1 -v -run TestSAMLocal ./test
+	@SAM_LOCAL_TEST=1 exec $(BIN) with-servers -- go test -count=1 -v -run TestSAMLocal ./test/deploy
 
 .PHONY: generate
 generate: build ## Write docs/openapi.yaml and the generated part of docs/states.md anew

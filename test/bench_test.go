@@ -11,16 +11,17 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
-	"flashsale/bench/measure"
+	bench "flashsale/bench/measure"
+	"flashsale/internal/shoptest"
 )
 
 // Every experiment runs, has figures in all its rows, an opinion on every target, and charts that are pictures; the
 // document has all of it. How large the figures are is nobody's business here.
 func TestBench(t *testing.T) {
 	out := t.TempDir()
-	d := newDesk(t, "MYSQL_DSN="+os.Getenv("MYSQL_DSN"), "CACHE_ADDR="+os.Getenv("CACHE_ADDR"))
-	d.dir = ".." // the source tree, which the functions are built from
-	if code, stdout, stderr := d.run(t, "bench", "--tiny", "--out", out); code != 0 {
+	d := shoptest.NewDesk(t, "MYSQL_DSN="+os.Getenv("MYSQL_DSN"), "CACHE_ADDR="+os.Getenv("CACHE_ADDR"))
+	d.Dir = ".." // the source tree, which the functions are built from
+	if code, stdout, stderr := d.Run(t, "bench", "--tiny", "--out", out); code != 0 {
 		t.Fatalf("%d %s %s", code, stdout, stderr)
 	}
 	page := bench.Page{Dir: out}
@@ -28,7 +29,7 @@ func TestBench(t *testing.T) {
 	if err != nil || len(results) != len(bench.Experiments) {
 		t.Fatalf("%d results, %v", len(results), err)
 	}
-	document := string(must(os.ReadFile(page.Path()))(t))
+	document := string(shoptest.Must(os.ReadFile(page.Path()))(t))
 	for _, r := range results {
 		t.Run(r.Experiment, func(t *testing.T) {
 			checkResult(t, r)
@@ -37,17 +38,17 @@ func TestBench(t *testing.T) {
 			}
 		})
 	}
-	pictures := must(filepath.Glob(filepath.Join(out, "performance", "*.png")))(t)
+	pictures := shoptest.Must(filepath.Glob(filepath.Join(out, "performance", "*.png")))(t)
 	for _, path := range pictures {
-		if _, err := png.Decode(bytes.NewReader(must(os.ReadFile(path))(t))); err != nil || !strings.Contains(document, filepath.Base(path)) {
+		if _, err := png.Decode(bytes.NewReader(shoptest.Must(os.ReadFile(path))(t))); err != nil || !strings.Contains(document, filepath.Base(path)) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
 	// One experiment again, by itself: the others stay.
-	if code, stdout, stderr := d.run(t, "bench", "--tiny", "--out", out, "reads"); code != 0 {
+	if code, stdout, stderr := d.Run(t, "bench", "--tiny", "--out", out, "reads"); code != 0 {
 		t.Fatalf("%d %s %s", code, stdout, stderr)
 	}
-	if again := must(page.Results())(t); len(again) != len(results) || again[0].MeasuredAt != results[0].MeasuredAt {
+	if again := shoptest.Must(page.Results())(t); len(again) != len(results) || again[0].MeasuredAt != results[0].MeasuredAt {
 		t.Errorf("%d results", len(again))
 	}
 }
@@ -82,9 +83,9 @@ func checkResult(t *testing.T, r *bench.Result) {
 }
 
 func TestBenchRefusesWhatItCannotDo(t *testing.T) {
-	d := newDesk(t)
+	d := shoptest.NewDesk(t)
 	for _, args := range [][]string{{"no-such-experiment"}, {"--rounds", "0"}, {"--also", "no DSN"}} {
-		if code, _, stderr := d.run(t, append([]string{"bench"}, args...)...); code != 2 || strings.Count(stderr, "\n") != 1 {
+		if code, _, stderr := d.Run(t, append([]string{"bench"}, args...)...); code != 2 || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%v: %d %q", args, code, stderr)
 		}
 	}
@@ -93,21 +94,21 @@ func TestBenchRefusesWhatItCannotDo(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, stderr := d.run(t, "bench", "--out", file); code != 3 || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, file) {
+	if code, _, stderr := d.Run(t, "bench", "--out", file); code != 3 || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, file) {
 		t.Errorf("%d %q", code, stderr)
 	}
-	d.env = append(d.env, "HOLD_TTL=5m")
-	if code, _, stderr := d.run(t, "bench"); code != 2 || !strings.Contains(stderr, "HOLD_TTL") {
+	d.Env = append(d.Env, "HOLD_TTL=5m")
+	if code, _, stderr := d.Run(t, "bench"); code != 2 || !strings.Contains(stderr, "HOLD_TTL") {
 		t.Errorf("%d %q", code, stderr)
 	}
 }
 
 // Who may not log in as an administrator has a wrong password, and need not be told to migrate.
 func TestBenchWithAWrongPassword(t *testing.T) {
-	server := must(mysql.ParseDSN(os.Getenv("MYSQL_DSN")))(t)
+	server := shoptest.Must(mysql.ParseDSN(os.Getenv("MYSQL_DSN")))(t)
 	server.Passwd = "wrong"
-	d := newDesk(t, "MYSQL_DSN="+os.Getenv("MYSQL_DSN"), "CACHE_ADDR="+os.Getenv("CACHE_ADDR"))
-	code, _, stderr := d.run(t, "bench", "--also", server.FormatDSN())
+	d := shoptest.NewDesk(t, "MYSQL_DSN="+os.Getenv("MYSQL_DSN"), "CACHE_ADDR="+os.Getenv("CACHE_ADDR"))
+	code, _, stderr := d.Run(t, "bench", "--also", server.FormatDSN())
 	if code != 3 || !strings.Contains(stderr, "Access denied") || strings.Contains(stderr, "migrate") {
 		t.Errorf("%d %q", code, stderr)
 	}

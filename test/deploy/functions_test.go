@@ -1,0 +1,141 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"flashsale/internal/lambdaemu"
+	"flashsale/internal/ledgertest"
+	"flashsale/internal/shoptest"
+	"flashsale/pkg/checkout"
+)
+
+// Two of the function expire at once take everything back once, are done before their deadline, and say how late they
+// were and what the audit found.
+func TestExpireFunction(t *testing.T) {
+	o := shoptest.WithDefaults(t, shoptest.Options{HoldTTL: 200 * time.Millisecond})
+	s := shoptest.New(t, 500, o)
+	const holds = 60
+	for range holds {
+		if _, err := s.PlaceHold(t.Context(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: s.ProductID, Qty: 2, TTL: o.HoldTTL}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const limit = 8 * time.Second
+	var wg sync.WaitGroup
+	var processes [2]*lambdaemu.Function
+	for i := range processes {
+		f := s.StartFunction(t, "expire", o)
+		processes[i] = f
+		wg.Go(func() {
+			start := time.Now()
+			if _, err := f.Invoke(context.Background(), map[string]string{"source": "aws.scheduler"}, limit); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(start); took < limit-5*time.Second || took > limit-3*time.Second {
+				t.Errorf("it took %v of %v", took, limit)
+			}
+		})
+	}
+	wg.Wait()
+	var outputs [2]string
+	for i, f := range processes {
+		f.Stop() // then its output is complete
+		outputs[i] = f.Output()
+	}
+	if p := s.Stock(t); p.ReservedStock != 0 {
+		t.Errorf("%+v", p)
+	}
+	swept := shoptest.SumOf(outputs[0], "flashsale_sweep_holds_total") + shoptest.SumOf(outputs[1], "flashsale_sweep_holds_total")
+	if swept != holds {
+		t.Errorf("%v holds swept, want %d once each", swept, holds)
+	}
+	for _, output := range outputs {
+		for name, want := range map[string]float64{"flashsale_audit_broken": 0, "flashsale_refunds_due": 0, "flashsale_unmatched_events": 0} {
+			if got := shoptest.SumOf(output, name); got != want || !strings.Contains(output, `"`+name+`"`) {
+				t.Errorf("%s is %v", name, got)
+			}
+		}
+	}
+	if !strings.Contains(outputs[0]+outputs[1], `"flashsale_sweep_lag_seconds":[`) {
+		t.Error("the lag is not recorded")
+	}
+	s.MustAudit(t)
+}
+
+// How long a process takes from exec until it asks for its first event. No connection is made in it.
+func TestColdStart(t *testing.T) {
+	var opened atomic.Int64
+	nobody := httptest.NewUnstartedServer(http.NotFoundHandler())
+	nobody.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	nobody.Start()
+	defer nobody.Close()
+	addr := nobody.Listener.Addr().String()
+	env := []string{
+		"MYSQL_DSN=root@tcp(" + addr + ")/flashsale", "CACHE_ADDR=" + addr, "AWS_ENDPOINT_URL=" + nobody.URL,
+		"WEBHOOK_SECRET_ARN=arn:aws:secretsmanager:eu-west-1:123456789012:secret:x", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x",
+	}
+	for _, name := range []string{"products", "holds", "orders", "webhook", "expire", "admin"} {
+		var times []time.Duration
+		for range 20 {
+			f := shoptest.Must(lambdaemu.Start(context.Background(), shoptest.Function(t, name), env...))(t)
+			times = append(times, f.Started)
+			f.Stop()
+		}
+		slices.Sort(times)
+		t.Logf("%-8s exec to first next: median %v of 20 (%v to %v)", name, times[10].Round(100*time.Microsecond), times[0].Round(100*time.Microsecond), times[19].Round(100*time.Microsecond))
+	}
+	if n := opened.Load(); n > 0 {
+		t.Errorf("%d connections before the first event", n)
+	}
+}
+
+// What is no event at all fails, visibly at every LOG_LEVEL, and the function lives on.
+func TestEventThatIsNone(t *testing.T) {
+	o := shoptest.WithDefaults(t, shoptest.Options{})
+	s := shoptest.New(t, 5, o)
+	f := shoptest.Must(lambdaemu.Start(context.Background(), shoptest.Function(t, "holds"), slices.Concat(shoptest.FunctionEnv(s, o), []string{"LOG_LEVEL=error"})...))(t)
+	t.Cleanup(f.Stop)
+	var failure *lambdaemu.Failure
+	if _, err := f.Invoke(context.Background(), []int{1}, time.Second); !errors.As(err, &failure) {
+		t.Errorf("%v", err)
+	}
+	if a := s.InvokeHold(t, f); a.Status != http.StatusCreated {
+		t.Errorf("the next request: %+v", a)
+	}
+	f.Stop()
+	if !strings.Contains(f.Output(), `"level":"ERROR"`) {
+		t.Errorf("nothing is logged: %s", f.Output())
+	}
+}
+
+// A function that cannot start says why, in one line without a secret.
+func TestMisconfiguredFunction(t *testing.T) {
+	for want, env := range map[string][]string{
+		"DB_HOST is missing":                 {"CACHE_ADDR=127.0.0.1:1"},
+		"CACHE_ADDR is missing":              {"DB_HOST=localhost"},
+		"HOLD_TTL cannot be understood":      {"DB_HOST=localhost", "CACHE_ADDR=127.0.0.1:1", "HOLD_TTL=soon"},
+		"WEBHOOK_SECRETS: webhook secret 1 ": {"DB_HOST=localhost", "CACHE_ADDR=127.0.0.1:1", "WEBHOOK_SECRETS=hunter2"},
+	} {
+		f, err := lambdaemu.Start(context.Background(), shoptest.Function(t, "webhook"), env...)
+		if err == nil {
+			f.Stop()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "exit status 2") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}

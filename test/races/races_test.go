@@ -1,0 +1,306 @@
+package races
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"flashsale/internal/ledgertest"
+	"flashsale/internal/shoptest"
+	"flashsale/pkg/checkout"
+)
+
+// 400 shoppers press the button in the same instant, for 50 units.
+func TestStartGate(t *testing.T) {
+	shoptest.ServerAndFunctions(t, func(t *testing.T, open shoptest.Opener) {
+		s := open(t, 50, shoptest.Options{})
+		answers := shoptest.AtOnce(400, func(i int) shoptest.Response { return s.PostHold(t, 1, fmt.Sprintf("start-gate-shopper-%d", i)) })
+		if diff := cmp.Diff(map[string]int{"Created": 50, "sold_out": 350}, shoptest.Tally(answers)); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		if p := s.Stock(t); p.ReservedStock != 50 || p.AvailableStock() != 0 {
+			t.Errorf("%+v", p)
+		}
+		s.MustAudit(t)
+	})
+}
+
+// With quantities of 1 to 5, as much is granted as fits: nobody is refused what is left at the end.
+func TestStartGateQuantities(t *testing.T) {
+	s := shoptest.Open(t, 50, shoptest.Options{})
+	qty := make([]int, 400)
+	for i := range qty {
+		qty[i] = 1 + rand.IntN(5)
+	}
+	answers := shoptest.AtOnce(400, func(i int) shoptest.Response { return s.PostHold(t, qty[i], "") })
+	granted, smallestRefused := 0, 6
+	for i, a := range answers {
+		switch {
+		case a.Status == http.StatusCreated:
+			granted += qty[i]
+		case a.Code() == "sold_out":
+			smallestRefused = min(smallestRefused, qty[i])
+		default:
+			t.Errorf("%+v", a)
+		}
+	}
+	p := s.Stock(t)
+	if int64(granted) != p.ReservedStock || p.AvailableStock() < 0 || int64(smallestRefused) <= p.AvailableStock() {
+		t.Errorf("granted %d, reserved %d, %d available, but %d were refused", granted, p.ReservedStock, p.AvailableStock(), smallestRefused)
+	}
+	s.MustAudit(t)
+}
+
+func TestOneHoldMakesOneOrder(t *testing.T) {
+	shoptest.ServerAndFunctions(t, func(t *testing.T, open shoptest.Opener) {
+		s := open(t, 10, shoptest.Options{})
+		id := s.MustHold(t, 2)
+		answers := shoptest.AtOnce(50, func(int) shoptest.Response { return s.PostOrder(t, id) })
+		if diff := cmp.Diff(map[string]int{"Created": 1, "OK": 49}, shoptest.Tally(answers)); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		for _, a := range answers {
+			if a.Body != answers[0].Body {
+				t.Errorf("two bodies:\n%s\n%s", a.Body, answers[0].Body)
+			}
+		}
+		if audit := s.MustAudit(t); audit.Orders != 1 {
+			t.Errorf("%d orders", audit.Orders)
+		}
+	})
+}
+
+func TestOneKeyMakesOneHold(t *testing.T) {
+	shoptest.ServerAndFunctions(t, func(t *testing.T, open shoptest.Opener) {
+		s := open(t, 100, shoptest.Options{})
+		answers := shoptest.AtOnce(50, func(int) shoptest.Response { return s.PostHold(t, 2, "one-key-many-callers") })
+		if diff := cmp.Diff(map[string]int{"Created": 1, "OK": 49}, shoptest.Tally(answers)); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		for _, a := range answers {
+			if a.Body != answers[0].Body || (a.Status == http.StatusOK) != (a.Header.Get("Idempotent-Replayed") == "true") {
+				t.Errorf("%+v", a)
+			}
+		}
+		if p := s.Stock(t); p.ReservedStock != 2 {
+			t.Errorf("reserved %d", p.ReservedStock)
+		}
+		s.MustAudit(t)
+	})
+}
+
+// The same key on a product that has just enough, or not enough, for one of its callers.
+func TestOneKeyOnTheLastUnit(t *testing.T) {
+	for _, stock := range []int64{0, 1, 1, 1, 1, 1} {
+		s := shoptest.Open(t, stock, shoptest.Options{})
+		answers := shoptest.AtOnce(50, func(int) shoptest.Response { return s.PostHold(t, 1, "one-key-on-the-last-unit") })
+		want := map[string]int{"Created": 1, "OK": 49}
+		if stock == 0 {
+			want = map[string]int{"sold_out": 50}
+		}
+		if diff := cmp.Diff(want, shoptest.Tally(answers)); diff != "" {
+			t.Errorf("stock %d: -want +got:\n%s", stock, diff)
+		}
+		s.MustAudit(t)
+	}
+}
+
+func TestOneEventManyDeliveries(t *testing.T) {
+	shoptest.ServerAndFunctions(t, func(t *testing.T, open shoptest.Opener) {
+		s := open(t, 10, shoptest.Options{})
+		id := s.MustOrder(t, 2)
+		body := s.Event("payment.succeeded", id, 2)
+		answers := shoptest.AtOnce(20, func(int) shoptest.Response { return s.Deliver(t, "evt-delivered-often", body) })
+		results := map[string]int{}
+		for _, a := range answers {
+			results[fmt.Sprint(a.Status, " ", a.Text("result"), " ", a.Text("order_status"))]++
+		}
+		if diff := cmp.Diff(map[string]int{"200 applied paid": 1, "200 duplicate paid": 19}, results); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		if p := s.Stock(t); p.SoldStock != 2 || p.ReservedStock != 0 {
+			t.Errorf("%+v", p)
+		}
+		s.MustAudit(t)
+	})
+}
+
+// Success, failure and the customer's cancel of one order at once: whatever comes first, the money is there at the end
+// and so are the units, unless another shopper got them in between.
+func TestSuccessFailureAndCancelAtOnce(t *testing.T) {
+	for _, contested := range []bool{false, true} {
+		s := shoptest.Open(t, 2, shoptest.Options{})
+		for round := range 40 {
+			id := s.MustOrder(t, 2)
+			calls := []func() shoptest.Response{
+				func() shoptest.Response { return s.Deliver(t, uuid.NewString(), s.Event("payment.succeeded", id, 2)) },
+				func() shoptest.Response { return s.Deliver(t, uuid.NewString(), s.Event("payment.failed", id, 2)) },
+				func() shoptest.Response {
+					return s.Do(t, http.MethodPost, "/v1/orders/"+id.OrderID()+"/cancel", "", nil)
+				},
+				func() shoptest.Response {
+					if contested {
+						return s.PostHold(t, 1, "")
+					}
+					return shoptest.Response{Status: http.StatusConflict}
+				},
+			}
+			answers := shoptest.AtOnce(len(calls), func(i int) shoptest.Response { return calls[i]() })
+			order := shoptest.Must(s.Order(context.Background(), id))(t)
+			p := s.Stock(t)
+			won := answers[3].Status == http.StatusCreated
+			switch {
+			case order.Status == checkout.OrderPaid && !won && p.SoldStock == 2 && p.ReservedStock == 0:
+			case order.Status == checkout.OrderRefundDue && order.Reason == checkout.ReasonLatePayment && won && p.SoldStock == 0 && p.ReservedStock == 1:
+			default:
+				t.Fatalf("round %d: %s %s, reserved %d, sold %d, rival %d", round, order.Status, order.Reason, p.ReservedStock, p.SoldStock, answers[3].Status)
+			}
+			s.MustAudit(t)
+			emptyLedger(t, s)
+		}
+	}
+}
+
+// emptyLedger empties the ledger, so that a round begins with all of the stock.
+func emptyLedger(t *testing.T, s *shoptest.Shop) {
+	t.Helper()
+	for _, statement := range []string{
+		"DELETE FROM payment_events", "DELETE FROM orders", "DELETE FROM holds",
+		"UPDATE products SET reserved_stock = 0, sold_stock = 0, version = version + 1",
+	} {
+		if _, err := s.Admin.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.App.View.Put(context.Background(), s.Stock(t), nil)
+}
+
+// A hold's order, its release and two sweeps at the instant of its expiry, 200 times.
+func TestExpiryOrderAndReleaseAtOnce(t *testing.T) {
+	s := shoptest.Open(t, 200, shoptest.Options{HoldTTL: 100 * time.Millisecond})
+	var wg sync.WaitGroup
+	for range 200 / 20 {
+		for range 20 { // rounds at a time, to be done sooner
+			wg.Go(func() { expiryRound(t, s) })
+		}
+		wg.Wait()
+		s.MustAudit(t)
+	}
+	if p := s.Stock(t); p.ReservedStock+p.AvailableStock() != 200 {
+		t.Errorf("%+v", p)
+	}
+}
+
+func expiryRound(t *testing.T, s *shoptest.Shop) {
+	ctx := context.Background()
+	receipt, err := s.PlaceHold(ctx, checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: s.ProductID, Qty: 1, TTL: 100 * time.Millisecond})
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	id, expires := receipt.Hold.ID, receipt.Hold.ExpiresAt
+	time.Sleep(time.Until(expires) - time.Duration(rand.IntN(4))*time.Millisecond) // time itself is the subject
+	sweep := func() shoptest.Response {
+		_, err := s.ExpireDue(ctx, s.ProductID, checkout.DueBatch{Holds: 10, Orders: 10})
+		if err != nil {
+			t.Error(err)
+		}
+		return shoptest.Response{}
+	}
+	calls := []func() shoptest.Response{
+		func() shoptest.Response { return s.PostOrder(t, id) },
+		func() shoptest.Response { return s.Do(t, http.MethodDelete, "/v1/holds/"+id.HoldID(), "", nil) },
+		sweep, sweep,
+	}
+	answers := shoptest.AtOnce(len(calls), func(i int) shoptest.Response { return calls[i]() })
+	hold := shoptest.Must(s.Hold(ctx, id))(t)
+	ordered, released := answers[0], answers[1]
+	ok := false
+	switch hold.Status {
+	case checkout.HoldOrdered:
+		ok = ordered.Status == http.StatusCreated && released.Code() == "hold_ordered" && hold.HasOrder
+	case checkout.HoldReleased:
+		ok = ordered.Code() == "hold_released" && released.Status == http.StatusNoContent && !hold.HasOrder
+	case checkout.HoldExpired:
+		ok = ordered.Code() == "hold_expired" && released.Status == http.StatusNoContent && !hold.HasOrder
+	}
+	if !ok {
+		t.Errorf("%s: order %d %s, release %d %s", hold.Status, ordered.Status, ordered.Code(), released.Status, released.Code())
+	}
+}
+
+func TestTwoSweepersReleaseNothingTwice(t *testing.T) {
+	s := shoptest.Open(t, 1000, shoptest.Options{})
+	for i := range 900 {
+		id := ledgertest.NewID()
+		if _, err := s.PlaceHold(context.Background(), checkout.HoldRequest{ID: id, ProductID: s.ProductID, Qty: 1, TTL: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		if i%3 == 0 {
+			if _, err := s.CreateOrder(context.Background(), id, time.Hour); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, statement := range []string{
+		"UPDATE holds SET created_at = created_at - INTERVAL 1 DAY, expires_at = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND",
+		"UPDATE orders SET pay_by = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND",
+	} {
+		if _, err := s.Admin.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The sweep of the server runs as well; what the three release together is 900.
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			if err := s.App.Service.Sweep(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if p := s.Stock(t); p.ReservedStock != 0 || p.AvailableStock() != 1000 {
+		t.Errorf("%+v", p)
+	}
+	s.MustAudit(t)
+}
+
+// A unit comes back within two seconds of its hold's expiry while somebody asks for it, and never before.
+func TestUnitIsBackInTime(t *testing.T) {
+	s := shoptest.Open(t, 1, shoptest.Options{HoldTTL: time.Second})
+	first := shoptest.Must(s.Hold(context.Background(), s.MustHold(t, 1)))(t)
+	var lags []time.Duration
+	for range 5 {
+		var next checkout.Hold
+		for next.CreatedAt.IsZero() {
+			a := s.PostHold(t, 1, "")
+			switch {
+			case a.Status == http.StatusCreated:
+				id, _ := checkout.ParseHoldID(a.Text("id"))
+				next = shoptest.Must(s.Hold(context.Background(), id))(t)
+			case a.Code() == "sold_out":
+				time.Sleep(5 * time.Millisecond) // between two asks
+			default:
+				t.Fatalf("%+v", a)
+			}
+		}
+		lag := next.CreatedAt.Sub(first.ExpiresAt)
+		if lag < 0 || lag > 2*time.Second {
+			t.Errorf("back %s after its expiry", lag)
+		}
+		lags = append(lags, lag)
+		first = next
+	}
+	slices.Sort(lags)
+	t.Logf("back after %v", lags)
+	s.MustAudit(t)
+}
