@@ -133,6 +133,9 @@ func newHumaError(ctx huma.Context, status int, message string, errs ...error) h
 	return p
 }
 
+// msgBodyBrokeOff is huma's message for a body that cannot be read: the client hung up, which is no error of the server.
+const msgBodyBrokeOff = "cannot read request body"
+
 // domainError finds the domain's word for an error of huma's.
 func domainError(status int, message string, errs []error) error {
 	switch status {
@@ -149,6 +152,9 @@ func domainError(status int, message string, errs []error) error {
 		return &checkout.Error{Code: codeUnsupportedMedia, Detail: "The body has to be application/json."}
 	case http.StatusUnprocessableEntity:
 		return validationError(errs)
+	}
+	if message == msgBodyBrokeOff {
+		return checkout.Malformed("The body broke off.")
 	}
 	if len(errs) == 0 {
 		return errors.New(message)

@@ -33,7 +33,7 @@ func (w webhooks) register(api huma.API) {
 		OperationID: "receive-payment-event", Method: http.MethodPost, Path: "/payments/webhook", Tags: []string{string(Webhooks)}, MaxBodyBytes: maxWebhookBody + 1, SkipValidateBody: true,
 		Summary:     "Take a payment event (Standard Webhooks)",
 		Description: "Signed as https://www.standardwebhooks.com says; `webhook-id` is the idempotency key. Events may come twice, late, in any order, and before the order. Answers 404 where no secret is configured.",
-		RequestBody: eventBody, Responses: unmatched(),
+		RequestBody: eventBody(), Responses: unmatched(),
 	}, codes...), w.receiveStandard)
 	sameBody(api, "/payments/webhook", http.StatusOK, http.StatusAccepted)
 	huma.Register(api, refuses(huma.Operation{
@@ -48,20 +48,22 @@ func (w webhooks) register(api huma.API) {
 
 // eventBody describes what the Standard Webhooks route takes. It is documentation only (SkipValidateBody): the signature
 // covers the bytes, so they are verified before they are read.
-var eventBody = &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{
-	Type: huma.TypeObject, Required: []string{"type", "data"},
-	Properties: map[string]*huma.Schema{
-		"type":      {Type: huma.TypeString, Description: "payment.succeeded, payment.failed or payment.refunded; others are recorded and ignored."},
-		"timestamp": {Type: huma.TypeString, Format: "date-time"},
-		"data": {Type: huma.TypeObject, Properties: map[string]*huma.Schema{
-			"payment_id": {Type: huma.TypeString},
-			"order_id":   {Type: huma.TypeString, Description: "This or hold_id."},
-			"hold_id":    {Type: huma.TypeString},
-			"amount":     {Type: huma.TypeInteger, Description: "In minor units."},
-			"currency":   {Type: huma.TypeString, Examples: []any{"USD"}},
-		}},
-	},
-}}}}
+func eventBody() *huma.RequestBody {
+	return &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{
+		Type: huma.TypeObject, Required: []string{"type", "data"},
+		Properties: map[string]*huma.Schema{
+			"type":      {Type: huma.TypeString, Description: "payment.succeeded, payment.failed or payment.refunded; others are recorded and ignored."},
+			"timestamp": {Type: huma.TypeString, Format: "date-time"},
+			"data": {Type: huma.TypeObject, Properties: map[string]*huma.Schema{
+				"payment_id": {Type: huma.TypeString},
+				"order_id":   {Type: huma.TypeString, Description: "This or hold_id."},
+				"hold_id":    {Type: huma.TypeString},
+				"amount":     {Type: huma.TypeInteger, Description: "In minor units."},
+				"currency":   {Type: huma.TypeString, Examples: []any{"USD"}},
+			}},
+		},
+	}}}}
+}
 
 // EventResult is what became of a delivery.
 type EventResult struct {
