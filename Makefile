@@ -15,7 +15,16 @@ run: build ## Serve a sale on http://127.0.0.1:8080 (ADDR): installs what is mis
 .PHONY: test
 test: build ## Run every test with the race detector, on private servers (or those of MYSQL_DSN and CACHE_ADDR)
 	@$(CC_MISSING)
-	@exec $(BIN) with-servers -- go test -race -timeout 20m ./...
+	@exec $(BIN) with-servers -- go test -race -parallel 4 -timeout 20m ./...
+
+.PHONY: test-short
+test-short: ## Run the tests that need no server: packages whose tests do not import internal/devstack
+	@go test $$(go list -test -f '{{.ImportPath}} {{join .Deps " "}}' ./... | \
+		awk '$$1 ~ /\.test$$/ && !/flashsale\/internal\/devstack/ { sub(/\.test$$/, "", $$1); print $$1 }')
+
+.PHONY: test-all
+test-all: ## Run `make test` with longer outages, larger rounds and more random sequences
+	@TEST_ALL=1 $(MAKE) --no-print-directory test
 
 .PHONY: bench
 bench: build ## Measure everything on this machine and write docs/performance.md (BENCH: experiments and flags)

@@ -65,6 +65,15 @@ func On(tb testing.TB, serverDSN string) *Env {
 	return &Env{Ledger: l, Admin: admin, AdminDSN: dsn, Counts: counts}
 }
 
+// Thorough picks the size of a test: quick in `make test`, thorough in `make test-all`, which sets TEST_ALL. Both sizes
+// test the same promise.
+func Thorough[T any](quick, thorough T) T {
+	if os.Getenv("TEST_ALL") != "" {
+		return thorough
+	}
+	return quick
+}
+
 // ServerDSN returns an administrator's DSN of the test server, started if need be.
 func ServerDSN(tb testing.TB) string {
 	tb.Helper()

@@ -11,7 +11,7 @@ import (
 // Nothing that is wrong with a request reaches the ledger.
 func TestMalformedHolds(t *testing.T) {
 	t.Parallel()
-	replace := func(old, new string) string { return strings.Replace(holdBody, old, new, 1) }
+	replace := func(from, to string) string { return strings.Replace(holdBody, from, to, 1) }
 	contentType := func(v ...string) http.Header { return http.Header{"Content-Type": v} }
 	for name, c := range map[string]struct {
 		body   string
