@@ -16,6 +16,7 @@ import (
 )
 
 func TestCommandsThatCannotBeUnderstood(t *testing.T) {
+	t.Parallel()
 	d := shoptest.NewDesk(t)
 	for _, c := range []struct {
 		args string
@@ -67,6 +68,7 @@ func TestCommandsThatCannotBeUnderstood(t *testing.T) {
 // A purchase as the README has it, on private servers that the first command starts and the last one stops; then the
 // ways in which a run can end.
 func TestRunAndCommands(t *testing.T) {
+	t.Parallel()
 	d := shoptest.NewDesk(t)
 	addr := shoptest.FreeAddr(t)
 	d.Env = append(d.Env, "ADDR="+addr)
@@ -194,6 +196,7 @@ func checkLog(t *testing.T, path string) {
 
 // Servers that are given are used, by run and by every other command, and nothing is started.
 func TestGivenServers(t *testing.T) {
+	t.Parallel()
 	s := shoptest.Open(t, 5, shoptest.Options{}) // its schema and its servers
 	cacheAddr := os.Getenv("CACHE_ADDR")
 	if cacheAddr == "" {
@@ -228,7 +231,7 @@ func TestGivenServers(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("it does not stop")
 	}
 	if _, err := os.Stat(filepath.Join(d.Dir, ".local", "servers")); err == nil {

@@ -80,6 +80,7 @@ func aws(t *testing.T, s *shoptest.Shop, api string, throttled *atomic.Bool, mig
 
 // The same commands work on a deployed stack.
 func TestCommandsOnAStack(t *testing.T) {
+	t.Parallel()
 	s := shoptest.Open(t, 10, shoptest.Options{Functions: true})
 	var throttled atomic.Bool
 	var migrations atomic.Int32
@@ -133,6 +134,7 @@ func TestCommandsOnAStack(t *testing.T) {
 
 // The lists are the same on servers that can be reached from here.
 func TestListsHere(t *testing.T) {
+	t.Parallel()
 	s := shoptest.Open(t, 10, shoptest.Options{})
 	d := shoptest.NewDesk(t, "MYSQL_DSN="+s.AdminDSN, "CACHE_ADDR=127.0.0.1:1")
 	if code, stdout, stderr := d.Run(t, "refunds"); code != 0 || stdout != "No refund is due.\n" {

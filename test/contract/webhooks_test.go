@@ -13,6 +13,7 @@ import (
 )
 
 func TestWebhooks(t *testing.T) {
+	t.Parallel()
 	shoptest.ServerAndFunctions(t, func(t *testing.T, open shoptest.Opener) {
 		s := open(t, 20, shoptest.Options{})
 		now := time.Now()

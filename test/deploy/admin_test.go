@@ -28,6 +28,7 @@ func ask(t testing.TB, f *lambdaemu.Function, payload string) (string, error) {
 // CloudFormation has the function migrate a database that does not exist yet, is told the outcome at the address that it
 // gave, and gets the same resource each time.
 func TestSchemaResource(t *testing.T) {
+	t.Parallel()
 	o := shoptest.WithDefaults(t, shoptest.Options{})
 	s := shoptest.New(t, 1, o)
 	var told map[string]any
@@ -94,6 +95,7 @@ func TestSchemaResource(t *testing.T) {
 
 // What is asked of the function directly, and what is wrong with it.
 func TestAdminFunction(t *testing.T) {
+	t.Parallel()
 	o := shoptest.WithDefaults(t, shoptest.Options{})
 	s := shoptest.New(t, 5, o)
 	f := s.StartFunction(t, "admin", o)

@@ -12,6 +12,7 @@ import (
 // TestBadRowDoesNotStopTheOthers damages one due hold so that its stock cannot be taken back: everything else that is
 // due is, of its own product and of others, and the sweep says that something is wrong.
 func TestBadRowDoesNotStopTheOthers(t *testing.T) {
+	t.Parallel()
 	s := shoptest.Open(t, 50, shoptest.Options{})
 	s.MustPut(t, "another", 50)
 	ctx := context.Background()

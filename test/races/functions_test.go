@@ -10,6 +10,7 @@ import (
 
 // Sixteen processes of the function, started at one instant, on fifty units.
 func TestSixteenProcessesOnFiftyUnits(t *testing.T) {
+	t.Parallel()
 	o := shoptest.WithDefaults(t, shoptest.Options{})
 	s := shoptest.New(t, 50, o)
 	processes := make([]*lambdaemu.Function, 16)

@@ -20,6 +20,7 @@ import (
 
 // 400 shoppers press the button in the same instant, for 50 units.
 func TestStartGate(t *testing.T) {
+	t.Parallel()
 	shoptest.ServerAndFunctions(t, func(t *testing.T, open shoptest.Opener) {
 		s := open(t, 50, shoptest.Options{})
 		answers := shoptest.AtOnce(400, func(i int) shoptest.Response { return s.PostHold(t, 1, fmt.Sprintf("start-gate-shopper-%d", i)) })
@@ -35,6 +36,7 @@ func TestStartGate(t *testing.T) {
 
 // With quantities of 1 to 5, as much is granted as fits: nobody is refused what is left at the end.
 func TestStartGateQuantities(t *testing.T) {
+	t.Parallel()
 	s := shoptest.Open(t, 50, shoptest.Options{})
 	qty := make([]int, 400)
 	for i := range qty {
@@ -60,6 +62,7 @@ func TestStartGateQuantities(t *testing.T) {
 }
 
 func TestOneHoldMakesOneOrder(t *testing.T) {
+	t.Parallel()
 	shoptest.ServerAndFunctions(t, func(t *testing.T, open shoptest.Opener) {
 		s := open(t, 10, shoptest.Options{})
 		id := s.MustHold(t, 2)
@@ -79,6 +82,7 @@ func TestOneHoldMakesOneOrder(t *testing.T) {
 }
 
 func TestOneKeyMakesOneHold(t *testing.T) {
+	t.Parallel()
 	shoptest.ServerAndFunctions(t, func(t *testing.T, open shoptest.Opener) {
 		s := open(t, 100, shoptest.Options{})
 		answers := shoptest.AtOnce(50, func(int) shoptest.Response { return s.PostHold(t, 2, "one-key-many-callers") })
@@ -97,9 +101,11 @@ func TestOneKeyMakesOneHold(t *testing.T) {
 	})
 }
 
-// The same key on a product that has just enough, or not enough, for one of its callers.
-func TestOneKeyOnTheLastUnit(t *testing.T) {
-	for _, stock := range []int64{0, 1, 1, 1, 1, 1} {
+// The same key on a product that has just enough, or not enough, for one of its callers, at the edge; pkg/ledger has the
+// race in the database, 100 times.
+func TestOneKeyOnTheLastUnitOverHTTP(t *testing.T) {
+	t.Parallel()
+	for _, stock := range []int64{0, 1} {
 		s := shoptest.Open(t, stock, shoptest.Options{})
 		answers := shoptest.AtOnce(50, func(int) shoptest.Response { return s.PostHold(t, 1, "one-key-on-the-last-unit") })
 		want := map[string]int{"Created": 1, "OK": 49}
@@ -114,6 +120,7 @@ func TestOneKeyOnTheLastUnit(t *testing.T) {
 }
 
 func TestOneEventManyDeliveries(t *testing.T) {
+	t.Parallel()
 	shoptest.ServerAndFunctions(t, func(t *testing.T, open shoptest.Opener) {
 		s := open(t, 10, shoptest.Options{})
 		id := s.MustOrder(t, 2)
@@ -136,6 +143,7 @@ func TestOneEventManyDeliveries(t *testing.T) {
 // Success, failure and the customer's cancel of one order at once: whatever comes first, the money is there at the end
 // and so are the units, unless another shopper got them in between.
 func TestSuccessFailureAndCancelAtOnce(t *testing.T) {
+	t.Parallel()
 	for _, contested := range []bool{false, true} {
 		s := shoptest.Open(t, 2, shoptest.Options{})
 		for round := range 40 {
@@ -185,6 +193,7 @@ func emptyLedger(t *testing.T, s *shoptest.Shop) {
 
 // A hold's order, its release and two sweeps at the instant of its expiry, 200 times.
 func TestExpiryOrderAndReleaseAtOnce(t *testing.T) {
+	t.Parallel()
 	s := shoptest.Open(t, 200, shoptest.Options{HoldTTL: 100 * time.Millisecond})
 	var wg sync.WaitGroup
 	for range 200 / 20 {
@@ -237,52 +246,19 @@ func expiryRound(t *testing.T, s *shoptest.Shop) {
 	}
 }
 
-func TestTwoSweepersReleaseNothingTwice(t *testing.T) {
-	s := shoptest.Open(t, 1000, shoptest.Options{})
-	for i := range 900 {
-		id := ledgertest.NewID()
-		if _, err := s.PlaceHold(context.Background(), checkout.HoldRequest{ID: id, ProductID: s.ProductID, Qty: 1, TTL: time.Hour}); err != nil {
-			t.Fatal(err)
-		}
-		if i%3 == 0 {
-			if _, err := s.CreateOrder(context.Background(), id, time.Hour); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	for _, statement := range []string{
-		"UPDATE holds SET created_at = created_at - INTERVAL 1 DAY, expires_at = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND",
-		"UPDATE orders SET pay_by = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND",
-	} {
-		if _, err := s.Admin.Exec(statement); err != nil {
-			t.Fatal(err)
-		}
-	}
-	// The sweep of the server runs as well; what the three release together is 900.
-	var wg sync.WaitGroup
-	for range 2 {
-		wg.Go(func() {
-			if err := s.App.Service.Sweep(context.Background()); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-	if p := s.Stock(t); p.ReservedStock != 0 || p.AvailableStock() != 1000 {
-		t.Errorf("%+v", p)
-	}
-	s.MustAudit(t)
-}
-
 // A unit comes back within two seconds of its hold's expiry while somebody asks for it, and never before.
 func TestUnitIsBackInTime(t *testing.T) {
+	t.Parallel()
 	s := shoptest.Open(t, 1, shoptest.Options{HoldTTL: time.Second})
 	first := shoptest.Must(s.Hold(context.Background(), s.MustHold(t, 1)))(t)
 	var lags []time.Duration
-	for range 5 {
+	for range ledgertest.Thorough(2, 5) {
 		var next checkout.Hold
-		for next.CreatedAt.IsZero() {
+		var longest time.Duration // between two requests: a busy machine asks seldom
+		for asked := time.Now(); next.CreatedAt.IsZero(); {
 			a := s.PostHold(t, 1, "")
+			longest = max(longest, time.Since(asked))
+			asked = time.Now()
 			switch {
 			case a.Status == http.StatusCreated:
 				id, _ := checkout.ParseHoldID(a.Text("id"))
@@ -294,8 +270,11 @@ func TestUnitIsBackInTime(t *testing.T) {
 			}
 		}
 		lag := next.CreatedAt.Sub(first.ExpiresAt)
-		if lag < 0 || lag > 2*time.Second {
-			t.Errorf("back %s after its expiry", lag)
+		if lag < 0 {
+			t.Errorf("the unit was back %s before its hold expired", -lag)
+		}
+		if lag > 2*time.Second+longest {
+			t.Errorf("the unit was back %s after its hold expired, expected 2 s at most (with %s between two requests)", lag, longest)
 		}
 		lags = append(lags, lag)
 		first = next

@@ -187,7 +187,7 @@ func TestRushFindsWrongLedgers(t *testing.T) {
 			}
 			s := shoptest.Open(t, 1, times)
 			install(t, s, w)
-			t.Parallel() // only now: huma shares what it makes a handler's document of
+			t.Parallel()
 			report := rushOn(context.Background(), t, s, w.sale)
 			found := slices.ContainsFunc(w.breaks, func(check string) bool { return slices.Contains(report.BrokenNames(), check) })
 			if report.Clean || !found {
