@@ -21,6 +21,9 @@ type Response struct {
 	Status int
 	Header http.Header
 	Body   string
+
+	// Retried is set by AtOnce: an earlier response was busy, and the request may have taken effect all the same.
+	Retried bool
 }
 
 // Code is the code of a problem; empty if the body is none.
@@ -62,7 +65,7 @@ func (s *Shop) Try(method, path, body string, header http.Header) (Response, err
 	}
 	defer func() { _ = response.Body.Close() }()
 	read, err := io.ReadAll(response.Body)
-	return Response{response.StatusCode, response.Header, strings.TrimSpace(string(read))}, err
+	return Response{Status: response.StatusCode, Header: response.Header, Body: strings.TrimSpace(string(read))}, err
 }
 
 // PostHold asks for a hold, with an Idempotency-Key unless it is empty.
@@ -132,7 +135,8 @@ func (s *Shop) Deliver(t testing.TB, eventID string, body []byte) Response {
 	return s.Do(t, http.MethodPost, "/v1/payments/webhook", string(body), s.Signer.Sign(eventID, time.Now(), body))
 }
 
-// AtOnce starts n calls at the same instant and returns their responses.
+// AtOnce starts n calls at the same instant and returns their responses. A call that is refused as busy is made again,
+// as its Retry-After asks of a client: so on a slow machine, too, each has its outcome. Calls must be idempotent.
 func AtOnce(n int, call func(i int) Response) []Response {
 	gate := make(chan struct{})
 	responses := make([]Response, n)
@@ -141,6 +145,11 @@ func AtOnce(n int, call func(i int) Response) []Response {
 		wg.Go(func() {
 			<-gate
 			responses[i] = call(i)
+			for deadline := time.Now().Add(patience); responses[i].Code() == "busy" && time.Now().Before(deadline); {
+				time.Sleep(50 * time.Millisecond) // between two tries
+				responses[i] = call(i)
+				responses[i].Retried = true
+			}
 		})
 	}
 	close(gate)

@@ -151,7 +151,7 @@ func Invoke(t testing.TB, f *lambdaemu.Function, path, body string, timeout time
 	for name, value := range response.Headers {
 		header.Set(name, value)
 	}
-	return Response{response.StatusCode, header, strings.TrimSpace(response.Body)}, nil
+	return Response{Status: response.StatusCode, Header: header, Body: strings.TrimSpace(response.Body)}, nil
 }
 
 // InvokeHold asks a process of the function holds for a unit.
