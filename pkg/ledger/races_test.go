@@ -31,7 +31,7 @@ func together(n int, call func()) {
 func TestOneKeyOnTheLastUnit(t *testing.T) {
 	t.Parallel()
 	env := ledgertest.New(t)
-	for round := range 100 {
+	for round := range ledgertest.Thorough(40, 100) {
 		product := fmt.Sprintf("last-unit-%d", round)
 		env.MustPut(t, product, 1)
 		key := checkout.IdempotencyKey{byte(round), 1}
@@ -59,7 +59,7 @@ func TestSweepersReleaseNothingTwice(t *testing.T) {
 	t.Parallel()
 	env := ledgertest.New(t)
 	const due = 60
-	for round := range 10 {
+	for round := range ledgertest.Thorough(4, 10) {
 		s := &stage{Env: env, product: fmt.Sprintf("swept-%d", round)}
 		env.MustPut(t, s.product, 2*due)
 		for i := range due {
@@ -108,7 +108,7 @@ func TestTurnsComeInTheOrderOfArrival(t *testing.T) {
 		}
 	})
 	slices.Sort(served[:])
-	if served[0] < turns*9/10 {
-		t.Errorf("%d turns on average, from the least served caller to the most: %v", turns, served)
+	if served[0] < turns/2 { // without the queue the unluckiest has a fifth
+		t.Errorf("the callers had %v turns, expected each to have about %d", served, turns)
 	}
 }

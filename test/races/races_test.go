@@ -116,7 +116,7 @@ func TestOneKeyMakesOneHold(t *testing.T) {
 }
 
 // The same key on a product that has just enough, or not enough, for one of its callers, at the edge; pkg/ledger has the
-// race in the database, 100 times.
+// race in the database itself.
 func TestOneKeyOnTheLastUnitOverHTTP(t *testing.T) {
 	t.Parallel()
 	for _, stock := range []int64{0, 1} {
