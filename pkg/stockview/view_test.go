@@ -286,9 +286,9 @@ func TestUnusedKeyIsProven(t *testing.T) {
 		t.Errorf("all keys were read %d times (and the cache was late %v times), expected once", n, late)
 	}
 	lost := newKey() // granted, but the write to the cache was lost
-	late := s.grant(*lost)
+	afterLost := s.grant(*lost)
 	used = append(used, lost)
-	v.Put(ctx, late, nil)
+	v.Put(ctx, afterLost, nil)
 	check("one short", false)
 	wait(t, raw, "flashsale:{"+s.product.ID+"}:restore")
 	check("one short", false)
