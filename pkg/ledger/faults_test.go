@@ -115,9 +115,9 @@ func TestLockHeldTooLongIsBusy(t *testing.T) {
 	}
 }
 
-// TestLostAnswer cuts the connection between the server's COMMIT and its answer: the retry, with the same id, must
+// TestLostResponse cuts the connection between the server's COMMIT and its answer: the retry, with the same id, must
 // find the hold that the first try placed.
-func TestLostAnswer(t *testing.T) {
+func TestLostResponse(t *testing.T) {
 	t.Parallel()
 	env := ledgertest.New(t)
 	env.MustPut(t, "hot", 5)

@@ -93,7 +93,7 @@ func TestCacheFails(t *testing.T) {
 }
 
 // Something listens, but never says anything.
-func TestCacheThatOnlyListens(t *testing.T) {
+func TestCacheThatNeverResponds(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

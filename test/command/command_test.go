@@ -15,7 +15,7 @@ import (
 	"flashsale/internal/shoptest"
 )
 
-func TestCommandsThatCannotBeUnderstood(t *testing.T) {
+func TestRejectsInvalidCommandLines(t *testing.T) {
 	t.Parallel()
 	d := shoptest.NewDesk(t)
 	for _, c := range []struct {
@@ -67,7 +67,7 @@ func TestCommandsThatCannotBeUnderstood(t *testing.T) {
 
 // A purchase as the README has it, on private servers that the first command starts and the last one stops; then the
 // ways in which a run can end.
-func TestRunAndCommands(t *testing.T) {
+func TestRunAndItsCommands(t *testing.T) {
 	t.Parallel()
 	d := shoptest.NewDesk(t)
 	addr := shoptest.FreeAddr(t)
@@ -195,7 +195,7 @@ func checkLog(t *testing.T, path string) {
 }
 
 // Servers that are given are used, by run and by every other command, and nothing is started.
-func TestGivenServers(t *testing.T) {
+func TestUsesGivenServers(t *testing.T) {
 	t.Parallel()
 	s := shoptest.Open(t, 5, shoptest.Options{}) // its schema and its servers
 	cacheAddr := os.Getenv("CACHE_ADDR")

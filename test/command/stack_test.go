@@ -133,7 +133,7 @@ func TestCommandsOnAStack(t *testing.T) {
 }
 
 // The lists are the same on servers that can be reached from here.
-func TestListsHere(t *testing.T) {
+func TestListsOnLocalServers(t *testing.T) {
 	t.Parallel()
 	s := shoptest.Open(t, 10, shoptest.Options{})
 	d := shoptest.NewDesk(t, "MYSQL_DSN="+s.AdminDSN, "CACHE_ADDR=127.0.0.1:1")

@@ -12,7 +12,7 @@ import (
 
 // The commands and keys that template.yaml allows the cache's user suffice: a cache that allows no more refuses nothing
 // that the functions ask.
-func TestCacheUserCanDoTheWork(t *testing.T) {
+func TestCacheUserRightsSuffice(t *testing.T) {
 	t.Parallel()
 	cache := shoptest.StartCache(t)
 	admin := shoptest.CacheClient(t, cache.Addr())

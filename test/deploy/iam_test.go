@@ -193,7 +193,7 @@ func (f fronts) mustBeClean(t *testing.T, s *shoptest.Shop) {
 
 // Without the right to sign in, or with servers that are not trusted, a function tells its log why, and nobody else. The
 // webhook's sender is asked to come again.
-func TestFunctionThatMayNotSignIn(t *testing.T) {
+func TestFunctionThatCannotSignInLogsWhy(t *testing.T) {
 	t.Parallel()
 	o := shoptest.WithDefaults(t, shoptest.Options{})
 	for _, test := range []struct {

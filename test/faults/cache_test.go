@@ -84,7 +84,7 @@ func rush(t *testing.T, s *shoptest.Shop, trouble func(serve func(n int))) (medi
 	return median
 }
 
-// cacheState is what /healthz says.
+// cacheState is the state of the cache in /healthz.
 func cacheState(t *testing.T, s *shoptest.Shop) string {
 	t.Helper()
 	return s.Do(t, http.MethodGet, "/healthz", "", nil).Text("cache")
@@ -115,7 +115,7 @@ func TestCacheKilledWhileServing(t *testing.T) {
 	hitsAgain(t, s)
 }
 
-// hitsAgain waits until the stock view answers from the cache.
+// hitsAgain waits until the stock view reads from the cache.
 func hitsAgain(t *testing.T, s *shoptest.Shop) {
 	t.Helper()
 	shoptest.Eventually(t, "reads come from the cache again", func() bool {
@@ -181,8 +181,8 @@ func TestCacheFlushed(t *testing.T) {
 	})
 }
 
-// A cache that lies is believed for an entry's life at most, and nothing is granted on its word.
-func TestCacheFilledWithALie(t *testing.T) {
+// A false entry lasts no longer than an entry lives, and no hold is granted because of it.
+func TestCacheWithFalseEntries(t *testing.T) {
 	t.Parallel()
 	cache := shoptest.StartCache(t)
 	c := shoptest.CacheClient(t, cache.Addr())
@@ -266,7 +266,7 @@ func TestCacheFilledWithALie(t *testing.T) {
 	})
 }
 
-// seesWithin waits until readers see what is available.
+// seesWithin waits until a reader sees the available stock. A request sent after the limit has to see it.
 func seesWithin(t *testing.T, s *shoptest.Shop, limit time.Duration, available int64) {
 	t.Helper()
 	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
@@ -284,7 +284,7 @@ func seesWithin(t *testing.T, s *shoptest.Shop, limit time.Duration, available i
 	}
 }
 
-// Refusing the sold-out costs the database next to nothing, keyed or not.
+// Refusals of a sold-out product cost the database next to nothing, with a key or without.
 func TestSoldOutCostsTheDatabaseNothing(t *testing.T) {
 	t.Parallel()
 	s := shoptest.Open(t, 20, shoptest.Options{})
@@ -327,7 +327,7 @@ func TestSoldOutCostsTheDatabaseNothing(t *testing.T) {
 	}
 }
 
-// delay is a proxy that holds back every answer.
+// delay is a proxy that delays every response.
 func delay(t *testing.T, server string, by time.Duration) string {
 	t.Helper()
 	listener := shoptest.Must(net.Listen("tcp", "127.0.0.1:0"))(t)

@@ -13,8 +13,8 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// The database is killed twice and comes back while 50 clients place holds, each repeated with its key until it has an
-// answer: no hold is lost and none is doubled.
+// The database is killed twice and restarted while 50 clients place holds, each repeated with its key until it has a
+// response: no hold is lost and none is doubled.
 func TestDatabaseKilledAndRestarted(t *testing.T) {
 	t.Parallel()
 	database := shoptest.StartDatabase(t)

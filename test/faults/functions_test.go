@@ -17,7 +17,7 @@ import (
 	"flashsale/internal/shoptest"
 )
 
-// calls is how many calls the database is working on. (While a routine runs, its connection's user is its definer.)
+// calls counts the calls that the database is working on. (While a routine runs, its connection's user is its definer.)
 func calls(t testing.TB, s *shoptest.Shop) (n int) {
 	t.Helper()
 	err := s.Admin.QueryRow("SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() AND command <> 'Sleep' AND id <> CONNECTION_ID()").Scan(&n)
@@ -27,7 +27,7 @@ func calls(t testing.TB, s *shoptest.Shop) (n int) {
 	return n
 }
 
-// A process that is killed, or frozen for ten seconds, while the database works on its call: nobody waits for it.
+// A process that is killed or frozen while the database works on its call: the holds of others are placed meanwhile.
 func TestProcessLostInACall(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -62,7 +62,7 @@ func TestProcessLostInACall(t *testing.T) {
 			began := time.Now()
 			unlock()
 
-			// The others go on, as if nothing had happened.
+			// Others get their holds while the process is lost.
 			var waits []time.Duration
 			for time.Since(began) < tc.frozen || len(waits) < 50 {
 				start := time.Now()
@@ -100,7 +100,7 @@ func TestProcessLostInACall(t *testing.T) {
 	}
 }
 
-// Connections that die while a process is frozen between two events are replaced, and no client sees it.
+// Connections that die while a process is frozen between two events are replaced. No request fails.
 func TestConnectionsGoneStale(t *testing.T) {
 	t.Parallel()
 	cache := shoptest.StartCache(t)

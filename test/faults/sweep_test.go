@@ -9,9 +9,9 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// TestBadRowDoesNotStopTheOthers damages one due hold so that its stock cannot be taken back: everything else that is
+// TestBadRowDoesNotStopTheSweep damages one due hold so that its stock cannot be taken back: everything else that is
 // due is, of its own product and of others, and the sweep says that something is wrong.
-func TestBadRowDoesNotStopTheOthers(t *testing.T) {
+func TestBadRowDoesNotStopTheSweep(t *testing.T) {
 	t.Parallel()
 	s := shoptest.Open(t, 50, shoptest.Options{})
 	s.MustPut(t, "another", 50)
