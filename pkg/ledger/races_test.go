@@ -38,7 +38,11 @@ func TestOneKeyOnTheLastUnit(t *testing.T) {
 		seen := []*checkout.Money{nil, {Amount: 4999, Currency: "USD"}}[round%2]
 		var holds sync.Map
 		together(16, func() {
-			receipt, err := env.PlaceHold(context.Background(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: product, Qty: 1, TTL: ttl, Key: &key, Price: seen})
+			request := checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: product, Qty: 1, TTL: ttl, Key: &key, Price: seen}
+			receipt, err := env.PlaceHold(context.Background(), request)
+			for checkout.CodeOf(err) == checkout.CodeBusy { // on a busy machine
+				receipt, err = env.PlaceHold(context.Background(), request)
+			}
 			if err != nil {
 				t.Error(err)
 				return
@@ -100,7 +104,11 @@ func TestTurnsComeInTheOrderOfArrival(t *testing.T) {
 	together(callers, func() {
 		me := next.Add(1) - 1
 		for total.Add(1) <= callers*turns {
-			if _, err := env.Products(context.Background(), "", 1); err != nil {
+			_, err := env.Products(context.Background(), "", 1)
+			if checkout.CodeOf(err) == checkout.CodeBusy { // on a busy machine
+				continue
+			}
+			if err != nil {
 				t.Error(err)
 				return
 			}
