@@ -15,7 +15,16 @@ run: build ## Serve a sale on http://127.0.0.1:8080 (ADDR): installs what is mis
 .PHONY: test
 test: build ## Run every test with the race detector, on private servers (or those of MYSQL_DSN and CACHE_ADDR)
 	@$(CC_MISSING)
-	@exec $(BIN) with-servers -- go test -race -timeout 20m ./...
+	@exec $(BIN) with-servers -- go test -race -parallel 4 -timeout 20m ./...
+
+.PHONY: test-short
+test-short: ## Run the tests that need no server: packages whose tests do not import internal/devstack
+	@go test $$(go list -test -f '{{.ImportPath}} {{join .Deps " "}}' ./... | \
+		awk '$$1 ~ /\.test$$/ && !/flashsale\/internal\/devstack/ { sub(/\.test$$/, "", $$1); print $$1 }')
+
+.PHONY: test-all
+test-all: ## Run `make test` with longer outages, larger rounds and more random sequences
+	@TEST_ALL=1 $(MAKE) --no-print-directory test
 
 .PHONY: bench
 bench: build ## Measure the checkout on this machine; the report is .local/bench/performance.md (BENCH: experiments and flags)
@@ -62,7 +71,7 @@ size: sam-build ## Show the size of each function; fails if one is not static, n
 
 .PHONY: cold-start
 cold-start: ## Show the time from exec to the first request for an event, median of 20
-	@go test -count=1 -v -run TestColdStart ./test | grep 'first next'
+	@go test -count=1 -v -run TestColdStart ./test/deploy | grep 'first next'
 
 .PHONY: sam-local
 sam-local: build ## Serve the functions on http://127.0.0.1:3000 (ADDR) in containers, with `sam local`: needs Docker
@@ -70,7 +79,7 @@ sam-local: build ## Serve the functions on http://127.0.0.1:3000 (ADDR) in conta
 
 .PHONY: sam-local-test
 sam-local-test: build ## Buy something through `sam local`; skipped, with the reason, where Docker cannot run
-	@SAM_LOCAL_TEST=1 exec $(BIN) with-servers -- go test -count=1 -v -run TestSAMLocal ./test
+	@SAM_LOCAL_TEST=1 exec $(BIN) with-servers -- go test -count=1 -v -run TestSAMLocal ./test/deploy
 
 .PHONY: generate
 generate: build ## Regenerate docs/openapi.yaml and the generated part of docs/states.md

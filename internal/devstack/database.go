@@ -133,7 +133,7 @@ func (db *database) initialise(ctx context.Context) error {
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.WaitDelay = 5 * time.Second
 	if err := cmd.Run(); err != nil {
-		// What the server said; the script adds a page of good advice.
+		// The server's own messages; the script adds a page of advice.
 		said, _, _ := bytes.Cut(out.Bytes(), []byte("Installation of system tables failed!"))
 		return errors.Join(fmt.Errorf("initialise the data directory: %w; %s said:\n%s", err, argv[0], lastLines(said, 12)),
 			os.RemoveAll(fresh))
@@ -180,7 +180,7 @@ func (db *database) dsn(r running) string {
 // answers connects with the password, which no other server knows, and sees to it that the database exists.
 func (db *database) answers(ctx context.Context, r running) error {
 	cfg := db.config(r)
-	cfg.Logger = &mysql.NopLogger{} // a server that is not ready yet is no news
+	cfg.Logger = &mysql.NopLogger{} // a server that is not ready yet is expected
 	connector, err := mysql.NewConnector(cfg)
 	if err != nil {
 		return fmt.Errorf("configure the driver: %w", err)

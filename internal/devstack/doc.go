@@ -1,6 +1,6 @@
 // Package devstack runs private database and cache servers for one directory: MariaDB (or MySQL) and Valkey
 // (or Redis) on free loopback ports, installed by apt when they are missing. `make run`, every command of the
-// command line and the tests use it, so that a checkout works on a bare Debian or Ubuntu without any set-up.
+// command line and the tests use it, so that a checkout works on a bare Debian or Ubuntu without any setup.
 // Linux only: it reads /proc.
 //
 // # Stack: shared by the processes of a directory
@@ -12,12 +12,12 @@
 //	use.lock       shared by every process that uses the servers; exclusive while the last one stops them
 //	state.json     pid, start time and port of both servers
 //	root-password  of the database's administrator, mode 0600, made at the first start
-//	init.sql       what the database runs at each start, before it answers: sets that password
+//	init.sql       runs at each start of the database, before it accepts connections: sets that password
 //	mysql/         the database's data, and its socket mysql.sock
 //	mysql-tmp/     its temporary tables
-//	mysql.log      what the database said since it was started (mysql.log.1: the time before)
+//	mysql.log      the database's output since its start (mysql.log.1: before that)
 //	cache/         the cache's working directory; it saves nothing
-//	cache.log      what the cache said
+//	cache.log      the cache's output
 //
 // Start takes start.lock, then its share of use.lock, and keeps the share. Close gives the share back and tries to take
 // use.lock exclusively, without waiting: if that works nobody else uses the servers, and nobody can begin to until

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// packages brings a server: the first of the sets that apt-get can install.
+// packages provide a server: the first set that apt-get can install.
 type packages struct {
-	advice string // for those who have to do it themselves
+	advice string // shown when apt-get cannot install it
 	sets   [][]string
 }
 
@@ -82,7 +82,7 @@ func aptInstall(
 		return err
 	}
 	if find(ctx) == nil {
-		return nil // another process has just done it
+		return nil // another process has just installed it
 	}
 	var failed error
 	for _, update := range []bool{false, true} {
@@ -180,7 +180,7 @@ func (a aptGet) run(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// report tells the user, if anybody listens.
+// report tells the user, if there is a log.
 func report(log func(string, ...any), format string, args ...any) {
 	if log != nil {
 		log(format, args...)

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// pollEvery is the distance between two looks at a condition: short for a person, long for a processor.
+// pollEvery is the interval between two checks of a condition.
 const pollEvery = 10 * time.Millisecond
 
-// until looks at the condition again and again until it holds, fails or ctx ends.
+// until polls the condition until it holds, fails or ctx ends.
 func until(ctx context.Context, every time.Duration, condition func() (bool, error)) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -49,7 +49,7 @@ func (l *fileLock) lock(ctx context.Context, how int) error {
 	return nil
 }
 
-// try takes the lock if nobody is in the way.
+// try takes the lock if it is free.
 func (l *fileLock) try(how int) (bool, error) {
 	err := syscall.Flock(int(l.f.Fd()), how|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR) {

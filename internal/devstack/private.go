@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// private is a server for the caller alone, which it does not outlive.
+// private is a server of one caller. It dies with the caller's process.
 type private struct {
 	server  *server
 	prepare func(context.Context) error
@@ -57,7 +57,7 @@ func (p *private) do(what func(running) error) error {
 func (p *private) kill() error { return p.do(func(r running) error { return r.kill() }) }
 func (p *private) stop() error { return p.do(func(r running) error { return r.end(p.server.grace) }) }
 
-// MySQL is a private MariaDB or MySQL for fault tests.
+// MySQL is a private MariaDB or MySQL server for fault tests.
 type MySQL struct {
 	private
 	database *database
@@ -131,7 +131,7 @@ func (c *Cache) Restart(ctx context.Context) error { return c.start(ctx) }
 // Stop ends the server, paused or not; it does nothing when the server is dead.
 func (c *Cache) Stop() error { return c.stop() }
 
-// Pause stops the server in its tracks: connections are still accepted, by the kernel, and nothing answers.
+// Pause freezes the server: the kernel still accepts connections, but the server does not respond.
 func (c *Cache) Pause() error {
 	return c.do(func(r running) error {
 		if err := r.signal(syscall.SIGSTOP); err != nil {
@@ -146,7 +146,7 @@ func (c *Cache) Pause() error {
 	})
 }
 
-// Resume lets a paused server go on with what it was asked meanwhile.
+// Resume continues a paused server, which then serves the requests that have arrived.
 func (c *Cache) Resume() error {
 	return c.do(func(r running) error { return r.signal(syscall.SIGCONT) })
 }

@@ -95,7 +95,7 @@ func (p process) worksIn(dir string) bool {
 	return err == nil && os.SameFile(want, got)
 }
 
-// signal sends sig to exactly this process, and to nobody when it has ended.
+// signal sends sig to exactly this process. If it has ended, no process gets the signal.
 func (p process) signal(sig syscall.Signal) error {
 	// FindProcess opens a pidfd: if the check below still sees our process, the signal can reach no other.
 	h, err := os.FindProcess(p.PID)
@@ -230,8 +230,8 @@ func cleanEnv() []string {
 	return []string{"PATH=" + os.Getenv("PATH") + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin", "LC_ALL=C"}
 }
 
-// serversIn finds database and cache servers that work in dir, whatever state.json says: it may have been lost,
-// or the process that should have written it was killed just before. A shell that stands there is not one.
+// serversIn finds database and cache servers that work in dir, independent of state.json: the file may be lost, or its
+// writer may have been killed. Other programs that work in dir, such as a shell, are not servers.
 func serversIn(dir string) []process {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {

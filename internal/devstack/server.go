@@ -21,7 +21,7 @@ const (
 	portCount  = 10000 // another program sits on a port while its server is being restarted
 )
 
-// errPortTaken says that somebody else bound the port first.
+// errPortTaken means that another program bound the port first.
 var errPortTaken = errors.New("the port is in use")
 
 // running is a server process and where it listens.
@@ -34,14 +34,14 @@ func (r running) addr() string { return net.JoinHostPort("127.0.0.1", strconv.It
 
 // server is one private server: what to run and how to ask whether it is ready.
 type server struct {
-	name  string // for people: "MariaDB"
+	name  string // shown to people: "MariaDB"
 	path  string
 	argv  func(port int) []string
 	dir   string // its working directory: nobody else's
 	log   string
-	grace time.Duration                              // what a clean stop may take
+	grace time.Duration                              // the upper bound of a clean stop
 	ready func(ctx context.Context, r running) error // nil: it is this process that answers, and all is set up
-	tied  bool                                       // dies with us
+	tied  bool                                       // dies with this process
 }
 
 // start starts the server on exactly this port and waits until it answers. launched is told of the process as
@@ -84,7 +84,7 @@ func (s *server) startAnywhere(ctx context.Context, preferred int, launched func
 	}
 }
 
-// await waits until the server is ready, has ended, or the limit has passed.
+// await waits until the server is ready or has ended, at most for the limit.
 func (s *server) await(ctx context.Context, r running, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

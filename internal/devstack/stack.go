@@ -29,8 +29,8 @@ type Stack struct {
 	closed   error
 }
 
-// Start makes sure that the directory's servers run and answer, installing, initialising and starting what is
-// missing. ctx bounds all of that, not the life of the servers. Whoever gets a Stack must Close it.
+// Start makes sure that the directory's servers run and respond. It installs, initialises and starts them if needed.
+// ctx limits that work, not the life of the servers. The caller must Close the Stack.
 func Start(ctx context.Context, o Options) (*Stack, error) {
 	programs, err := install(ctx, o.Log)
 	if err != nil {
@@ -53,8 +53,8 @@ func (s *Stack) DSN() string { return s.database.dsn(s.state.MySQL) }
 // CacheAddr is the cache's host:port.
 func (s *Stack) CacheAddr() string { return s.state.Cache.addr() }
 
-// Close gives up this process's use; the last user's Close stops both servers and waits for their end.
-// A second Close does nothing and returns what the first returned.
+// Close ends this process's use. The last user's Close stops both servers and waits for their end.
+// A second Close does nothing and returns the result of the first.
 func (s *Stack) Close() error {
 	s.closing.Do(func() {
 		if err := s.leave(); err != nil {
@@ -64,7 +64,7 @@ func (s *Stack) Close() error {
 	return s.closed
 }
 
-// start lets one process at a time look for the servers and start them.
+// start looks for the servers and starts them, one process at a time.
 func (s *Stack) start(ctx context.Context, p programs) error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return fmt.Errorf("make the servers' directory: %w", err)
@@ -86,7 +86,7 @@ func (s *Stack) start(ctx context.Context, p programs) error {
 	if s.use, err = openLock(s.usePath()); err != nil {
 		return err
 	}
-	// Waits while a last user stops the servers. Once we have our share nobody does.
+	// Waits while the last user stops the servers. Nobody stops them while we have our share of the lock.
 	if err := s.use.lock(ctx, syscall.LOCK_SH); err != nil {
 		return errors.Join(err, s.use.close())
 	}
@@ -116,14 +116,14 @@ func (s *Stack) up(ctx context.Context) (err error) {
 // other processes and people have noted stay right.
 func (s *Stack) ensure(ctx context.Context, srv *server, known *running, prepare func(context.Context) error) error {
 	if !known.worksIn(srv.dir) {
-		known.process = process{} // a pid that means nothing any more, or somebody else
+		known.process = process{} // the process has ended, or the pid is another process's
 	} else {
 		err := srv.await(ctx, *known, reuseLimit)
 		if err == nil {
 			return nil
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("wait for the running %s: %w", srv.name, err) // our time is over, which is not its fault
+			return fmt.Errorf("wait for the running %s: %w", srv.name, err) // ctx has ended, which says nothing about the server
 		}
 		s.log("the running %s is stopped, since it does not answer: %v", srv.name, err)
 	}

@@ -30,7 +30,7 @@ func TestServersOfAKilledUserAreTakenOver(t *testing.T) {
 	mustNothingRuns(t, dir)
 }
 
-func TestServersThatNobodyRecordedAreReplaced(t *testing.T) {
+func TestUnrecordedServersAreReplaced(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
@@ -55,7 +55,7 @@ func TestServersThatNobodyRecordedAreReplaced(t *testing.T) {
 	}
 }
 
-func TestServerThatDoesNotAnswerIsReplaced(t *testing.T) {
+func TestUnresponsiveServerIsReplaced(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	mustChildReady(t, "user", dir)()
@@ -69,7 +69,7 @@ func TestServerThatDoesNotAnswerIsReplaced(t *testing.T) {
 	}
 }
 
-func TestStrangersAreNotSignalled(t *testing.T) {
+func TestOtherProcessesAreNotSignalled(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string

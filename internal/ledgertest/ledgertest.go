@@ -65,6 +65,15 @@ func On(tb testing.TB, serverDSN string) *Env {
 	return &Env{Ledger: l, Admin: admin, AdminDSN: dsn, Counts: counts}
 }
 
+// Thorough picks the size of a test: quick in `make test`, thorough in `make test-all`, which sets TEST_ALL. Both sizes
+// test the same promise.
+func Thorough[T any](quick, thorough T) T {
+	if os.Getenv("TEST_ALL") != "" {
+		return thorough
+	}
+	return quick
+}
+
 // ServerDSN returns an administrator's DSN of the test server, started if need be.
 func ServerDSN(tb testing.TB) string {
 	tb.Helper()
@@ -77,25 +86,30 @@ func ServerDSN(tb testing.TB) string {
 // Servers returns the private servers of this checkout, started if need be; the last test that uses them stops them.
 func Servers(tb testing.TB) *devstack.Stack {
 	tb.Helper()
-	dir := must(os.Getwd())(tb)
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-		if dir == filepath.Dir(dir) {
-			tb.Fatal("no go.mod above the test's directory")
-		}
-		dir = filepath.Dir(dir)
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	stack := must(devstack.Start(ctx, devstack.Options{Dir: filepath.Join(dir, ".local", "servers"), Log: tb.Logf}))(tb)
+	stack := must(devstack.Start(ctx, devstack.Options{Dir: filepath.Join(Root(tb), ".local", "servers"), Log: tb.Logf}))(tb)
 	tb.Cleanup(func() {
 		if err := stack.Close(); err != nil {
 			tb.Errorf("closing the servers: %v", err)
 		}
 	})
 	return stack
+}
+
+// Root is the directory of this checkout: the nearest one above the test with a go.mod.
+func Root(tb testing.TB) string {
+	tb.Helper()
+	dir := must(os.Getwd())(tb)
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		if dir == filepath.Dir(dir) {
+			tb.Fatal("no go.mod above the test's directory")
+		}
+		dir = filepath.Dir(dir)
+	}
 }
 
 // MustPut puts a product with a price of 49.99 USD and a limit of 100 units a hold.

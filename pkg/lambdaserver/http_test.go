@@ -137,7 +137,7 @@ func TestEventsLookLikeRequests(t *testing.T) {
 }
 
 // The function's answer is the one that net/http would send.
-func TestAnswers(t *testing.T) {
+func TestResponses(t *testing.T) {
 	for name, tc := range map[string]struct {
 		handler http.HandlerFunc
 		status  int
@@ -246,7 +246,7 @@ func TestPanicIsALoggedProblem(t *testing.T) {
 	}
 }
 
-func TestEventThatIsNoRequest(t *testing.T) {
+func TestRejectsNonHTTPEvent(t *testing.T) {
 	for name, change := range map[string]func(*events.APIGatewayV2HTTPRequest){
 		"body that is not base64": func(e *events.APIGatewayV2HTTPRequest) { e.Body = "%" },
 		"method with a space":     func(e *events.APIGatewayV2HTTPRequest) { e.RequestContext.HTTP.Method = "GET /" },

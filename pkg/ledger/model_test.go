@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"context"
 	"database/sql"
+	"flag"
 	"fmt"
 	"slices"
 	"testing"
@@ -24,6 +25,11 @@ import (
 func TestModel(t *testing.T) {
 	t.Parallel()
 	env := ledgertest.New(t)
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue { // unless the command line says how many
+		if err := f.Value.Set(ledgertest.Thorough("40", "200")); err != nil {
+			t.Fatal(err)
+		}
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		m := newMachine(t, env)
 		defer m.close(t)

@@ -10,6 +10,7 @@ import (
 	"github.com/valkey-io/valkey-go"
 
 	"flashsale/internal/devstack"
+	"flashsale/internal/ledgertest"
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/stockview"
 )
@@ -27,7 +28,7 @@ func rawClient(t *testing.T) valkey.Client {
 // wait waits until a key has ended.
 func wait(t *testing.T, c valkey.Client, key string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		n, err := c.Do(context.Background(), c.B().Exists().Key(key).Build()).AsInt64()
 		if err != nil || time.Now().After(deadline) {
 			t.Fatalf("%s is still there (%v)", key, err)
@@ -41,42 +42,51 @@ func wait(t *testing.T, c valkey.Client, key string) {
 // A cache that is gone, then hangs, then is back: the ledger answers, soon without waiting for the cache, and the view
 // finds back by itself.
 func TestCacheFails(t *testing.T) {
+	t.Parallel()
 	private, err := devstack.StartCache(context.Background(), t.TempDir(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = private.Stop() })
 	s := newSource()
-	v := stockview.New(stockview.Options{Addr: private.Addr(), Source: s, Recorder: checkout.NoRecorder{}, Logger: slog.New(slog.DiscardHandler)})
+	counts := &ledgertest.Counts{}
+	v := stockview.New(stockview.Options{Addr: private.Addr(), Source: s, Recorder: counts, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(v.Close)
 	for _, fault := range []struct {
-		name       string
-		do, undo   func() error
-		mayTakeAll time.Duration // 100 looks, one after the other
+		name     string
+		do, undo func() error
 	}{
-		{"killed", private.Kill, func() error { return private.Restart(context.Background()) }, 3 * time.Second},
-		{"paused", private.Pause, private.Resume, 4 * time.Second},
+		{"killed", private.Kill, func() error { return private.Restart(context.Background()) }},
+		{"paused", private.Pause, private.Resume},
 	} {
 		look(t, v, s, nil)
 		if err := fault.do(); err != nil {
 			t.Fatal(err)
 		}
-		start := time.Now()
+		skipped, shortest := counts.Of("cache_lookups_total/skipped"), time.Hour
 		for range 100 {
+			failures, begun := counts.Of("cache_lookups_total/failure"), time.Now()
 			if p, unused := look(t, v, s, newKey()); p.ID != s.product.ID || unused {
-				t.Errorf("%s: %+v %v", fault.name, p, unused)
+				t.Errorf("%s: got %+v, key unused %v; expected the ledger's product and no proof", fault.name, p, unused)
+			}
+			if counts.Of("cache_lookups_total/failure") > failures {
+				shortest = min(shortest, time.Since(begun))
 			}
 		}
-		if took := time.Since(start); took > fault.mayTakeAll {
-			t.Errorf("%s: 100 looks took %s", fault.name, took)
+		if n := counts.Of("cache_lookups_total/skipped") - skipped; n < 50 {
+			t.Errorf("%s: %v of 100 lookups skipped the cache, expected most of them", fault.name, n)
+		}
+		// The shortest of them, which a busy machine delays least.
+		if shortest > time.Second {
+			t.Errorf("%s: each lookup waited for the cache for %s or more, expected 50 ms", fault.name, shortest)
 		}
 		if v.Ping(context.Background()) == nil {
-			t.Errorf("%s: the cache answers", fault.name)
+			t.Errorf("%s: the cache responds to a ping, expected an error", fault.name)
 		}
 		if err := fault.undo(); err != nil {
 			t.Fatal(err)
 		}
-		for deadline := time.Now().Add(10 * time.Second); ; {
+		for deadline := time.Now().Add(time.Minute); ; {
 			before := s.reads.Load()
 			look(t, v, s, nil)
 			look(t, v, s, nil)
@@ -84,14 +94,15 @@ func TestCacheFails(t *testing.T) {
 				break
 			}
 			if time.Now().After(deadline) {
-				t.Fatalf("%s: it does not find back", fault.name)
+				t.Fatalf("%s: lookups do not come from the cache again", fault.name)
 			}
 		}
 	}
 }
 
 // Something listens, but never says anything.
-func TestCacheThatOnlyListens(t *testing.T) {
+func TestCacheThatNeverResponds(t *testing.T) {
+	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -102,8 +113,8 @@ func TestCacheThatOnlyListens(t *testing.T) {
 	t.Cleanup(v.Close)
 	start := time.Now()
 	look(t, v, s, nil)
-	if took := time.Since(start); took > 500*time.Millisecond {
-		t.Errorf("the first look took %s", took)
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("the first lookup took %s, expected it to do without the cache", took)
 	}
 }
 

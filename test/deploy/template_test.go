@@ -1,6 +1,6 @@
-// Package deploy_test checks that the deployment (template.yaml, deploy/, samconfig.toml) and the code agree, and settings
+// The template.s tests check that the deployment (template.yaml, deploy/, samconfig.toml) and the code agree, and settings
 // that a linter accepts either way. Policy that holds for any template is in deploy/rules.guard (`make validate`).
-package deploy_test
+package deploy
 
 import (
 	"fmt"

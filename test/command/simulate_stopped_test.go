@@ -1,4 +1,4 @@
-package test
+package command
 
 import (
 	"net/http"
@@ -6,15 +6,14 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"flashsale/internal/ledgertest"
+	"flashsale/internal/shoptest"
 )
 
 // After Ctrl-C arrivals stop and the checks run. A simulation that is killed takes its server with it.
@@ -22,8 +21,8 @@ func TestSimulateStopsItsServer(t *testing.T) {
 	d, args := simulation(t, ledgertest.New(t).AdminDSN, "HOLD_TTL=1s", "PAYMENT_WINDOW=1s")
 	t.Parallel()
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
-		command, out := d.begin(t, append(args, "--duration", "1m", "--spike", "1m")...)
-		eventually(t, "the sale has begun", func() bool { return strings.Contains(out.String(), "spike") })
+		command, out := d.Begin(t, append(args, "--duration", "1m", "--spike", "1m")...)
+		shoptest.Eventually(t, "the sale has begun", func() bool { return strings.Contains(out.String(), "spike") })
 		if err := command.Process.Signal(signal); err != nil {
 			t.Fatal(err)
 		}
@@ -31,7 +30,7 @@ func TestSimulateStopsItsServer(t *testing.T) {
 		if signal == syscall.SIGINT && (err != nil || !strings.Contains(out.String(), "The sale was interrupted") || !strings.Contains(out.String(), "Report: ")) {
 			t.Errorf("after Ctrl-C: %v, expected a report of the interrupted sale; got\n%s", err, out.String())
 		}
-		eventually(t, "its server has ended", func() bool { return len(d.working(t)) == 0 })
+		shoptest.Eventually(t, "its server has ended", func() bool { return len(d.Processes()) == 0 })
 	}
 	http.DefaultClient.CloseIdleConnections()
 }
@@ -39,8 +38,8 @@ func TestSimulateStopsItsServer(t *testing.T) {
 // Ctrl-C after the last arrival ends the checks: the second one, or the first if arrivals had ended by themselves.
 func TestSimulateIsInterruptedInChecks(t *testing.T) {
 	const says = "flashsale: interrupted before the sale was checked: there is no result\n"
-	s := open(t, 1, options{holdTTL: time.Second, window: time.Second})
-	proxy := httputil.NewSingleHostReverseProxy(must(url.Parse(s.url))(t))
+	s := shoptest.Open(t, 1, shoptest.Options{HoldTTL: time.Second, PaymentWindow: time.Second})
+	proxy := httputil.NewSingleHostReverseProxy(shoptest.Must(url.Parse(s.URL))(t))
 	// Every order is lost. The checks wait ten seconds after the last of them.
 	lossy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost && r.URL.Path == "/v1/orders" {
@@ -50,7 +49,7 @@ func TestSimulateIsInterruptedInChecks(t *testing.T) {
 		proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(lossy.Close)
-	d, args := simulation(t, s.AdminDSN, "WEBHOOK_SECRETS="+secret("new"))
+	d, args := simulation(t, s.AdminDSN, "WEBHOOK_SECRETS="+shoptest.Secret("new"))
 	t.Parallel()
 	args = append(args, "--url", lossy.URL)
 	for name, c := range map[string]struct {
@@ -60,10 +59,10 @@ func TestSimulateIsInterruptedInChecks(t *testing.T) {
 		"in the checks": {args, []string{"s checking"}},
 		"twice":         {append(args, "--shoppers", "600", "--spike", "1m", "--duration", "1m"), []string{"no_answer", "s checking"}},
 	} {
-		d.leaveOldReport(t)
-		command, out := d.begin(t, c.args...)
+		leaveOldReport(t, d)
+		command, out := d.Begin(t, c.args...)
 		for _, text := range c.waitFor {
-			eventually(t, name+": "+text, func() bool { return strings.Contains(out.String(), text) })
+			shoptest.Eventually(t, name+": "+text, func() bool { return strings.Contains(out.String(), text) })
 			if err := command.Process.Signal(os.Interrupt); err != nil {
 				t.Fatal(err)
 			}
@@ -72,7 +71,7 @@ func TestSimulateIsInterruptedInChecks(t *testing.T) {
 		if code, text := command.ProcessState.ExitCode(), out.String(); code != 3 || !strings.HasSuffix(text, says) {
 			t.Errorf("%s: exit %d, expected 3 and a last line that says why; got\n%s", name, code, text)
 		}
-		d.noReport(t)
+		noReport(t, d)
 	}
 }
 
@@ -80,16 +79,16 @@ func TestSimulateIsInterruptedInChecks(t *testing.T) {
 func TestSimulateChecksRestartedServer(t *testing.T) {
 	d, args := simulation(t, ledgertest.New(t).AdminDSN, "HOLD_TTL=1s", "PAYMENT_WINDOW=1s")
 	t.Parallel()
-	addr := freeAddr(t)
-	server, pid := d.serve(t, addr)
+	addr := shoptest.FreeAddr(t)
+	server, pid := d.Serve(t, addr)
 	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
-	command, out := d.begin(t, append(args, "--spike", "3s", "--duration", "3s", "--url", "http://"+addr)...)
-	eventually(t, "the sale has begun", func() bool { return strings.Contains(out.String(), "spike") })
+	command, out := d.Begin(t, append(args, "--spike", "3s", "--duration", "3s", "--url", "http://"+addr)...)
+	shoptest.Eventually(t, "the sale has begun", func() bool { return strings.Contains(out.String(), "spike") })
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	_ = server.Wait()
-	server, pid = d.serve(t, addr)
+	server, pid = d.Serve(t, addr)
 	_ = command.Wait()
 	_ = syscall.Kill(pid, syscall.SIGTERM)
 	_ = server.Wait()
@@ -98,52 +97,23 @@ func TestSimulateChecksRestartedServer(t *testing.T) {
 	}
 }
 
-// begin starts a command and returns its output, of both kinds.
-func (d desk) begin(t *testing.T, args ...string) (*exec.Cmd, *synced) {
-	t.Helper()
-	command, out := d.command(t, args...), &synced{}
-	command.Stdout, command.Stderr = out, out
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	return command, out
-}
-
 // leaveOldReport leaves the report of an earlier sale.
-func (d desk) leaveOldReport(t *testing.T) {
+func leaveOldReport(t *testing.T, d shoptest.Desk) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Join(d.dir, "out"), 0o750); err != nil {
+	if err := os.MkdirAll(filepath.Join(d.Dir, "out"), 0o750); err != nil {
 		t.Fatal(err)
 	}
 	for _, file := range []string{"sale.html", "sale.json"} {
-		if err := os.WriteFile(filepath.Join(d.dir, "out", file), []byte("an earlier sale's"), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(d.Dir, "out", file), []byte("an earlier sale's"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
 // noReport checks that no report remains that could pass for that of this sale, which has no result.
-func (d desk) noReport(t *testing.T) {
+func noReport(t *testing.T, d shoptest.Desk) {
 	t.Helper()
-	if files := must(os.ReadDir(filepath.Join(d.dir, "out")))(t); len(files) > 0 {
+	if files := shoptest.Must(os.ReadDir(filepath.Join(d.Dir, "out")))(t); len(files) > 0 {
 		t.Errorf("files are left behind: %v", files)
 	}
-}
-
-// synced is a buffer that a process writes to while a test reads it.
-type synced struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (s *synced) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *synced) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
 }

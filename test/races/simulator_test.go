@@ -1,11 +1,8 @@
-package test
+package races
 
 import (
-	"cmp"
 	"context"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"flashsale/internal/ledgertest"
+	"flashsale/internal/shoptest"
 	"flashsale/internal/simulator"
 	"flashsale/pkg/checkout"
 )
@@ -43,11 +41,11 @@ func shortSale(shoppers int, stock int64) simulator.Sale {
 }
 
 // playSale plays a sale at a shop. On a wrong ledger it does not wait long for units that may never return.
-func playSale(ctx context.Context, t *testing.T, s *shop, sale simulator.Sale, takenBack time.Duration, show func(simulator.Progress)) *simulator.Report {
+func playSale(ctx context.Context, t *testing.T, s *shoptest.Shop, sale simulator.Sale, takenBack time.Duration, show func(simulator.Progress)) *simulator.Report {
 	t.Helper()
 	report, err := simulator.Run(ctx, simulator.Options{
-		Sale: sale, URL: s.url, Product: "rush-" + uuid.NewString(), Operator: testOperator{s.Env}, Signer: s.signer,
-		HoldTTL: s.app.Service.HoldTTL, Quiet: 2 * time.Second, TakenBack: takenBack, Show: show, ShowEvery: 50 * time.Millisecond,
+		Sale: sale, URL: s.URL, Product: "rush-" + uuid.NewString(), Operator: testOperator{s.Env}, Signer: s.Signer,
+		HoldTTL: s.App.Service.HoldTTL, Quiet: 2 * time.Second, TakenBack: takenBack, Show: show, ShowEvery: 50 * time.Millisecond,
 	})
 	if err != nil {
 		t.Fatalf("the simulation has no result: %v", err)
@@ -57,14 +55,14 @@ func playSale(ctx context.Context, t *testing.T, s *shop, sale simulator.Sale, t
 
 // On a correct ledger, with another sale beside it, every invariant holds, and every check has something to look at.
 func TestSimulationOfCorrectLedger(t *testing.T) {
-	s := open(t, 50, options{holdTTL: 1500 * time.Millisecond, window: 2 * time.Second})
+	s := shoptest.Open(t, 50, shoptest.Options{HoldTTL: 1500 * time.Millisecond, PaymentWindow: 2 * time.Second})
 	t.Parallel()
 	ctx, stop := context.WithCancel(context.Background())
 	otherSale := make(chan struct{})
 	go func() {
 		defer close(otherSale)
 		for ctx.Err() == nil {
-			_, _ = s.try(http.MethodPost, "/v1/holds", s.holdBody(1), nil)
+			_, _ = s.Try(http.MethodPost, "/v1/holds", s.HoldBody(1), nil)
 		}
 	}()
 	report := playSale(context.Background(), t, s, shortSale(400, 60), 10*time.Second, nil)
@@ -93,7 +91,7 @@ func TestSimulationOfCorrectLedger(t *testing.T) {
 
 // After an interrupt arrivals stop, and the checks still run. The sale is a minute long, so it cannot end before that.
 func TestSimulationIsCheckedAfterInterrupt(t *testing.T) {
-	s := open(t, 1, options{holdTTL: time.Second, window: time.Second})
+	s := shoptest.Open(t, 1, shoptest.Options{HoldTTL: time.Second, PaymentWindow: time.Second})
 	t.Parallel()
 	ctx, interrupt := context.WithCancel(context.Background())
 	defer interrupt()
@@ -111,7 +109,7 @@ func TestSimulationIsCheckedAfterInterrupt(t *testing.T) {
 
 // With the usual times of minutes the simulation does not wait for expiry. Its bounds are wide then, and still hold.
 func TestSimulationWithLongTimes(t *testing.T) {
-	s := open(t, 1, options{})
+	s := shoptest.Open(t, 1, shoptest.Options{})
 	t.Parallel()
 	if report := playSale(context.Background(), t, s, shortSale(300, 60), 10*time.Second, nil); !report.Clean {
 		t.Errorf("broken on a correct ledger: %v", report.BrokenNames())
@@ -135,12 +133,12 @@ const (
 func TestSimulationFindsWrongLedgers(t *testing.T) {
 	for name, sale := range map[string]struct {
 		sale    simulator.Sale
-		options options
+		options shoptest.Options
 		noCache bool // so that the database decides every request
 		defects []wrong
 	}{
 		"units are given back twice, and ended holds and orders change": {
-			sale: shortSale(250, plenty), options: options{holdTTL: 1500 * time.Millisecond, window: 2 * time.Second},
+			sale: shortSale(250, plenty), options: shoptest.Options{HoldTTL: 1500 * time.Millisecond, PaymentWindow: 2 * time.Second},
 			defects: []wrong{
 				{"release_hold", []string{"IF v_status = 'active' THEN", "IF v_status IN ('active', 'released') THEN"}, "reserved_is_what_is_held"},
 				{"create_order", []string{"v_status = 'active' AND v_now < v_expires_at", "v_status IN ('active', 'expired')"}, "orders_are_their_holds"},
@@ -174,14 +172,20 @@ func TestSimulationFindsWrongLedgers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if sale.noCache {
-				sale.options.cacheAddr = freeAddr(t) // nothing listens there
+				sale.options.CacheAddr = shoptest.FreeAddr(t) // nothing listens there
 			}
-			s := open(t, 1, sale.options)
-			install(t, s, sale.defects...)
+			s := shoptest.Open(t, 1, sale.options)
+			texts := map[string][]string{}
+			for _, d := range sale.defects {
+				texts[d.routine] = append(texts[d.routine], d.replace...)
+			}
+			for routine, replace := range texts {
+				s.BreakRoutine(t, routine, replace...)
+			}
 			for _, check := range []string{"products_never_oversold", "products_counters_not_negative"} { // they would stop the defects
-				must(s.Admin.ExecContext(context.Background(), "ALTER TABLE products DROP CONSTRAINT "+check))(t)
+				shoptest.Must(s.Admin.ExecContext(context.Background(), "ALTER TABLE products DROP CONSTRAINT "+check))(t)
 			}
-			t.Parallel() // only now: huma shares state among the documents of the handlers that it makes
+			t.Parallel()
 			report := playSale(context.Background(), t, s, sale.sale, time.Second, nil)
 			broken := report.BrokenNames()
 			for _, defect := range sale.defects {
@@ -191,26 +195,5 @@ func TestSimulationFindsWrongLedgers(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// install replaces routines of the shop's schema by wrong ones.
-func install(t *testing.T, s *shop, defects ...wrong) {
-	t.Helper()
-	texts := map[string]string{}
-	for _, d := range defects {
-		text := cmp.Or(texts[d.routine], string(must(os.ReadFile(filepath.Join("..", "pkg", "ledger", "routines", d.routine+".sql")))(t)))
-		for i := 0; i < len(d.replace); i += 2 {
-			if !strings.Contains(text, d.replace[i]) {
-				t.Fatalf("%s.sql no longer contains %q: the defect cannot be made", d.routine, d.replace[i])
-			}
-			text = strings.ReplaceAll(text, d.replace[i], d.replace[i+1])
-		}
-		texts[d.routine] = text
-	}
-	for routine, text := range texts {
-		for _, statement := range []string{"DROP PROCEDURE " + routine, text} {
-			must(s.Admin.ExecContext(context.Background(), statement))(t)
-		}
 	}
 }

@@ -1,31 +1,33 @@
-package test
+package faults
 
 import (
 	"context"
 	"testing"
 
 	"flashsale/internal/ledgertest"
+	"flashsale/internal/shoptest"
 	"flashsale/pkg/checkout"
 )
 
-// TestBadRowDoesNotStopTheOthers damages one due hold so that its stock cannot be taken back: everything else that is
+// TestBadRowDoesNotStopTheSweep damages one due hold so that its stock cannot be taken back: everything else that is
 // due is, of its own product and of others, and the sweep says that something is wrong.
-func TestBadRowDoesNotStopTheOthers(t *testing.T) {
-	s := open(t, 50, options{})
+func TestBadRowDoesNotStopTheSweep(t *testing.T) {
+	t.Parallel()
+	s := shoptest.Open(t, 50, shoptest.Options{})
 	s.MustPut(t, "another", 50)
 	ctx := context.Background()
 	var bad checkout.ID
 	for i := range 20 {
-		for _, product := range []string{s.product, "another"} {
+		for _, product := range []string{s.ProductID, "another"} {
 			id := ledgertest.NewID()
-			if _, err := s.PlaceHold(ctx, checkout.HoldRequest{ID: id, ProductID: product, Qty: 1, TTL: s.app.Service.HoldTTL}); err != nil {
+			if _, err := s.PlaceHold(ctx, checkout.HoldRequest{ID: id, ProductID: product, Qty: 1, TTL: s.App.Service.HoldTTL}); err != nil {
 				t.Fatal(err)
 			}
-			if i == 0 && product == s.product {
+			if i == 0 && product == s.ProductID {
 				bad = id
 			}
 			if i%4 == 1 {
-				if _, err := s.CreateOrder(ctx, id, s.app.Service.PaymentWindow); err != nil {
+				if _, err := s.CreateOrder(ctx, id, s.App.Service.PaymentWindow); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -50,8 +52,8 @@ func TestBadRowDoesNotStopTheOthers(t *testing.T) {
 		}
 		return n
 	}
-	eventually(t, "all but the bad row is swept", func() bool { return left() == 1 })
-	if err := s.app.Service.Sweep(ctx); err == nil {
+	shoptest.Eventually(t, "all but the bad row is swept", func() bool { return left() == 1 })
+	if err := s.App.Service.Sweep(ctx); err == nil {
 		t.Error("the sweep says nothing of the row that it cannot move")
 	}
 }

@@ -1,4 +1,4 @@
-package test
+package deploy
 
 import (
 	"context"
@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +20,8 @@ import (
 	"flashsale/internal/awstest"
 	"flashsale/internal/lambdaemu"
 	"flashsale/internal/ledgertest"
+	"flashsale/internal/shoptest"
+	"flashsale/internal/template"
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger"
 	"flashsale/pkg/payments"
@@ -45,24 +45,24 @@ type fronts struct {
 	cacheName string
 }
 
-func newFronts(t *testing.T, s *shop, o options) fronts {
+func newFronts(t *testing.T, s *shoptest.Shop, o shoptest.Options) fronts {
 	t.Helper()
 	f := fronts{
-		authority: must(awstest.NewAuthority(t.TempDir()))(t), account: awstest.NewAccount(), cacheName: "flashsale-vpc-" + uuid.NewString(),
+		authority: shoptest.Must(awstest.NewAuthority(t.TempDir()))(t), account: awstest.NewAccount(), cacheName: "flashsale-vpc-" + uuid.NewString(),
 	}
-	dsn := must(ledger.AccountsOf(s.AdminDSN))(t).AppDSN
-	f.database = must(mysql.ParseDSN(dsn))(t)
+	dsn := shoptest.Must(ledger.AccountsOf(s.AdminDSN))(t).AppDSN
+	f.database = shoptest.Must(mysql.ParseDSN(dsn))(t)
 	f.proxy = awstest.StartRDSProxy(t, awstest.RDSProxyOptions{Account: f.account, Authority: f.authority, Database: dsn})
-	user := at(ofType(t, "AWS::ElastiCache::User")["CacheUser"], "Properties")
-	if at(user, "UserId", "Fn::Sub") != at(user, "UserName", "Fn::Sub") {
+	user := template.At(checkoutTemplate(t).OfType(t, "AWS::ElastiCache::User")["CacheUser"], "Properties")
+	if template.At(user, "UserId", "Fn::Sub") != template.At(user, "UserName", "Fn::Sub") {
 		t.Error("the cache user's id and name differ, which IAM does not allow")
 	}
 	f.cache = awstest.StartElastiCache(t, awstest.ElastiCacheOptions{
-		Account: f.account, Authority: f.authority, Cache: o.cacheAddr, Name: f.cacheName, User: f.cacheName, Access: at(user, "AccessString").(string),
+		Account: f.account, Authority: f.authority, Cache: o.CacheAddr, Name: f.cacheName, User: f.cacheName, Access: template.At(user, "AccessString").(string),
 	})
 	f.secrets = awstest.StartSecretsManager(t, f.account, f.authority)
-	f.secrets.Put(standardARN, secret("old"))
-	f.secrets.Put(standardARN, secret("new"))
+	f.secrets.Put(standardARN, shoptest.Secret("old"))
+	f.secrets.Put(standardARN, shoptest.Secret("new"))
 	return f
 }
 
@@ -80,9 +80,9 @@ func (f fronts) env(t *testing.T, name string) []string {
 		"DB_ADMIN_HOST": "cluster.invalid", "DB_ADMIN_SECRET_ARN": administratorARN,
 		"HOLD_TTL": "2m", "PAYMENT_WINDOW": "15m", "LOG_LEVEL": "debug", "METRICS_NAMESPACE": "flashsale-test",
 	}
-	own, _ := at(templateFunctions(t)[name], "Environment", "Variables").(object)
+	own, _ := template.At(checkoutTemplate(t).Functions(t)[name], "Environment", "Variables").(object)
 	var env []string
-	for _, variables := range []object{global(t, "Environment", "Variables").(object), own} {
+	for _, variables := range []object{checkoutTemplate(t).Global("Environment", "Variables").(object), own} {
 		for variable, value := range variables {
 			text, literal := value.(string)
 			if v, ok := values[variable]; ok {
@@ -97,57 +97,35 @@ func (f fronts) env(t *testing.T, name string) []string {
 	return slices.Clip(append(env, "SSL_CERT_FILE="+f.authority.File, "AWS_ENDPOINT_URL_SECRETS_MANAGER="+f.secrets.URL))
 }
 
-// deployBehind is deploy without a schedule, with IAM and TLS in front of everything.
-func deployBehind(t *testing.T, s *shop, f fronts) {
-	t.Helper()
-	c := &cloud{pools: map[string]*lambdaemu.Pool{}}
-	for name := range templateFunctions(t) {
-		c.pools[name] = lambdaemu.NewPool(function(t, name), concurrency, f.env(t, name)...)
-	}
-	gateway := &lambdaemu.Gateway{}
-	for pattern, name := range templateRoutes(t) {
-		gateway.Route(pattern, c.pools[name])
-	}
-	c.gateway = httptest.NewServer(gateway)
-	c.stop = sync.OnceFunc(func() {
-		s.client.CloseIdleConnections()
-		c.gateway.Close()
-		for _, p := range c.pools {
-			p.Stop()
-		}
-	})
-	s.cloud, s.url = c, c.gateway.URL
-	t.Cleanup(c.stop)
-}
-
 // The functions as they are in AWS, with IAM and TLS to the database, the cache and the secrets: a purchase, a sweep, an
 // audit, and a rotation. No connection of the database is pinned, and no log has a secret.
 func TestFunctionsSignInWithIAM(t *testing.T) {
-	o := withDefaults(t, options{})
-	s := newShop(t, 10, o)
+	t.Parallel()
+	o := shoptest.WithDefaults(t, shoptest.Options{})
+	s := shoptest.New(t, 10, o)
 	f := newFronts(t, s, o)
-	deployBehind(t, s, f)
+	s.Deploy(t, func(function string) []string { return f.env(t, function) })
 
 	for _, visit := range []string{"first", "second"} {
 		begun := time.Now()
-		if a := s.do(t, http.MethodGet, "/v1/products/"+s.product, "", nil); a.status != http.StatusOK {
+		if a := s.Do(t, http.MethodGet, "/v1/products/"+s.ProductID, "", nil); a.Status != http.StatusOK {
 			t.Fatalf("%+v", a)
 		}
 		t.Logf("the %s visit of the product took %s", visit, time.Since(begun).Round(time.Millisecond))
 	}
-	s.purchase(t)
-	s.rotate(t, f.secrets)
-	mustProblem(t, s.do(t, http.MethodPost, "/v1/payments/webhook/stripe", "{}", nil), http.StatusNotFound, "not_found") // no secret is set up
+	s.Purchase(t)
+	rotate(t, s, f.secrets)
+	shoptest.CheckProblem(t, s.Do(t, http.MethodPost, "/v1/payments/webhook/stripe", "{}", nil), http.StatusNotFound, "not_found") // no secret is set up
 
 	due := ledgertest.NewID()
-	must(s.PlaceHold(t.Context(), checkout.HoldRequest{ID: due, ProductID: s.product, Qty: 3, TTL: time.Millisecond}))(t)
-	must(s.cloud.pools["expire"].Invoke(t.Context(), map[string]string{"source": "aws.scheduler"}, 5*time.Second))(t)
+	shoptest.Must(s.PlaceHold(t.Context(), checkout.HoldRequest{ID: due, ProductID: s.ProductID, Qty: 3, TTL: time.Millisecond}))(t)
+	shoptest.Must(s.Cloud.Pools["expire"].Invoke(t.Context(), map[string]string{"source": "aws.scheduler"}, 5*time.Second))(t)
 	var status string
 	if err := s.Admin.QueryRowContext(t.Context(), "SELECT status FROM holds WHERE id = ?", due[:]).Scan(&status); err != nil || status != "expired" {
 		t.Errorf("the hold that was due is %s, %v", status, err)
 	}
 	for _, operation := range []string{"audit", "list_products", "list_refunds_due", "list_unmatched_events"} {
-		got, err := s.cloud.pools["admin"].Invoke(t.Context(), map[string]string{"operation": operation}, adminTimeout)
+		got, err := s.Cloud.Pools["admin"].Invoke(t.Context(), map[string]string{"operation": operation}, adminTimeout)
 		if err != nil || strings.Contains(string(got), `"error"`) {
 			t.Errorf("%s: %s, %v", operation, got, err)
 		}
@@ -158,40 +136,40 @@ func TestFunctionsSignInWithIAM(t *testing.T) {
 
 // rotate gives the webhook a secret that the functions have not seen. It counts within a second or two, and the one
 // before it stays good; the one before that does not.
-func (s *shop) rotate(t *testing.T, secrets *awstest.SecretsManager) {
+func rotate(t *testing.T, s *shoptest.Shop, secrets *awstest.SecretsManager) {
 	t.Helper()
-	pay := func(signer *payments.Standard) answer {
-		body := s.event("payment.succeeded", s.mustOrder(t, 1), 1)
-		return s.do(t, http.MethodPost, "/v1/payments/webhook", string(body), signer.Sign("evt_"+uuid.NewString(), time.Now(), body))
+	pay := func(signer *payments.Standard) shoptest.Response {
+		body := s.Event("payment.succeeded", s.MustOrder(t, 1), 1)
+		return s.Do(t, http.MethodPost, "/v1/payments/webhook", string(body), signer.Sign("evt_"+uuid.NewString(), time.Now(), body))
 	}
-	if a := pay(s.old); a.text("result") != "applied" {
+	if a := pay(s.OldSigner); a.Text("result") != "applied" {
 		t.Errorf("the previous secret: %+v", a)
 	}
-	secrets.Put(standardARN, secret("newest"))
-	newest := must(payments.NewStandard([]string{secret("newest")}))(t)
-	body := s.event("payment.succeeded", s.mustOrder(t, 1), 1)
+	secrets.Put(standardARN, shoptest.Secret("newest"))
+	newest := shoptest.Must(payments.NewStandard([]string{shoptest.Secret("newest")}))(t)
+	body := s.Event("payment.succeeded", s.MustOrder(t, 1), 1)
 	header := newest.Sign("evt_"+uuid.NewString(), time.Now(), body)
 	begun := time.Now()
 	for {
-		a := s.do(t, http.MethodPost, "/v1/payments/webhook", string(body), header)
-		if a.text("result") == "applied" {
+		a := s.Do(t, http.MethodPost, "/v1/payments/webhook", string(body), header)
+		if a.Text("result") == "applied" {
 			break
 		}
-		mustProblem(t, a, http.StatusUnauthorized, "signature_invalid")
-		if time.Since(begun) > 15*time.Second {
+		shoptest.CheckProblem(t, a, http.StatusUnauthorized, "signature_invalid")
+		if time.Since(begun) > time.Minute {
 			t.Fatal("the new secret is not taken")
 		}
 	}
 	t.Logf("a new secret counted after %s and %d reads", time.Since(begun).Round(time.Millisecond), len(secrets.Reads()))
-	if a := pay(s.signer); a.text("result") != "applied" {
+	if a := pay(s.Signer); a.Text("result") != "applied" {
 		t.Errorf("the secret before: %+v", a)
 	}
-	mustProblem(t, pay(s.old), http.StatusUnauthorized, "signature_invalid")
+	shoptest.CheckProblem(t, pay(s.OldSigner), http.StatusUnauthorized, "signature_invalid")
 }
 
 // mustBeClean fails the test if a front had to refuse or pin something, if the cache was no use, or if the functions'
 // logs show a secret.
-func (f fronts) mustBeClean(t *testing.T, s *shop) {
+func (f fronts) mustBeClean(t *testing.T, s *shoptest.Shop) {
 	t.Helper()
 	if pins := f.proxy.Pins(); len(pins) > 0 {
 		t.Errorf("pinned: %q", pins)
@@ -199,12 +177,9 @@ func (f fronts) mustBeClean(t *testing.T, s *shop) {
 	if refusals := slices.Concat(f.proxy.Refusals(), f.cache.Refusals(), f.cache.Denied(t), f.secrets.Refusals()); len(refusals) > 0 {
 		t.Errorf("refused: %q", refusals)
 	}
-	s.cloud.stop() // then its output is whole
-	var output string
-	for _, p := range s.cloud.pools {
-		output += p.Output()
-	}
-	for _, word := range append(f.account.Secrets(), "whsec_", secret("new")[6:], secret("old")[6:], secret("newest")[6:], f.database.Passwd) {
+	s.Stop() // then its output is whole
+	output := s.Cloud.Output()
+	for _, word := range append(f.account.Secrets(), "whsec_", shoptest.Secret("new")[6:], shoptest.Secret("old")[6:], shoptest.Secret("newest")[6:], f.database.Passwd) {
 		if strings.Contains(output, word) {
 			t.Errorf("a log shows %s", word)
 		}
@@ -219,8 +194,9 @@ func (f fronts) mustBeClean(t *testing.T, s *shop) {
 
 // Without the right to sign in, or with servers that are not trusted, a function tells its log why, and nobody else. The
 // webhook's sender is asked to come again.
-func TestFunctionThatMayNotSignIn(t *testing.T) {
-	o := withDefaults(t, options{})
+func TestFunctionThatCannotSignInLogsWhy(t *testing.T) {
+	t.Parallel()
+	o := shoptest.WithDefaults(t, shoptest.Options{})
 	for _, test := range []struct {
 		name  string
 		spoil func(f *fronts)
@@ -230,15 +206,15 @@ func TestFunctionThatMayNotSignIn(t *testing.T) {
 			f.account = awstest.NewAccount()
 		}, map[string]string{"holds": "Error 1045", "webhook": "InvalidSignatureException"}},
 		{"an authority that is not trusted", func(f *fronts) {
-			f.authority = must(awstest.NewAuthority(t.TempDir()))(t)
+			f.authority = shoptest.Must(awstest.NewAuthority(t.TempDir()))(t)
 		}, map[string]string{"holds": "unknown authority", "webhook": "unknown authority"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := newShop(t, 10, o)
+			s := shoptest.New(t, 10, o)
 			f := newFronts(t, s, o)
 			test.spoil(&f)
-			f.mustFail(t, "holds", "/v1/holds", s.holdBody(1), http.StatusInternalServerError, test.want["holds"])
-			event := string(s.event("payment.succeeded", ledgertest.NewID(), 1))
+			f.mustFail(t, "holds", "/v1/holds", s.HoldBody(1), http.StatusInternalServerError, test.want["holds"])
+			event := string(s.Event("payment.succeeded", ledgertest.NewID(), 1))
 			f.mustFail(t, "webhook", "/v1/payments/webhook", event, http.StatusServiceUnavailable, test.want["webhook"])
 		})
 	}
@@ -246,10 +222,10 @@ func TestFunctionThatMayNotSignIn(t *testing.T) {
 
 func (f fronts) mustFail(t *testing.T, name, path, body string, status int, want string) {
 	t.Helper()
-	process := must(lambdaemu.Start(context.Background(), function(t, name), f.env(t, name)...))(t)
-	a, err := invoked(t, process, path, body, 10*time.Second)
+	process := shoptest.Must(lambdaemu.Start(context.Background(), shoptest.Function(t, name), f.env(t, name)...))(t)
+	a, err := shoptest.Invoke(t, process, path, body, 10*time.Second)
 	process.Stop() // then its output is whole
-	if err != nil || a.status != status || strings.Contains(a.body, want) {
+	if err != nil || a.Status != status || strings.Contains(a.Body, want) {
 		t.Errorf("%s: %+v, %v, want %d", name, a, err, status)
 	}
 	output := process.Output()
@@ -257,7 +233,7 @@ func (f fronts) mustFail(t *testing.T, name, path, body string, status int, want
 		t.Errorf("%s does not log %s: %s", name, want, output)
 	}
 	for _, word := range f.account.Secrets() {
-		if strings.Contains(output+a.body, word) {
+		if strings.Contains(output+a.Body, word) {
 			t.Errorf("%s shows %s", name, word)
 		}
 	}
@@ -267,23 +243,24 @@ func (f fronts) mustFail(t *testing.T, name, path, body string, status int, want
 // cluster shows a certificate of the authority inside the function, and the application's user is to sign in with IAM,
 // for which no server here has the plugin. (The authority inside is replaced for the test: Amazon's signs for nobody.)
 func TestAdminMigratesAtTheCluster(t *testing.T) {
-	o := withDefaults(t, options{})
-	s := newShop(t, 1, o)
+	t.Parallel()
+	o := shoptest.WithDefaults(t, shoptest.Options{})
+	s := shoptest.New(t, 1, o)
 	f := newFronts(t, s, o)
-	if _, err := s.Admin.Exec("DROP USER ?@'%'", s.appUser(t)); err != nil { // as before a first deployment
+	if _, err := s.Admin.Exec("DROP USER ?@'%'", s.AppUser(t)); err != nil { // as before a first deployment
 		t.Fatal(err)
 	}
 	const password = `p"w'd\\%$with(all)sorts&of#signs`
 	cluster := awstest.StartRDSProxy(t, awstest.RDSProxyOptions{
 		Authority: f.authority, Database: s.AdminDSN, User: "dbadmin", Password: password,
 	})
-	f.secrets.Put(administratorARN, string(must(json.Marshal(map[string]string{"username": "dbadmin", "password": password}))(t)))
+	f.secrets.Put(administratorARN, string(shoptest.Must(json.Marshal(map[string]string{"username": "dbadmin", "password": password}))(t)))
 	host, port, err := net.SplitHostPort(cluster.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	env := append(f.env(t, "admin"), "DB_ADMIN_HOST="+host, "DB_PORT="+port) // the last one counts
-	process := must(lambdaemu.Start(context.Background(), adminTrusting(t, f.authority), env...))(t)
+	process := shoptest.Must(lambdaemu.Start(context.Background(), adminTrusting(t, f.authority), env...))(t)
 	answer, err := process.Invoke(context.Background(), map[string]string{"operation": "migrate"}, adminTimeout)
 	process.Stop() // then its output is whole
 	output := process.Output()
@@ -304,8 +281,8 @@ func TestAdminMigratesAtTheCluster(t *testing.T) {
 func adminTrusting(t *testing.T, authority *awstest.Authority) string {
 	t.Helper()
 	dir := t.TempDir()
-	embedded := must(filepath.Abs("../pkg/awsauth/rds-ca-rsa2048-g1.pem"))(t)
-	overlay := must(json.Marshal(map[string]any{"Replace": map[string]string{embedded: authority.File}}))(t)
+	embedded := shoptest.Must(filepath.Abs("../../pkg/awsauth/rds-ca-rsa2048-g1.pem"))(t)
+	overlay := shoptest.Must(json.Marshal(map[string]any{"Replace": map[string]string{embedded: authority.File}}))(t)
 	if err := os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600); err != nil {
 		t.Fatal(err)
 	}

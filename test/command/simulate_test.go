@@ -1,4 +1,4 @@
-package test
+package command
 
 import (
 	"context"
@@ -13,16 +13,17 @@ import (
 	"time"
 
 	"flashsale/internal/ledgertest"
+	"flashsale/internal/shoptest"
 	"flashsale/internal/simulator"
 )
 
 // simulation is a desk on a schema of its own, and the arguments of a small sale. Its seed is the first whose shoppers do
 // not hang up, because the simulation waits ten seconds after a lost response.
-func simulation(t *testing.T, adminDSN string, env ...string) (desk, []string) {
+func simulation(t *testing.T, adminDSN string, env ...string) (shoptest.Desk, []string) {
 	t.Helper()
-	cacheAddr := withDefaults(t, options{}).cacheAddr
-	d := newDesk(t, append(env, "MYSQL_DSN="+adminDSN, "CACHE_ADDR="+cacheAddr)...)
-	sale := shortSale(60, 10)
+	cacheAddr := shoptest.WithDefaults(t, shoptest.Options{}).CacheAddr
+	d := shoptest.NewDesk(t, append(env, "MYSQL_DSN="+adminDSN, "CACHE_ADDR="+cacheAddr)...)
+	sale := simulator.Sale{Seed: 1, Shoppers: 60, Stock: 10, Spike: 600 * time.Millisecond, Duration: time.Second}
 	for slices.ContainsFunc(simulator.Draw(sale), func(s simulator.Shopper) bool { return s.HangsUp > 0 }) {
 		sale.Seed++
 	}
@@ -30,7 +31,7 @@ func simulation(t *testing.T, adminDSN string, env ...string) (desk, []string) {
 }
 
 func TestSimulateRejectsBadFlags(t *testing.T) {
-	d := newDesk(t)
+	d := shoptest.NewDesk(t)
 	for args, says := range map[string]string{
 		"--shoppers 0":                 "--shoppers is 0, expected 1 to 1000000",
 		"--shoppers many":              "--shoppers",
@@ -45,12 +46,12 @@ func TestSimulateRejectsBadFlags(t *testing.T) {
 		"--report x.json":              "the JSON report has the same name",
 		"--url http://127.0.0.1:1 now": "now",
 	} {
-		code, stdout, stderr := d.run(t, append([]string{"simulate"}, strings.Fields(args)...)...)
+		code, stdout, stderr := d.Run(t, append([]string{"simulate"}, strings.Fields(args)...)...)
 		if code != 2 || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, says) {
 			t.Errorf("%s: exit %d, expected 2 and one line with %q; got\n%s%s", args, code, says, stdout, stderr)
 		}
 	}
-	if len(d.working(t)) > 0 {
+	if len(d.Processes()) > 0 {
 		t.Error("a server was started")
 	}
 }
@@ -59,11 +60,11 @@ func TestSimulateRejectsBadFlags(t *testing.T) {
 func TestSimulate(t *testing.T) {
 	d, args := simulation(t, ledgertest.New(t).AdminDSN, "HOLD_TTL=1s", "PAYMENT_WINDOW=1s")
 	t.Parallel()
-	code, stdout, stderr := d.run(t, args...)
+	code, stdout, stderr := d.Run(t, args...)
 	if code != 0 || !strings.Contains(stdout, "requests/s p50") || !strings.Contains(stdout, "never_oversold") || strings.Contains(stdout, "BROKEN") {
 		t.Fatalf("exit %d\n%s%s", code, stdout, stderr)
 	}
-	page := string(must(os.ReadFile(filepath.Join(d.dir, "out", "sale.html")))(t))
+	page := string(shoptest.Must(os.ReadFile(filepath.Join(d.Dir, "out", "sale.html")))(t))
 	for _, text := range []string{"Every invariant held", `id="charts"`, "prefers-color-scheme: dark", "flashsale simulate --seed", `<a href="sale.json">`, "new uPlot"} {
 		if !strings.Contains(page, text) {
 			t.Errorf("the page has no %q", text)
@@ -82,37 +83,37 @@ func TestSimulate(t *testing.T) {
 		Stock   []struct{ Available *int64 }
 		Moments []struct{ Answers map[string]int }
 	}
-	if err := json.Unmarshal(must(os.ReadFile(filepath.Join(d.dir, "out", "sale.json")))(t), &report); err != nil {
+	if err := json.Unmarshal(shoptest.Must(os.ReadFile(filepath.Join(d.Dir, "out", "sale.json")))(t), &report); err != nil {
 		t.Fatal(err)
 	}
 	if report.Schema != "flashsale.rush/1" || !report.Clean || report.HoldTTL != 1 || report.Figures.Holds == 0 || len(report.Invariants) < 19 || len(report.Moments) == 0 ||
 		len(report.Stock) == 0 || report.Stock[0].Available == nil {
 		t.Errorf("the JSON report is not as expected: %+v", report)
 	}
-	if left := d.working(t); len(left) > 0 {
+	if left := d.Processes(); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	if records, _ := filepath.Glob(filepath.Join(d.dir, ".local", "run-*")); len(records) > 0 {
+	if records, _ := filepath.Glob(filepath.Join(d.Dir, ".local", "run-*")); len(records) > 0 {
 		t.Errorf("left behind: %v", records)
 	}
 }
 
 // For a wrong ledger the command prints the evidence and exits 1. Here every hold violates a CHECK. The server already runs.
 func TestSimulateFindsWrongLedger(t *testing.T) {
-	s := open(t, 1, options{holdTTL: time.Second, window: time.Second})
-	install(t, s, wrong{routine: "place_hold", replace: []string{"reserved_stock = reserved_stock + p_qty,", "reserved_stock = reserved_stock + p_qty + 1000000,"}})
-	d, args := simulation(t, s.AdminDSN, "WEBHOOK_SECRETS="+secret("new"))
+	s := shoptest.Open(t, 1, shoptest.Options{HoldTTL: time.Second, PaymentWindow: time.Second})
+	s.BreakRoutine(t, "place_hold", "reserved_stock = reserved_stock + p_qty,", "reserved_stock = reserved_stock + p_qty + 1000000,")
+	d, args := simulation(t, s.AdminDSN, "WEBHOOK_SECRETS="+shoptest.Secret("new"))
 	t.Parallel()
-	code, stdout, stderr := d.run(t, append(args, "--url", s.url)...)
+	code, stdout, stderr := d.Run(t, append(args, "--url", s.URL)...)
 	if code != 1 || !regexp.MustCompile(`(?m)^BROKEN  no_internal_error .*\n +key rush-.*: hold got the response 500 internal at .* \(request .*\)$`).MatchString(stdout) ||
 		!strings.Contains(stderr, "the sale broke no_internal_error") {
 		t.Errorf("exit %d\n%s%s", code, stdout, stderr)
 	}
-	page := string(must(os.ReadFile(filepath.Join(d.dir, "out", "sale.html")))(t))
+	page := string(shoptest.Must(os.ReadFile(filepath.Join(d.Dir, "out", "sale.html")))(t))
 	if !strings.Contains(page, "invariants are broken") || !strings.Contains(page, "got the response 500 internal") {
 		t.Error("the page does not say that an invariant is broken, and why")
 	}
-	if _, err := os.Stat(filepath.Join(d.dir, ".local", "server.log")); err == nil {
+	if _, err := os.Stat(filepath.Join(d.Dir, ".local", "server.log")); err == nil {
 		t.Error("a server was started")
 	}
 }
@@ -126,12 +127,12 @@ func TestSimulateTellsTheCause(t *testing.T) {
 	}
 	d, args := simulation(t, env.AdminDSN, "HOLD_TTL=1s", "PAYMENT_WINDOW=1s")
 	t.Parallel()
-	code, stdout, stderr := d.run(t, args...)
+	code, stdout, stderr := d.Run(t, args...)
 	if code != 1 || !regexp.MustCompile(`(?m)^BROKEN  no_internal_error .*\n( +key .*\n)+( +and \d+ more\n)? +the server's log says: .*products_few_reserved`).MatchString(stdout) {
 		t.Errorf("exit %d\n%s%s", code, stdout, stderr)
 	}
 	for _, file := range []string{"sale.html", "sale.json"} {
-		if text := must(os.ReadFile(filepath.Join(d.dir, "out", file)))(t); !strings.Contains(string(text), "products_few_reserved") {
+		if text := shoptest.Must(os.ReadFile(filepath.Join(d.Dir, "out", file)))(t); !strings.Contains(string(text), "products_few_reserved") {
 			t.Errorf("%s does not tell the cause of the internal error", file)
 		}
 	}
@@ -139,16 +140,16 @@ func TestSimulateTellsTheCause(t *testing.T) {
 
 // If the server has another database, another secret, or does not run, one sentence says so.
 func TestSimulateRejectsOtherServer(t *testing.T) {
-	s := open(t, 1, options{})
+	s := shoptest.Open(t, 1, shoptest.Options{})
 	other := ledgertest.New(t)
 	t.Parallel()
 	for _, c := range []struct{ dsn, secret, url, says string }{
-		{other.AdminDSN, secret("new"), s.url, s.url + " does not know the product"},
-		{s.AdminDSN, secret("retired"), s.url, "does not accept this command's webhook secret"},
-		{s.AdminDSN, secret("new"), "http://" + freeAddr(t), "no server responds at"},
+		{other.AdminDSN, shoptest.Secret("new"), s.URL, s.URL + " does not know the product"},
+		{s.AdminDSN, shoptest.Secret("retired"), s.URL, "does not accept this command's webhook secret"},
+		{s.AdminDSN, shoptest.Secret("new"), "http://" + shoptest.FreeAddr(t), "no server responds at"},
 	} {
 		d, args := simulation(t, c.dsn, "WEBHOOK_SECRETS="+c.secret)
-		code, stdout, stderr := d.run(t, append(args, "--url", c.url)...)
+		code, stdout, stderr := d.Run(t, append(args, "--url", c.url)...)
 		if code != 3 || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, c.says) {
 			t.Errorf("exit %d, expected 3 and one line with %q; got\n%s%s", code, c.says, stdout, stderr)
 		}

@@ -1,0 +1,8 @@
+// Package shoptest gives a test a whole checkout to buy from: a [Shop] has a schema of its own on a real database, a
+// real cache, and either the local server or the Lambda functions as processes behind a gateway.
+//
+// [Open] starts a Shop with one product. Its methods send requests as a shopper or a payment provider would
+// ([Shop.PostHold], [Shop.PostOrder], [Shop.Deliver]); the embedded ledger reads the rows behind them. [AtOnce] starts
+// requests at the same instant and [Tally] counts their responses. A [Desk] is a directory to run the flashsale command
+// in. Binaries are built once into .local/test-bin, for all test packages.
+package shoptest

@@ -1,0 +1,185 @@
+package shoptest
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/go-sql-driver/mysql"
+	"go.yaml.in/yaml/v3"
+
+	"flashsale/internal/lambdaemu"
+	"flashsale/internal/ledgertest"
+	"flashsale/pkg/ledger"
+)
+
+// FunctionNames are the Lambda functions, by the names of their folders.
+var FunctionNames = []string{"products", "holds", "orders", "webhook", "expire", "admin"}
+
+// Concurrency is the upper bound of a function's processes.
+const Concurrency = 16
+
+// Cloud is a deployed checkout as far as it can be without AWS: its functions behind a gateway, and the schedule.
+type Cloud struct {
+	Pools map[string]*lambdaemu.Pool // by function
+
+	gateway *httptest.Server
+}
+
+// Output is what all functions have logged. It is complete after the Shop has stopped.
+func (c *Cloud) Output() string {
+	var all strings.Builder
+	for _, p := range c.Pools {
+		all.WriteString(p.Output())
+	}
+	return all.String()
+}
+
+// deploy starts the functions and their schedule.
+func (s *Shop) deploy(t testing.TB, o Options) {
+	t.Helper()
+	s.Deploy(t, func(string) []string { return FunctionEnv(s, o) })
+	ticking, cancel := context.WithCancel(context.Background())
+	var schedule sync.WaitGroup
+	schedule.Go(func() { s.Cloud.tick(ticking, t) })
+	stop := s.Stop
+	s.Stop = sync.OnceFunc(func() {
+		cancel()
+		schedule.Wait()
+		stop()
+	})
+}
+
+// Deploy starts the functions behind a gateway, without their schedule. env are the variables of each function.
+func (s *Shop) Deploy(t testing.TB, env func(function string) []string) {
+	t.Helper()
+	c := &Cloud{Pools: map[string]*lambdaemu.Pool{}}
+	for _, name := range FunctionNames {
+		c.Pools[name] = lambdaemu.NewPool(Function(t, name), Concurrency, env(name)...)
+	}
+	gateway := &lambdaemu.Gateway{}
+	for pattern, name := range routes(t) {
+		gateway.Route(pattern, c.Pools[name])
+	}
+	c.gateway = httptest.NewServer(gateway)
+	s.Cloud, s.URL = c, c.gateway.URL
+	s.Stop = sync.OnceFunc(func() {
+		s.Client.CloseIdleConnections()
+		c.gateway.Close()
+		for _, p := range c.Pools {
+			p.Stop()
+		}
+	})
+	t.Cleanup(s.Stop)
+}
+
+// routes maps each operation of docs/openapi.yaml to its function. A test of the template holds both to each other.
+func routes(t testing.TB) map[string]string {
+	t.Helper()
+	var contract struct {
+		Servers []struct{ URL string }
+		Paths   map[string]map[string]any
+	}
+	text := Must(os.ReadFile(filepath.Join(ledgertest.Root(t), "docs", "openapi.yaml")))(t)
+	if err := yaml.Unmarshal(text, &contract); err != nil {
+		t.Fatalf("reading docs/openapi.yaml: %v", err)
+	}
+	found := map[string]string{}
+	for path, operations := range contract.Paths {
+		function := strings.Split(path, "/")[1]
+		if function == "payments" {
+			function = "webhook"
+		}
+		for method := range operations {
+			found[strings.ToUpper(method)+" "+contract.Servers[0].URL+path] = function
+		}
+	}
+	return found
+}
+
+// tick is the schedule, with minutes of seven seconds.
+func (c *Cloud) tick(ctx context.Context, t testing.TB) {
+	for ctx.Err() == nil {
+		event := map[string]string{"source": "aws.scheduler"}
+		if _, err := c.Pools["expire"].Invoke(ctx, event, 7*time.Second); err != nil && ctx.Err() == nil {
+			t.Logf("the schedule's function: %v", err)
+		}
+	}
+}
+
+// FunctionEnv are the variables of a Shop's functions.
+func FunctionEnv(s *Shop, o Options) []string {
+	return []string{
+		"MYSQL_DSN=" + s.AdminDSN, "CACHE_ADDR=" + o.CacheAddr, "LOG_LEVEL=debug", "METRICS_NAMESPACE=flashsale-test",
+		"HOLD_TTL=" + o.HoldTTL.String(), "PAYMENT_WINDOW=" + o.PaymentWindow.String(),
+		"WEBHOOK_SECRETS=" + Secret("new") + "," + Secret("old"), "STRIPE_WEBHOOK_SECRETS=" + StripeSecret,
+	}
+}
+
+// StartFunction starts one process of a function.
+func (s *Shop) StartFunction(t testing.TB, name string, o Options) *lambdaemu.Function {
+	t.Helper()
+	f := Must(lambdaemu.Start(context.Background(), Function(t, name), FunctionEnv(s, o)...))(t)
+	t.Cleanup(f.Stop)
+	return f
+}
+
+// Invoke sends a POST request to a process of a function.
+func Invoke(t testing.TB, f *lambdaemu.Function, path, body string, timeout time.Duration) (Response, error) {
+	t.Helper()
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	text, err := f.Invoke(context.Background(), Must(lambdaemu.Event(r))(t), timeout)
+	if err != nil {
+		return Response{}, err
+	}
+	var response events.APIGatewayV2HTTPResponse
+	if err := json.Unmarshal(text, &response); err != nil {
+		return Response{}, err
+	}
+	header := http.Header{}
+	for name, value := range response.Headers {
+		header.Set(name, value)
+	}
+	return Response{Status: response.StatusCode, Header: header, Body: strings.TrimSpace(response.Body)}, nil
+}
+
+// InvokeHold asks a process of the function holds for a unit.
+func (s *Shop) InvokeHold(t testing.TB, f *lambdaemu.Function) Response {
+	t.Helper()
+	r, err := Invoke(t, f, "/v1/holds", s.HoldBody(1), 10*time.Second)
+	if err != nil {
+		t.Errorf("the function holds: %v", err)
+	}
+	return r
+}
+
+// LockProduct keeps the product's row locked until unlock, as nothing of the project ever does.
+func (s *Shop) LockProduct(t testing.TB) (unlock func()) {
+	t.Helper()
+	tx := Must(s.Admin.BeginTx(context.Background(), nil))(t)
+	if _, err := tx.ExecContext(context.Background(), "SELECT id FROM products WHERE id = ? FOR UPDATE", s.ProductID); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
+			t.Errorf("unlocking the product: %v", err)
+		}
+	}
+}
+
+// AppUser is the name of the application's database user.
+func (s *Shop) AppUser(t testing.TB) string {
+	t.Helper()
+	return Must(mysql.ParseDSN(Must(ledger.AccountsOf(s.AdminDSN))(t).AppDSN))(t).User
+}

@@ -1,0 +1,132 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"flashsale/pkg/checkout"
+)
+
+// line is the log line of the last request.
+func (e *edge) line(t *testing.T) map[string]any {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(e.log.String()), "\n")
+	var line map[string]any
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &line); err != nil {
+		t.Fatalf("the log line %q is not JSON: %v", lines[len(lines)-1], err)
+	}
+	return line
+}
+
+func TestRequestID(t *testing.T) {
+	t.Parallel()
+	e := newEdge(newFake())
+	for given, kept := range map[string]bool{
+		"Root=1-5759e988-bd862e3fe1be46a994272793": true, "a": true, strings.Repeat("a", 64): true,
+		"": false, strings.Repeat("a", 65): false, "a b": false, "a\"b": false, "ä": false,
+	} {
+		w := e.send(t, http.MethodGet, "/v1/products/demo", "", http.Header{"X-Request-Id": {given}})
+		got := w.Header().Get("X-Request-Id")
+		if (got == given) != kept || got == "" {
+			t.Errorf("X-Request-Id %q: got %q, expected it to be kept: %v", given, got, kept)
+		}
+		if e.line(t)["request_id"] != got {
+			t.Errorf("the log has %v, expected %q", e.line(t)["request_id"], got)
+		}
+	}
+}
+
+func TestLogLineOfRequest(t *testing.T) {
+	t.Parallel()
+	e := newEdge(newFake())
+	e.send(t, http.MethodPost, "/v1/holds", holdBody, http.Header{"Idempotency-Key": {goodKey}})
+	line := e.line(t)
+	if line["msg"] != "request" || line["level"] != "INFO" || line["method"] != "POST" || line["route"] != "/v1/holds" || line["status"] != 201.0 || line["duration_ms"] == nil {
+		t.Errorf("the log line is %v, expected POST /v1/holds 201 with its duration", line)
+	}
+	if strings.Contains(e.log.String(), goodKey) || strings.Contains(e.log.String(), "demo") {
+		t.Errorf("the log shows the key or the body: %s", e.log)
+	}
+	e.send(t, http.MethodGet, "/v1/nothing", "", nil)
+	if line := e.line(t); line["route"] != "none" || line["code"] != "not_found" || line["level"] != "INFO" {
+		t.Errorf("the log line is %v, expected the route none and the code not_found", line)
+	}
+}
+
+// The cause of an internal error is in the log, under the id that the response has.
+func TestInternalErrorIsOnlyLogged(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	f.err = errors.New("SELECT at 127.0.0.1: hunter2")
+	e := newEdge(f)
+	p := wantProblem(t, e.send(t, http.MethodGet, "/v1/orders/"+id.OrderID(), "", nil), 500, "internal")
+	if line := e.line(t); line["level"] != "ERROR" || !strings.Contains(line["error"].(string), "hunter2") || line["request_id"] != p.RequestID {
+		t.Errorf("the log line is %v, expected an ERROR with the cause and the request id %s", line, p.RequestID)
+	}
+}
+
+func TestPanicIsInternal(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	f.before = func(context.Context) { panic("SELECT hunter2") }
+	e := newEdge(f)
+	p := wantProblem(t, e.send(t, http.MethodPost, "/v1/holds", holdBody, nil), 500, "internal")
+	line := e.line(t)
+	if text, _ := line["error"].(string); line["level"] != "ERROR" || !strings.Contains(text, "panic: SELECT hunter2") || !strings.Contains(text, "fake_test.go") {
+		t.Errorf("the log line is %v, expected the panic and its stack", line)
+	}
+	if line["request_id"] != p.RequestID || line["status"] != 500.0 {
+		t.Errorf("the log line is %v, expected 500 with the request id %s", line, p.RequestID)
+	}
+}
+
+// A request has a deadline when it comes to the ledger.
+func TestRequestHasDeadline(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	var left time.Duration
+	f.before = func(ctx context.Context) {
+		deadline, _ := ctx.Deadline()
+		left = time.Until(deadline)
+	}
+	newEdge(f).send(t, http.MethodGet, "/v1/orders/"+id.OrderID(), "", nil)
+	if left <= 0 || left > 10*time.Second {
+		t.Errorf("the ledger has %s left, expected at most 10 s", left)
+	}
+}
+
+// A client that hangs up while its body is on the way, or while the ledger works, is no error of the server's. The
+// ledger returns busy for a cancelled call.
+func TestHangingUpIsNoServerError(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	e := newEdge(f)
+	broken := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/holds", brokenBody{})
+	broken.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	e.handler.ServeHTTP(w, broken)
+	wantProblem(t, w, 400, "malformed_request")
+	if strings.Contains(e.log.String(), "ERROR") {
+		t.Errorf("a body that breaks off: the log is %s, expected no ERROR", e.log)
+	}
+	wantCalls(t, e)
+
+	ctx, hangUp := context.WithCancel(t.Context())
+	f.before = func(context.Context) { hangUp() }
+	f.err = checkout.Busy(context.Canceled)
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/v1/orders/"+id.OrderID(), nil)
+	w = httptest.NewRecorder()
+	e.handler.ServeHTTP(w, r)
+	wantProblem(t, w, 503, "busy")
+}
+
+// brokenBody is a body whose sender hangs up.
+type brokenBody struct{}
+
+func (brokenBody) Read([]byte) (int, error) { return 0, errors.New("connection reset by peer") }

@@ -1,0 +1,240 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"flashsale/internal/shoptest"
+)
+
+func TestRejectsInvalidCommandLines(t *testing.T) {
+	t.Parallel()
+	d := shoptest.NewDesk(t)
+	for _, c := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"frobnicate", 2, "frobnicate"},
+		{"product put", 2, "<id>"},
+		{"product put UPPER --stock 1", 2, "1 to 64 of a-z 0-9 -"},
+		{"product put x --price 1", 2, "--currency"},
+		{"product put x --price 1.999 --currency USD", 2, "--price"},
+		{"product put x --price 1.5 --currency JPY", 2, "4999 JPY"},
+		{"product put x --price -1 --currency USD", 2, ""},
+		{"product put x --price=-1 --currency USD", 2, "--price"},
+		{"product put x --price 1 --currency USDOLLAR", 2, "--currency"},
+		{"product put x --stock -1", 2, ""},
+		{"product put x --stock many", 2, "--stock"},
+		{"product put x --max-qty-per-hold 0", 2, "--max-qty-per-hold"},
+		{"product put x --sale-starts-at tomorrow", 2, "2026-11-27T09:00:00Z"},
+		{"webhook send --type payment.succeeded", 2, "--order"},
+		{"webhook send --type payment.succeeded --order ord_x --hold hold_x", 2, "--hold"},
+		{"webhook send --type payment.succeeded --order ord_01h455vb4pex5vsknk084sn02q", 2, "WEBHOOK_SECRETS"},
+		{"audit now", 2, "now"},
+		{"with-servers", 2, "command"},
+	} {
+		code, stdout, stderr := d.Run(t, strings.Fields(c.args)...)
+		if code != c.code || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.HasPrefix(stderr, "flashsale: ") || !strings.Contains(stderr, c.says) {
+			t.Errorf("%s: exit %d\n%s%s", c.args, code, stdout, stderr)
+		}
+	}
+	d.Env = append(d.Env, "HOLD_TTL=soon")
+	if code, _, stderr := d.Run(t, "audit"); code != 2 || stderr != "flashsale: HOLD_TTL cannot be understood, expected a duration such as 2m or 90s\n" {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+	d.Env = append(d.Env, "HOLD_TTL=2m", "MYSQL_DSN=root:hunter2@tcp("+shoptest.FreeAddr(t)+")/flashsale")
+	if code, _, stderr := d.Run(t, "audit"); code != 3 || strings.Contains(stderr, "hunter2") || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("without a database: exit %d: %s", code, stderr)
+	}
+	for _, args := range []string{"--help", "", "run --help", "product put --help", "webhook send --help"} {
+		if code, stdout, stderr := d.Run(t, strings.Fields(args)...); code != 0 || !strings.Contains(stdout, "Usage: flashsale") || stderr != "" {
+			t.Errorf("%q: exit %d %s %s", args, code, stdout, stderr)
+		}
+	}
+	if len(d.Processes()) > 0 {
+		t.Error("something was started")
+	}
+}
+
+// A purchase as the README has it, on private servers that the first command starts and the last one stops; then the
+// ways in which a run can end.
+func TestRunAndItsCommands(t *testing.T) {
+	t.Parallel()
+	d := shoptest.NewDesk(t)
+	addr := shoptest.FreeAddr(t)
+	d.Env = append(d.Env, "ADDR="+addr)
+	parent, pid := d.Serve(t, addr)
+	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+	s := &shoptest.Shop{URL: "http://" + addr, ProductID: "demo", Client: http.DefaultClient}
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+
+	for _, page := range []string{"/docs/", "/openapi.yaml", "/metrics", "/v1/products/demo"} {
+		a := s.Do(t, http.MethodGet, page, "", nil)
+		if a.Status != http.StatusOK || a.Body == "" {
+			t.Errorf("%s: %d", page, a.Status)
+		}
+		if page == "/docs/" && regexp.MustCompile(`(src|href)="(https?:)?//`).MatchString(a.Body) {
+			t.Error("the page needs the internet")
+		}
+	}
+	order := s.MustOrder(t, 1)
+	send := []string{"webhook", "send", "--type", "payment.succeeded", "--order", order.OrderID(), "--id", "evt_1"}
+	for _, want := range []string{`"result":"applied"`, `"result":"duplicate"`} {
+		if code, stdout, stderr := d.Run(t, send...); code != 0 || !strings.Contains(stdout, want) {
+			t.Errorf("exit %d: %s%s", code, stdout, stderr)
+		}
+	}
+	if code, stdout, stderr := d.Run(t, append(send, "--age", "6m")...); code != 1 || !strings.Contains(stdout, "timestamp_out_of_tolerance") {
+		t.Errorf("exit %d: %s%s", code, stdout, stderr)
+	}
+	hold := s.MustHold(t, 1) // paid before the order
+	if code, stdout, _ := d.Run(t, "webhook", "send", "--type", "payment.succeeded", "--hold", hold.HoldID(), "--url", s.URL); code != 0 || !strings.Contains(stdout, `"paid"`) {
+		t.Errorf("exit %d: %s", code, stdout)
+	}
+	put := strings.Fields("product put lamp --name Lamp --price 29.90 --currency eur --stock 20 --sale-ends-at 2099-01-01T00:00:00Z")
+	if code, stdout, stderr := d.Run(t, put...); code != 0 || stdout != "Created lamp: \"Lamp\", 29.90 EUR, 20 of 20 available, at most 10 per hold, until 2099-01-01T00:00:00Z.\n" {
+		t.Errorf("exit %d: %s%s", code, stdout, stderr)
+	}
+	if code, stdout, _ := d.Run(t, "product", "put", "lamp", "--stock", "5", "--sale-ends-at", "none"); code != 0 || stdout != "Changed lamp: \"Lamp\", 29.90 EUR, 5 of 5 available, at most 10 per hold.\n" {
+		t.Errorf("exit %d: %s", code, stdout)
+	}
+	if code, _, stderr := d.Run(t, "product", "put", "demo", "--stock", "1"); code != 1 || !strings.Contains(stderr, "expected at least 2") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+	if code, _, stderr := d.Run(t, "product", "put", "new", "--stock", "1"); code != 1 || !strings.Contains(stderr, "a new product needs") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+	if code, stdout, _ := d.Run(t, "product", "list"); code != 0 || strings.Count(stdout, "\n") != 3 || !strings.Contains(stdout, "49.99 USD") {
+		t.Errorf("exit %d: %s", code, stdout)
+	}
+	if code, stdout, stderr := d.Run(t, "audit"); code != 0 || !strings.Contains(stdout, "Clean") {
+		t.Errorf("exit %d: %s%s", code, stdout, stderr)
+	}
+	var audit struct{ Clean bool }
+	if code, stdout, _ := d.Run(t, "audit", "--json"); code != 0 || json.Unmarshal([]byte(stdout), &audit) != nil || !audit.Clean {
+		t.Errorf("exit %d: %s", code, stdout)
+	}
+	if code, _, stderr := d.Run(t, "run"); code != 3 || !strings.Contains(stderr, "already runs on "+addr) {
+		t.Errorf("a second run: exit %d: %s", code, stderr)
+	}
+
+	// Its parent is killed: the next run takes its place, and the data are there.
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = parent.Wait()
+	parent, second := d.Serve(t, addr)
+	t.Cleanup(func() { _ = syscall.Kill(second, syscall.SIGKILL) })
+	if a := s.Do(t, http.MethodGet, "/v1/orders/"+order.OrderID(), "", nil); a.Text("status") != "paid" {
+		t.Errorf("%+v", a)
+	}
+	// It is killed itself: the servers go on until the next run, which takes them over and ends orderly.
+	if err := syscall.Kill(second, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_ = parent.Wait()
+	if len(d.Processes()) == 0 {
+		t.Error("the servers are gone: this test tests nothing")
+	}
+	parent, third := d.Serve(t, addr)
+	if err := syscall.Kill(third, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.Wait(); err != nil {
+		t.Error(err)
+	}
+	if left := d.Processes(); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	checkLog(t, filepath.Join(d.Dir, "run.log"))
+	if t.Failed() {
+		t.Log(string(shoptest.Must(os.ReadFile(filepath.Join(d.Dir, "run.log")))(t)))
+	}
+}
+
+// checkLog checks that a log is JSON, a line a request, and keeps secrets.
+func checkLog(t *testing.T, path string) {
+	t.Helper()
+	text := string(shoptest.Must(os.ReadFile(path))(t))
+	requests := 0
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "flashsale: ") {
+			continue // progress, for a person
+		}
+		var entry struct {
+			Msg, Method, Route string
+			Status             int
+			RequestID          string  `json:"request_id"`
+			Duration           float64 `json:"duration_ms"`
+		}
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Errorf("not JSON: %s", line)
+		}
+		if entry.Msg == "request" {
+			requests++
+			if entry.Method == "" || entry.Route == "" || entry.Status == 0 || entry.RequestID == "" || entry.Duration <= 0 {
+				t.Errorf("incomplete: %s", line)
+			}
+		}
+	}
+	if requests < 10 {
+		t.Errorf("%d requests in the log", requests)
+	}
+	if regexp.MustCompile(`whsec_|v1,|sha256`).MatchString(text) {
+		t.Error("a secret or a signature is in the log")
+	}
+}
+
+// Servers that are given are used, by run and by every other command, and nothing is started.
+func TestUsesGivenServers(t *testing.T) {
+	t.Parallel()
+	s := shoptest.Open(t, 5, shoptest.Options{}) // its schema and its servers
+	cacheAddr := os.Getenv("CACHE_ADDR")
+	if cacheAddr == "" {
+		t.Log("on the private cache")
+		cacheAddr = shoptest.StartCache(t).Addr()
+	}
+	addr := shoptest.FreeAddr(t)
+	d := shoptest.NewDesk(t, "MYSQL_DSN="+s.AdminDSN, "CACHE_ADDR="+cacheAddr, "ADDR="+addr, "WEBHOOK_SECRETS="+shoptest.Secret("new"))
+	if code, _, stderr := d.Run(t, "migrate"); code != 0 {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	parent, pid := d.Serve(t, addr)
+	other := &shoptest.Shop{URL: "http://" + addr, ProductID: s.ProductID, Client: http.DefaultClient}
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	order := other.MustOrder(t, 5)
+	if code, stdout, stderr := d.Run(t, "webhook", "send", "--type", "payment.succeeded", "--order", order.OrderID()); code != 0 || !strings.Contains(stdout, "paid") {
+		t.Errorf("exit %d: %s%s", code, stdout, stderr)
+	}
+	if _, err := s.Admin.ExecContext(context.Background(), "UPDATE products SET sold_stock = 4 WHERE id = ?", s.ProductID); err != nil {
+		t.Fatal(err)
+	}
+	if code, stdout, stderr := d.Run(t, "audit"); code != 1 || !strings.Contains(stdout, "sold_stock_drift") || !strings.Contains(stderr, "not clean") {
+		t.Errorf("exit %d: %s%s", code, stdout, stderr)
+	}
+	if err := syscall.Kill(pid, syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- parent.Wait() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("it does not stop")
+	}
+	if _, err := os.Stat(filepath.Join(d.Dir, ".local", "servers")); err == nil {
+		t.Error("private servers were made")
+	}
+}

@@ -1,0 +1,11 @@
+// Package contract tests the HTTP contract on a real database and cache, served by the local server and by the
+// Lambda functions. What needs neither is tested in pkg/api.
+package contract
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -1,0 +1,380 @@
+package faults
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/valkey-io/valkey-go"
+
+	"flashsale/internal/ledgertest"
+	"flashsale/internal/shoptest"
+	"flashsale/pkg/checkout"
+)
+
+// rush lets 40 shoppers place and repeat holds until the product is sold out and for as long as trouble goes on, and
+// checks that no promise is broken meanwhile. trouble waits with serve(n) until n more requests have their response: so
+// the sale goes on whatever state the cache is in. It returns the median time of a request.
+func rush(t *testing.T, s *shoptest.Shop, trouble func(serve func(n int))) (median time.Duration) {
+	t.Helper()
+	var over atomic.Bool
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var took []time.Duration
+	granted := map[string]string{}
+	for shopper := range 40 {
+		wg.Go(func() {
+			for n := 0; !over.Load(); n++ {
+				key := fmt.Sprintf("rush-shopper-%d-%d", shopper, n)
+				start := time.Now()
+				r := s.PostHold(t, 1, key)
+				spent := time.Since(start)
+				mu.Lock()
+				took = append(took, spent)
+				if r.Status == http.StatusCreated {
+					granted[key] = r.Text("id")
+				} else if r.Code() != "sold_out" {
+					t.Errorf("a hold: got %+v, expected 201 or sold_out", r)
+				}
+				mu.Unlock()
+				if r.Status != http.StatusCreated {
+					continue
+				}
+				if again := s.PostHold(t, 1, key); again.Status != http.StatusOK || again.Text("id") != r.Text("id") {
+					t.Errorf("the key of %s: got %+v, expected 200 and the same hold", r.Text("id"), again)
+				}
+			}
+		})
+	}
+	served := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(took)
+	}
+	func() {
+		defer wg.Wait() // also when trouble ends the test
+		defer over.Store(true)
+		trouble(func(n int) {
+			t.Helper()
+			before := served()
+			shoptest.Eventually(t, "the sale goes on", func() bool { return served() >= before+n })
+		})
+	}()
+	slices.Sort(took)
+	median = took[len(took)/2]
+	t.Logf("%d requests, %d granted, median %s, p99 %s", len(took), len(granted), median, took[len(took)*99/100])
+	p := s.Stock(t)
+	if p.ReservedStock != int64(len(granted)) || p.AvailableStock() < 0 {
+		t.Errorf("%d units are reserved and %d available, expected the %d granted and none below zero", p.ReservedStock, p.AvailableStock(), len(granted))
+	}
+	for key, id := range granted { // whatever the cache remembers of them, and although it is sold out
+		if a := s.PostHold(t, 1, key); a.Status != http.StatusOK || a.Text("id") != id {
+			t.Errorf("the key of %s: got %+v, expected 200 and the same hold", id, a)
+		}
+	}
+	s.MustAudit(t)
+	return median
+}
+
+// cacheState is the state of the cache in /healthz.
+func cacheState(t *testing.T, s *shoptest.Shop) string {
+	t.Helper()
+	return s.Do(t, http.MethodGet, "/healthz", "", nil).Text("cache")
+}
+
+func waitForCache(t *testing.T, s *shoptest.Shop, state string) {
+	t.Helper()
+	shoptest.Eventually(t, "the cache is "+state, func() bool { return cacheState(t, s) == state })
+}
+
+func TestCacheKilledWhileServing(t *testing.T) {
+	t.Parallel()
+	cache := shoptest.StartCache(t)
+	s := shoptest.Open(t, 300, shoptest.Options{CacheAddr: cache.Addr()})
+	rush(t, s, func(serve func(n int)) {
+		serve(300) // with it, …
+		if err := cache.Kill(); err != nil {
+			t.Error(err)
+		}
+		waitForCache(t, s, "unavailable")
+		serve(300) // … without it, …
+		if err := cache.Restart(context.Background()); err != nil {
+			t.Error(err)
+		}
+		waitForCache(t, s, "ok")
+		serve(300) // … and with it again, empty
+	})
+	hitsAgain(t, s)
+}
+
+// hitsAgain waits until the stock view reads from the cache.
+func hitsAgain(t *testing.T, s *shoptest.Shop) {
+	t.Helper()
+	shoptest.Eventually(t, "reads come from the cache again", func() bool {
+		first := s.Do(t, http.MethodGet, "/v1/products/"+s.ProductID, "", nil)
+		return first.Text("as_of") == s.Do(t, http.MethodGet, "/v1/products/"+s.ProductID, "", nil).Text("as_of")
+	})
+}
+
+func TestCacheStoppedFromTheStart(t *testing.T) {
+	t.Parallel()
+	cache := shoptest.StartCache(t)
+	addr := cache.Addr()
+	if err := cache.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	s := shoptest.Open(t, 100, shoptest.Options{CacheAddr: addr})
+	if a := s.Do(t, http.MethodGet, "/healthz", "", nil); a.Status != http.StatusOK || a.Text("status") != "degraded" {
+		t.Errorf("%+v", a)
+	}
+	rush(t, s, func(serve func(n int)) { serve(800) })
+}
+
+func TestCacheHangs(t *testing.T) {
+	t.Parallel()
+	cache := shoptest.StartCache(t)
+	s := shoptest.Open(t, 300, shoptest.Options{CacheAddr: cache.Addr()})
+	rush(t, s, func(serve func(n int)) {
+		serve(200)
+		if err := cache.Pause(); err != nil {
+			t.Error(err)
+		}
+		serve(400) // although the cache responds to nobody
+		if err := cache.Resume(); err != nil {
+			t.Error(err)
+		}
+		waitForCache(t, s, "ok")
+	})
+	hitsAgain(t, s)
+}
+
+func TestCacheSlow(t *testing.T) {
+	t.Parallel()
+	cache := shoptest.StartCache(t)
+	const slow = 2 * time.Second
+	s := shoptest.Open(t, 100, shoptest.Options{CacheAddr: delay(t, cache.Addr(), slow)})
+	if median := rush(t, s, func(serve func(n int)) { serve(800) }); median >= slow {
+		t.Errorf("half of the requests took %s or more: they waited for the cache, which takes %s", median, slow)
+	}
+}
+
+func TestCacheFlushed(t *testing.T) {
+	t.Parallel()
+	cache := shoptest.StartCache(t)
+	s := shoptest.Open(t, 200, shoptest.Options{CacheAddr: cache.Addr()})
+	c := shoptest.CacheClient(t, cache.Addr())
+	rush(t, s, func(serve func(n int)) {
+		for range 10 {
+			serve(100)
+			if err := c.Do(context.Background(), c.B().Flushall().Build()).Error(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// A false entry lasts no longer than an entry lives, and no hold is granted because of it.
+func TestCacheWithFalseEntries(t *testing.T) {
+	t.Parallel()
+	cache := shoptest.StartCache(t)
+	c := shoptest.CacheClient(t, cache.Addr())
+	ctx := context.Background()
+	lie := func(s *shoptest.Shop, about func(*checkout.Product), withEnd bool) {
+		p := s.Stock(t)
+		about(&p)
+		p.Version += 1000
+		entry := fmt.Sprintf(`%d {"id":%q,"name":%q,"price":{"amount":%d,"currency":%q},"stock":%d,"reserved_stock":%d,"sold_stock":%d,`+
+			`"keyed_holds":%d,"version":%d,"max_qty_per_hold":%d,"as_of":%q}`, p.Version, p.ID, p.Name, p.Price.Amount, p.Price.Currency,
+			p.Stock, p.ReservedStock, p.SoldStock, p.KeyedHolds, p.Version, p.MaxQtyPerHold, p.AsOf.Format(time.RFC3339Nano))
+		commands := []valkey.Completed{c.B().Set().Key("flashsale:{" + s.ProductID + "}:entry").Value(entry).Build()}
+		if withEnd {
+			commands = append(commands, c.B().Pexpire().Key("flashsale:{"+s.ProductID+"}:entry").Milliseconds(1800).Build())
+		}
+		for _, r := range c.DoMulti(ctx, commands...) {
+			if err := r.Error(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	available := func(n int64) func(*checkout.Product) {
+		return func(p *checkout.Product) { p.Stock, p.ReservedStock, p.SoldStock = n, 0, 0 }
+	}
+	for _, withEnd := range []bool{true, false} {
+		t.Run(fmt.Sprintf("1000 available when sold out, with an end %v", withEnd), func(t *testing.T) {
+			s := shoptest.Open(t, 3, shoptest.Options{CacheAddr: cache.Addr()})
+			s.MustHold(t, 3)
+			lie(s, available(1000), withEnd)
+			for _, a := range shoptest.AtOnce(50, func(int) shoptest.Response { return s.PostHold(t, 1, "") }) {
+				if a.Code() != "sold_out" {
+					t.Errorf("%+v", a)
+				}
+			}
+			seesWithin(t, s, 2*time.Second, 0)
+			s.MustAudit(t)
+		})
+		t.Run(fmt.Sprintf("sold out when not, with an end %v", withEnd), func(t *testing.T) {
+			s := shoptest.Open(t, 3, shoptest.Options{CacheAddr: cache.Addr()})
+			s.MustHold(t, 1)
+			lie(s, available(0), withEnd)
+			for start, asked := time.Now(), time.Now(); s.PostHold(t, 1, "").Status != http.StatusCreated; asked = time.Now() {
+				if asked.Sub(start) > 2*time.Second {
+					t.Fatal("a request two seconds later is still refused, expected the false entry to have expired")
+				}
+			}
+			seesWithin(t, s, 2*time.Second, 1)
+			s.MustAudit(t)
+		})
+	}
+	for _, price := range []checkout.Money{{Amount: 1, Currency: "USD"}, {Amount: 4999, Currency: "EUR"}, {Amount: -1, Currency: "USD"}, {Amount: 4999, Currency: "€uro"}} {
+		t.Run(fmt.Sprintf("another price, %d %s", price.Amount, price.Currency), func(t *testing.T) {
+			s := shoptest.Open(t, 3, shoptest.Options{CacheAddr: cache.Addr()})
+			lie(s, func(p *checkout.Product) { p.Price = price }, true)
+			id := s.MustOrder(t, 2)
+			if o := shoptest.Must(s.Order(ctx, id))(t); o.Amount != (checkout.Money{Amount: 2 * 4999, Currency: "USD"}) {
+				t.Errorf("%+v", o)
+			}
+			s.MustAudit(t)
+		})
+	}
+	t.Run("garbage", func(t *testing.T) {
+		s := shoptest.Open(t, 3, shoptest.Options{CacheAddr: cache.Addr()})
+		for _, garbage := range []string{"", "x", "9999999 {", "9999999 {}", "1e300 {}"} {
+			if err := c.Do(ctx, c.B().Set().Key("flashsale:{"+s.ProductID+"}:entry").Value(garbage).PxMilliseconds(1800).Build()).Error(); err != nil {
+				t.Fatal(err)
+			}
+			seesWithin(t, s, 2*time.Second, 3)
+		}
+		for _, key := range []string{"entry", "keys"} { // of another type
+			name := "flashsale:{" + s.ProductID + "}:" + key
+			for _, r := range c.DoMulti(ctx, c.B().Del().Key(name).Build(), c.B().Lpush().Key(name).Element("x").Build()) {
+				if err := r.Error(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		a := s.PostHold(t, 3, "key-in-a-broken-cache")
+		if again := s.PostHold(t, 3, "key-in-a-broken-cache"); a.Status != http.StatusCreated || again.Status != http.StatusOK {
+			t.Errorf("%+v %+v", a, again)
+		}
+		s.MustAudit(t)
+	})
+}
+
+// seesWithin waits until a reader sees the available stock. A request sent after the limit has to see it.
+func seesWithin(t *testing.T, s *shoptest.Shop, limit time.Duration, available int64) {
+	t.Helper()
+	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		var p struct {
+			Available *int64 `json:"available_stock"`
+		}
+		asked := time.Now()
+		r := s.Do(t, http.MethodGet, "/v1/products/"+s.ProductID, "", nil)
+		if err := json.Unmarshal([]byte(r.Body), &p); err == nil && p.Available != nil && *p.Available == available {
+			return
+		}
+		if asked.Sub(start) > limit {
+			t.Fatalf("a request after %s got %s, expected %d available", limit, r.Body, available)
+		}
+	}
+}
+
+// Refusals of a sold-out product cost the database next to nothing, with a key or without.
+func TestSoldOutCostsTheDatabaseNothing(t *testing.T) {
+	t.Parallel()
+	s := shoptest.Open(t, 20, shoptest.Options{})
+	for i := range 20 {
+		if a := s.PostHold(t, 1, fmt.Sprintf("granted-before-the-rush-%d", i)); a.Status != http.StatusCreated {
+			t.Fatalf("%+v", a)
+		}
+	}
+	calls := func() float64 { return s.Metric(t, "flashsale_ledger_calls_total", "") }
+	late := func() float64 { // lookups that the cache did not answer in time: then the gate is open
+		return s.Metric(t, "flashsale_cache_lookups_total", "failure") + s.Metric(t, "flashsale_cache_lookups_total", "skipped")
+	}
+	before, lateBefore, start := calls(), late(), time.Now()
+	var refused atomic.Int64
+	var wg sync.WaitGroup
+	for shopper := range 16 {
+		wg.Go(func() {
+			for n := 0; time.Since(start) < ledgertest.Thorough(3*time.Second, 8*time.Second); n++ {
+				key := ""
+				if shopper%2 == 0 {
+					key = fmt.Sprintf("too-late-shopper-%d-%d", shopper, n)
+				}
+				if r := s.PostHold(t, 1, key); r.Code() != "sold_out" {
+					t.Errorf("a hold of the sold-out product: got %+v, expected sold_out", r)
+				}
+				refused.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	seconds := time.Since(start).Seconds()
+	spent, missed := calls()-before, late()-lateBefore
+	t.Logf("%d refusals, %.2f ledger calls per second, the cache was late %v times", refused.Load(), spent/seconds, missed)
+	// About one call per life of an entry; besides, a lookup that failed costs a read, and with a key another.
+	if limit := 8 + 2*seconds + 3*missed; spent > limit {
+		t.Errorf("%d refusals cost %v ledger calls, expected at most %.0f", refused.Load(), spent, limit)
+	}
+	if a := s.PostHold(t, 1, "granted-before-the-rush-7"); a.Status != http.StatusOK {
+		t.Errorf("a key that was granted before it sold out got %+v", a)
+	}
+}
+
+// delay is a proxy that delays every response.
+func delay(t *testing.T, server string, by time.Duration) string {
+	t.Helper()
+	listener := shoptest.Must(net.Listen("tcp", "127.0.0.1:0"))(t)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var open []net.Conn
+	t.Cleanup(func() {
+		_ = listener.Close()
+		mu.Lock()
+		for _, c := range open {
+			_ = c.Close()
+		}
+		mu.Unlock()
+		wg.Wait()
+	})
+	wg.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			backend, err := net.Dial("tcp", server)
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			mu.Lock()
+			open = append(open, client, backend)
+			mu.Unlock()
+			wg.Go(func() { _, _ = io.Copy(backend, client); _ = backend.Close() })
+			wg.Go(func() {
+				defer func() { _ = client.Close() }()
+				buf := make([]byte, 32<<10)
+				for {
+					n, err := backend.Read(buf)
+					if err != nil {
+						return
+					}
+					time.Sleep(by) // the slowness under test
+					if _, err := client.Write(buf[:n]); err != nil {
+						return
+					}
+				}
+			})
+		}
+	})
+	return listener.Addr().String()
+}

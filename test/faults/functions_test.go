@@ -1,0 +1,211 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"flashsale/internal/lambdaemu"
+	"flashsale/internal/ledgertest"
+	"flashsale/internal/shoptest"
+)
+
+// calls counts the calls that the database is working on. (While a routine runs, its connection's user is its definer.)
+func calls(t testing.TB, s *shoptest.Shop) (n int) {
+	t.Helper()
+	err := s.Admin.QueryRow("SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() AND command <> 'Sleep' AND id <> CONNECTION_ID()").Scan(&n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// A process that is killed or frozen while the database works on its call: the holds of others are placed meanwhile.
+func TestProcessLostInACall(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		signal syscall.Signal
+		frozen time.Duration
+	}{
+		"killed": {syscall.SIGKILL, 0},
+		"frozen": {syscall.SIGSTOP, ledgertest.Thorough(time.Second, 10*time.Second)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := shoptest.WithDefaults(t, shoptest.Options{})
+			s := shoptest.New(t, 1_000_000, o)
+			lost, other := s.StartFunction(t, "holds", o), s.StartFunction(t, "holds", o)
+			s.InvokeHold(t, lost) // connected
+			s.InvokeHold(t, other)
+
+			unlock := s.LockProduct(t)
+			type result struct {
+				answer shoptest.Response
+				err    error
+			}
+			answered := make(chan result, 1)
+			go func() {
+				a, err := shoptest.Invoke(t, lost, "/v1/holds", s.HoldBody(2), 30*time.Second)
+				answered <- result{a, err}
+			}()
+			shoptest.Eventually(t, "the call waits for the row", func() bool { return calls(t, s) > 0 })
+			if err := lost.Signal(tc.signal); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			unlock()
+
+			// Others get their holds while the process is lost.
+			var waits []time.Duration
+			for time.Since(began) < tc.frozen || len(waits) < 50 {
+				start := time.Now()
+				if a := s.InvokeHold(t, other); a.Status != http.StatusCreated {
+					t.Fatalf("another shopper's hold: %+v", a)
+				}
+				waits = append(waits, time.Since(start))
+			}
+			slices.Sort(waits)
+			t.Logf("%d holds of others: median %v, longest %v", len(waits), waits[len(waits)/2], waits[len(waits)-1])
+			if tc.signal == syscall.SIGSTOP {
+				if err := lost.Signal(syscall.SIGCONT); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got := <-answered
+			switch {
+			case tc.signal == syscall.SIGKILL && !errors.Is(got.err, lambdaemu.ErrGone):
+				t.Errorf("killed: %+v", got)
+			case tc.signal == syscall.SIGSTOP && (got.err != nil || (got.answer.Status != http.StatusCreated && got.answer.Code() != "busy")):
+				t.Errorf("thawed: %+v", got)
+			}
+			t.Logf("its own answer: %d %s %v", got.answer.Status, got.answer.Code(), got.err)
+			if tc.signal == syscall.SIGSTOP { // it works as before
+				if a := s.InvokeHold(t, lost); a.Status != http.StatusCreated {
+					t.Errorf("after the freeze: %+v", a)
+				}
+			}
+			// The lost call happened or not, whole.
+			if p := s.Stock(t); p.ReservedStock < int64(len(waits)+2) {
+				t.Errorf("%d reserved after %d holds", p.ReservedStock, len(waits)+2)
+			}
+			s.MustAudit(t)
+		})
+	}
+}
+
+// Connections that die while a process is frozen between two events are replaced. No request fails.
+func TestConnectionsGoneStale(t *testing.T) {
+	t.Parallel()
+	cache := shoptest.StartCache(t)
+	o := shoptest.WithDefaults(t, shoptest.Options{CacheAddr: cache.Addr()})
+	s := shoptest.New(t, 100, o)
+	f := s.StartFunction(t, "holds", o)
+	for round := range 3 {
+		if a := s.InvokeHold(t, f); a.Status != http.StatusCreated {
+			t.Fatalf("round %d: %+v", round, a)
+		}
+		if err := f.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		killConnections(t, s)
+		if err := errors.Join(cache.Kill(), cache.Restart(context.Background())); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.Stop() // its last words come through a pipe
+	if out := f.Output(); strings.Contains(out, `"level":"ERROR"`) {
+		t.Error(out)
+	}
+	s.MustAudit(t)
+}
+
+// killConnections ends all connections of the application's user at the server.
+func killConnections(t testing.TB, s *shoptest.Shop) {
+	t.Helper()
+	rows, err := s.Admin.Query("SELECT id FROM information_schema.processlist WHERE user = ?", s.AppUser(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	var ids []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	if err := rows.Err(); err != nil || len(ids) == 0 {
+		t.Fatal("there is no connection to kill")
+	}
+	for _, id := range ids {
+		if _, err := s.Admin.Exec("KILL ?", id); err != nil {
+			var gone *mysql.MySQLError
+			if !errors.As(err, &gone) || gone.Number != 1094 { // it ended by itself
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// A request that waits for a lock longer than its function has left gets its response in time.
+func TestFunctionRespondsBeforeItsDeadline(t *testing.T) {
+	t.Parallel()
+	o := shoptest.WithDefaults(t, shoptest.Options{})
+	s := shoptest.New(t, 10, o)
+	f := s.StartFunction(t, "holds", o)
+	s.InvokeHold(t, f)
+	unlock := s.LockProduct(t)
+	defer unlock()
+	const limit = 1500 * time.Millisecond
+	// A machine that stalls for longer than the function's reserve makes it late once; one without a reserve is always late.
+	shoptest.Eventually(t, "a response within the function's time", func() bool {
+		r, err := shoptest.Invoke(t, f, "/v1/holds", s.HoldBody(1), limit)
+		if err != nil {
+			t.Logf("no response in time: %v", err)
+			f = s.StartFunction(t, "holds", o)
+			return false
+		}
+		shoptest.CheckProblem(t, r, http.StatusServiceUnavailable, "busy")
+		if r.Header.Get("Retry-After") == "" {
+			t.Errorf("got %+v, expected a Retry-After", r)
+		}
+		return true
+	})
+	unlock()
+	shoptest.Eventually(t, "the call has ended", func() bool { return calls(t, s) == 0 })
+	if a := s.InvokeHold(t, f); a.Status != http.StatusCreated {
+		t.Errorf("the next request: %+v", a)
+	}
+	s.MustAudit(t)
+}
+
+// The functions go on through a database that is killed and comes back.
+func TestFunctionsWithoutTheDatabase(t *testing.T) {
+	t.Parallel()
+	database := shoptest.StartDatabase(t)
+	o := shoptest.WithDefaults(t, shoptest.Options{DSN: database.DSN()})
+	s := shoptest.New(t, 100, o)
+	f := s.StartFunction(t, "holds", o)
+	s.InvokeHold(t, f)
+	if err := database.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	a := s.InvokeHold(t, f)
+	shoptest.CheckProblem(t, a, http.StatusServiceUnavailable, "busy")
+	if err := database.Restart(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	shoptest.Eventually(t, "holds again", func() bool { return s.InvokeHold(t, f).Status == http.StatusCreated })
+	s.MustAudit(t)
+}
