@@ -13,7 +13,7 @@ run: build ## Serve a sale on http://127.0.0.1:8080 (ADDR): installs what is mis
 	@exec $(BIN) run
 
 .PHONY: test
-test: build ## Run every test with the race detector, on private servers (or those of MYSQL_DSN and CACHE_ADDR)
+test: build ## Run the tests with the race detector, on private servers (or those of MYSQL_DSN and CACHE_ADDR)
 	@$(CC_MISSING)
 	@exec $(BIN) with-servers -- go test -race -parallel 4 -timeout 20m ./...
 
@@ -37,10 +37,12 @@ bench-test: build ## Vet and test the measurements in bench/, a module of its ow
 	@exec $(BIN) with-servers -- go test -C bench -count=1 -timeout 10m ./...
 
 .PHONY: lint
-lint: ## Check format, vet, the linters of .golangci.yml and the workflows
+lint: ## Check format, vet, the linters of .golangci.yml and the workflows, in bench/ too
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
 	go vet ./...
 	$(LINT) run ./...
+	go vet -C bench ./...
+	cd bench && go tool -modfile=../tools/go.mod golangci-lint run ./...
 	go tool -modfile=tools/go.mod actionlint
 
 .PHONY: build

@@ -112,7 +112,7 @@ func (f *fake) KeyUsed(ctx context.Context, _ checkout.IdempotencyKey) (bool, er
 }
 
 func (f *fake) Event(_ context.Context, header http.Header, body []byte) (checkout.PaymentEvent, error) {
-	f.header, f.delivered = header, body
+	f.header, f.delivered = header, bytes.Clone(body) // huma reads the next request into the same bytes
 	return f.event, f.refused
 }
 

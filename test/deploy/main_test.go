@@ -6,10 +6,6 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
-
-	"flashsale/internal/shoptest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func must[T any](v T, err error) func(testing.TB) T { return shoptest.Must(v, err) }
