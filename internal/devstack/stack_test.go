@@ -20,7 +20,8 @@ import (
 
 func TestSecondStartSharesAndLastCloseStops(t *testing.T) {
 	t.Parallel()
-	// Deep, so that a Unix socket's absolute path would be too long, and with a blank, which shell scripts trip over.
+	// The path is deep, so that a Unix socket's absolute path would be too long. It has a blank, which breaks careless
+	// shell scripts.
 	dir := filepath.Join(t.TempDir(), strings.Repeat("deep/", 20), "with blank")
 	first, second := mustStart(t, dir), mustStart(t, dir)
 	if first.DSN() != second.DSN() || first.CacheAddr() != second.CacheAddr() {
@@ -34,7 +35,7 @@ func TestSecondStartSharesAndLastCloseStops(t *testing.T) {
 		t.Errorf("after the last Close the state still names processes: %+v", st)
 	}
 	if err := pingCache(second.CacheAddr()); err == nil {
-		t.Error("the cache answers after the last Close")
+		t.Error("the cache responds after the last Close")
 	}
 }
 
@@ -64,7 +65,7 @@ func TestServersAreSetUpAsPromised(t *testing.T) {
 	}
 	st := mustState(t, dir)
 	for _, pid := range []int{st.MySQL.PID, st.Cache.PID} {
-		// Else a Ctrl-C in the terminal would reach the server too.
+		// Otherwise a Ctrl-C in the terminal would also reach the server.
 		if group, err := syscall.Getpgid(pid); err != nil || group != pid {
 			t.Errorf("process %d is in group %d, %v", pid, group, err)
 		}
@@ -134,7 +135,7 @@ func TestForeignCacheOnOurPortIsNotTakenForOurs(t *testing.T) {
 	}
 }
 
-// TestManyProcesses lets the last Close of some meet the Start of others, over and over.
+// TestManyProcesses repeatedly lets the last Close of some processes overlap the Start of others.
 func TestManyProcesses(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -149,7 +150,7 @@ func TestManyProcesses(t *testing.T) {
 			}
 		})
 	}
-	for range 2 { // and goroutines of one process
+	for range 2 { // goroutines of one process as well
 		wg.Go(func() {
 			if err := comeAndGo(t.Context(), dir, 6); err != nil {
 				t.Error(err)
@@ -180,13 +181,13 @@ func TestEndOfContextEndsStart(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s, err := devstack.Start(ctx, devstack.Options{Dir: dir, Log: func(format string, args ...any) {
 		t.Logf(format, args...)
-		cancel() // at the first progress: when the cache runs and the database does not
+		cancel() // at the first message: the cache runs, the database does not
 	}})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("Start returned %v, %v", s, err)
 	}
 	mustNothingRuns(t, dir)
-	mustAnswer(t, mustStart(t, dir)) // nothing half-made is in the way
+	mustAnswer(t, mustStart(t, dir)) // no unfinished directory prevents the next Start
 }
 
 func TestFailedStartShowsTheLog(t *testing.T) {

@@ -73,7 +73,7 @@ func TestOtherProcessesAreNotSignalled(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
-		inDir  bool // the stranger stands in the database's directory
+		inDir  bool // the stranger works in the database's directory
 		record func(stranger entry) entry
 	}{
 		{"works elsewhere", false, func(e entry) entry { return e }},
@@ -97,7 +97,7 @@ func TestOtherProcessesAreNotSignalled(t *testing.T) {
 			mustWriteState(t, dir, known{MySQL: was, Cache: was})
 			s := mustStart(t, dir)
 			mustAnswer(t, s)
-			mustWriteState(t, dir, known{MySQL: was, Cache: was}) // and Close does not believe it either
+			mustWriteState(t, dir, known{MySQL: was, Cache: was}) // Close must not trust it either
 			must(t, s.Close())
 			if !alive(stranger.Process.Pid) || state(t, stranger.Process.Pid) != "S" {
 				t.Error("the stranger was signalled")

@@ -121,7 +121,7 @@ func (v *visit) waitUntilAfter(at time.Duration) bool {
 	return true
 }
 
-// pay delivers a payment event as often as the plan says, at once or in turn. Like a provider it retries each delivery
+// pay delivers a payment event as often as the plan says, at once or one after another. Like a provider it retries each delivery
 // until there is a response. off is the difference from the right amount.
 func (v *visit) pay(ctx context.Context, h *hold, event int, kind string, off int64) {
 	id, text := v.plan.eventID(v.Product, event), v.event(h, event, kind, off)

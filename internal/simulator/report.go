@@ -61,7 +61,7 @@ type Figures struct {
 	PlayedS      float64        `json:"played_s"` // until the last shopper left
 }
 
-// Generator says how much the machine that plays the shoppers delayed them.
+// Generator shows how much the machine that plays the shoppers delayed them.
 type Generator struct {
 	LateMS     Percentiles `json:"late_ms"`    // from the instant at which a request was due to when the simulation got to it
 	WaitedMS   Percentiles `json:"waited_ms"`  // then for a connection
