@@ -9,7 +9,7 @@ import (
 	"flashsale/internal/devstack"
 )
 
-func TestKilledMySQLComesBackWithItsData(t *testing.T) {
+func TestKilledMySQLRestartsWithItsData(t *testing.T) {
 	t.Parallel()
 	m, err := devstack.StartMySQL(t.Context(), t.TempDir(), t.Logf)
 	must(t, err)
@@ -35,7 +35,7 @@ func TestKilledMySQLComesBackWithItsData(t *testing.T) {
 	must(t, pingMySQL(t.Context(), dsn))
 }
 
-func TestPausedCacheHangsAndGoesOn(t *testing.T) {
+func TestPausedCacheHangsAndResumes(t *testing.T) {
 	t.Parallel()
 	c, err := devstack.StartCache(t.Context(), t.TempDir(), t.Logf)
 	must(t, err)
@@ -50,7 +50,7 @@ func TestPausedCacheHangsAndGoesOn(t *testing.T) {
 	must(t, c.Pause()) // Cleanup stops a paused one
 }
 
-func TestKilledCacheComesBackEmpty(t *testing.T) {
+func TestKilledCacheRestartsEmpty(t *testing.T) {
 	t.Parallel()
 	c, err := devstack.StartCache(t.Context(), t.TempDir(), t.Logf)
 	must(t, err)

@@ -39,7 +39,7 @@ func TestSecondStartSharesAndLastCloseStops(t *testing.T) {
 	}
 }
 
-func TestServersAreSetUpAsPromised(t *testing.T) {
+func TestServersHaveExpectedUsersAndSettings(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := mustStart(t, dir)
@@ -117,7 +117,7 @@ func TestTakenPortIsAvoided(t *testing.T) {
 	}
 }
 
-func TestForeignCacheOnOurPortIsNotTakenForOurs(t *testing.T) {
+func TestForeignCacheOnOurPortIsNotUsed(t *testing.T) {
 	t.Parallel()
 	foreign, err := devstack.StartCache(t.Context(), t.TempDir(), t.Logf)
 	must(t, err)
@@ -135,8 +135,8 @@ func TestForeignCacheOnOurPortIsNotTakenForOurs(t *testing.T) {
 	}
 }
 
-// TestManyProcesses repeatedly lets the last Close of some processes overlap the Start of others.
-func TestManyProcesses(t *testing.T) {
+// TestProcessesMayStartWhileOthersStop repeatedly lets the last Close of some processes overlap the Start of others.
+func TestProcessesMayStartWhileOthersStop(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	var wg sync.WaitGroup
@@ -152,7 +152,7 @@ func TestManyProcesses(t *testing.T) {
 	}
 	for range 2 { // goroutines of one process as well
 		wg.Go(func() {
-			if err := comeAndGo(t.Context(), dir, 6); err != nil {
+			if err := openAndClose(t.Context(), dir, 6); err != nil {
 				t.Error(err)
 			}
 		})
@@ -175,7 +175,7 @@ func TestDirectoryDeletedWhileInUse(t *testing.T) {
 	}
 }
 
-func TestEndOfContextEndsStart(t *testing.T) {
+func TestStartEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -215,7 +215,7 @@ func TestUnusableDirectoryIsAnError(t *testing.T) {
 	}
 }
 
-func TestInstallIsSilentWhenAllIsThere(t *testing.T) {
+func TestInstallIsSilentWhenNothingIsMissing(t *testing.T) {
 	t.Parallel()
 	must(t, devstack.Install(t.Context(), func(format string, args ...any) { t.Errorf("said "+format, args...) }))
 }

@@ -91,8 +91,8 @@ func (c *cached) behindBack(t *testing.T, command string, args ...string) {
 	}
 }
 
-// The template's user may do everything that the stock view does: entries, the proof that a key was never used, and
-// restoring that proof.
+// The template's user may do everything that the stock view does: write entries, prove that a key was never used, and
+// restore that proof.
 func TestStockViewThroughElastiCache(t *testing.T) {
 	t.Parallel()
 	c := newCached(t, nil)
@@ -150,7 +150,7 @@ func (c *cached) mustHitSoon(t *testing.T) {
 
 // A connection may take longer to open than a request waits for the cache. It then serves later requests. This holds for the
 // first connection, and for one that replaces a lost one.
-func TestSlowHandshakeGoesOnBesideRequests(t *testing.T) {
+func TestSlowHandshakeContinuesInBackground(t *testing.T) {
 	t.Parallel()
 	c := newCached(t, nil)
 	c.cache.SlowHandshake(200 * time.Millisecond)
@@ -172,7 +172,7 @@ func TestSlowHandshakeGoesOnBesideRequests(t *testing.T) {
 }
 
 // A view that cannot sign in works without the cache, and its log shows no secret.
-func TestRefusedByElastiCacheFailsOpen(t *testing.T) {
+func TestViewWorksWhileElastiCacheRefusesIt(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
@@ -214,8 +214,8 @@ func TestRefusedByElastiCacheFailsOpen(t *testing.T) {
 	}
 }
 
-// A new connection signs in with the credentials that are current then.
-func TestCacheSignsInAnew(t *testing.T) {
+// A new connection signs in with the current credentials.
+func TestNewCacheConnectionUsesCurrentCredentials(t *testing.T) {
 	t.Parallel()
 	account := awstest.NewAccount()
 	signIn := awsauth.Cache(account.Config(), "cache", "user")

@@ -149,7 +149,8 @@ func TestLedgerThroughProxyPinsNothing(t *testing.T) {
 	p.mustSpread(t)
 }
 
-// mustSpread fails the test if something was refused or pinned, or if the database connections did not rotate.
+// mustSpread fails the test if something was refused or pinned, or if statements did not move between database
+// connections.
 func (p proxied) mustSpread(t *testing.T) {
 	t.Helper()
 	if pins, refusals := p.proxy.Pins(), p.proxy.Refusals(); len(pins)+len(refusals) > 0 {
@@ -197,7 +198,7 @@ func TestRaceThroughProxyNeverOversells(t *testing.T) {
 }
 
 // The stand-in detects what pins RDS Proxy's connections. Without this test, the tests above would prove nothing.
-func TestProxySeesPins(t *testing.T) {
+func TestProxyDetectsPins(t *testing.T) {
 	t.Parallel()
 	e := ledgertest.New(t)
 	plain := func(*mysql.Config) {}

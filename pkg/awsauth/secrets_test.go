@@ -63,7 +63,7 @@ func TestWebhookSecretsOfBothVersions(t *testing.T) {
 }
 
 // Nothing is cached: the next read sees a new version.
-func TestWebhookSecretsAreReadAnew(t *testing.T) {
+func TestWebhookSecretsAreNotCached(t *testing.T) {
 	t.Parallel()
 	s, cfg := kept(t)
 	read := awsauth.WebhookSecrets(cfg, arn)

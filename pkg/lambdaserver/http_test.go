@@ -76,8 +76,8 @@ func see(r *http.Request) seen {
 	return seen{r.Method, r.Host, r.URL.Path, r.URL.RawQuery, r.RequestURI, r.RemoteAddr, r.Header, string(body)}
 }
 
-// Every event looks to the handler exactly as the request that it stands for does on a server of net/http's.
-func TestEventsLookLikeRequests(t *testing.T) {
+// The handler sees the same request from API Gateway's event as from net/http's server.
+func TestEventsBecomeTheSameRequests(t *testing.T) {
 	type request struct {
 		target, client, requestID, body string
 	}
@@ -136,7 +136,7 @@ func TestEventsLookLikeRequests(t *testing.T) {
 	}
 }
 
-// The function's answer is the one that net/http would send.
+// The function returns the response that net/http would send.
 func TestResponses(t *testing.T) {
 	for name, tc := range map[string]struct {
 		handler http.HandlerFunc
@@ -169,7 +169,7 @@ func TestResponses(t *testing.T) {
 			},
 			status: http.StatusCreated, header: map[string]string{"Etag": `W/"1"`},
 		},
-		"an announcement is no answer": {
+		"a 1xx status is not the response": {
 			handler: func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(http.StatusEarlyHints)
 				w.WriteHeader(http.StatusNoContent)
@@ -230,7 +230,7 @@ func TestPanicIsALoggedProblem(t *testing.T) {
 		w.Header().Set("Location", "/half")
 		panic("hunter2")
 	})
-	for range 2 { // the function lives on
+	for range 2 { // the function must survive
 		got := invoke(t, f, mustEvent(t, "not-modified.json"))
 		if got.StatusCode != http.StatusInternalServerError || strings.Contains(got.Body, "hunter2") || got.Headers["Location"] != "" || got.Headers["X-Request-Id"] != "UpPmHh0ZjoEEM9i=" {
 			t.Errorf("%+v", got)
@@ -262,13 +262,13 @@ func TestRejectsNonHTTPEvent(t *testing.T) {
 	}
 }
 
-// A request is answered before the function's deadline, by a handler that heeds its context and for one that does not.
-func TestDeadline(t *testing.T) {
+// A response is sent before the function's deadline, whether or not the handler heeds its context.
+func TestRespondsBeforeFunctionDeadline(t *testing.T) {
 	for name, tc := range map[string]struct {
 		handler http.HandlerFunc
-		left    time.Duration // until the function's deadline
+		left    time.Duration // the time until the function's deadline
 		status  int
-		atMost  time.Duration // of that
+		atMost  time.Duration // the upper bound of the response time
 	}{
 		"a handler that heeds it": {
 			func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done(); w.WriteHeader(http.StatusTeapot) }, 10 * time.Second, http.StatusTeapot, 9500 * time.Millisecond,
@@ -296,8 +296,8 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
-// What a handler that was left behind still writes goes nowhere.
-func TestHandlerLeftBehind(t *testing.T) {
+// Writes of an abandoned handler are dropped.
+func TestAbandonedHandlerWritesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, _ := serve(func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(time.Second)
@@ -315,12 +315,12 @@ func TestHandlerLeftBehind(t *testing.T) {
 		if err != nil || got.StatusCode != http.StatusServiceUnavailable || strings.Contains(got.Body, "late") || got.Headers["X-Late"] != "" {
 			t.Errorf("%+v %v", got, err)
 		}
-		time.Sleep(2 * time.Minute) // its writes race with nothing
+		time.Sleep(2 * time.Minute) // the abandoned handler's writes must not race with the response
 	})
 }
 
-// A path that only begins like the stage is not in it.
-func TestStageIsAWholeSegment(t *testing.T) {
+// A path that only begins with the stage's name is not in that stage.
+func TestOnlyWholeStageIsRemovedFromPath(t *testing.T) {
 	for path, want := range map[string]string{"/prod/v1/products": "/v1/products", "/production/v1": "/production/v1", "/prod": "/", "/v1/prod": "/v1/prod"} {
 		event := mustEvent(t, "stage-and-query.json")
 		event.RawPath = path
@@ -333,7 +333,7 @@ func TestStageIsAWholeSegment(t *testing.T) {
 	}
 }
 
-func TestQueryIsReadable(t *testing.T) {
+func TestHandlerGetsQuery(t *testing.T) {
 	f, _ := serve(func(_ http.ResponseWriter, r *http.Request) {
 		if diff := cmp.Diff(url.Values{"limit": {"5"}, "cursor": {"YQ==", "b,c"}, "empty": {""}}, r.URL.Query()); diff != "" {
 			t.Error(diff)

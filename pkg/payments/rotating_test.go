@@ -37,12 +37,12 @@ func TestRotatedSecretsAreReloaded(t *testing.T) {
 	body := []byte(`{"type":"something.else","data":{}}`)
 	type step struct {
 		after   time.Duration
-		secrets []string // what is in the store from now on; nil: as before
-		err     error    // likewise
+		secrets []string // secrets in the store from now on; nil: unchanged
+		err     error    // error of the store from now on
 		signed  string
 		want    checkout.Code
-		reads   int // in all
-		logged  int // lines in this step
+		reads   int // reads since the start
+		logged  int // lines logged in this step
 	}
 	for name, steps := range map[string][]step{
 		"both secrets are accepted, and read once in five minutes": {
@@ -101,7 +101,7 @@ func TestRotatedSecretsAreReloaded(t *testing.T) {
 				var log bytes.Buffer
 				r := payments.NewRotatingStandard(s.read, slog.New(slog.NewTextHandler(&log, nil)))
 				for i, step := range steps {
-					time.Sleep(step.after) // in the test's own time
+					time.Sleep(step.after) // by the test's fake clock
 					s.err = step.err
 					if step.secrets != nil {
 						s.secrets = nil

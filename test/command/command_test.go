@@ -65,8 +65,8 @@ func TestRejectsInvalidCommandLines(t *testing.T) {
 	}
 }
 
-// A purchase as the README has it, on private servers that the first command starts and the last one stops; then the
-// ways in which a run can end.
+// The README's purchase, on private servers that the first command starts and the last one stops. After it, the ways in
+// which a run can end.
 func TestRunAndItsCommands(t *testing.T) {
 	t.Parallel()
 	d := shoptest.NewDesk(t)
@@ -127,7 +127,7 @@ func TestRunAndItsCommands(t *testing.T) {
 		t.Errorf("a second run: exit %d: %s", code, stderr)
 	}
 
-	// Its parent is killed: the next run takes its place, and the data are there.
+	// The parent is killed: the next run takes the server's place, and the data remain.
 	if err := parent.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,8 @@ func TestRunAndItsCommands(t *testing.T) {
 	if a := s.Do(t, http.MethodGet, "/v1/orders/"+order.OrderID(), "", nil); a.Text("status") != "paid" {
 		t.Errorf("%+v", a)
 	}
-	// It is killed itself: the servers go on until the next run, which takes them over and ends orderly.
+	// The server itself is killed: the database and the cache stay up, and the next run takes them over and stops in
+	// order.
 	if err := syscall.Kill(second, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +162,7 @@ func TestRunAndItsCommands(t *testing.T) {
 	}
 }
 
-// checkLog checks that a log is JSON, a line a request, and keeps secrets.
+// checkLog checks that a log is JSON with one line per request, and has no secrets.
 func checkLog(t *testing.T, path string) {
 	t.Helper()
 	text := string(shoptest.Must(os.ReadFile(path))(t))
@@ -194,10 +195,10 @@ func checkLog(t *testing.T, path string) {
 	}
 }
 
-// Servers that are given are used, by run and by every other command, and nothing is started.
+// If servers are given, run and all other commands use them, and nothing is started.
 func TestUsesGivenServers(t *testing.T) {
 	t.Parallel()
-	s := shoptest.Open(t, 5, shoptest.Options{}) // its schema and its servers
+	s := shoptest.Open(t, 5, shoptest.Options{}) // its schema and its servers are given to the command
 	cacheAddr := os.Getenv("CACHE_ADDR")
 	if cacheAddr == "" {
 		t.Log("on the private cache")

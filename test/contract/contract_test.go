@@ -19,8 +19,8 @@ import (
 
 var idForm = regexp.MustCompile(`^(hold|ord)_[0-7][0-9a-hjkmnp-tv-z]{25}$`)
 
-// What pkg/api tests in every form arrives at a client as it left the handler, through the server and through the
-// gateway: one request for each kind of refusal.
+// One request for each kind of refusal, through the server and through the gateway: the client gets the handler's
+// response unchanged. pkg/api tests every form of each.
 func TestRefusalsReachTheClient(t *testing.T) {
 	t.Parallel()
 	shoptest.ServerAndFunctions(t, func(t *testing.T, open shoptest.Opener) {
@@ -148,7 +148,7 @@ func TestUnpaidOrderGivesItsStockBack(t *testing.T) {
 			o := s.Do(t, http.MethodGet, "/v1/orders/"+id.OrderID(), "", nil)
 			return o.Text("status") == "cancelled" && o.Text("reason") == "payment_timeout"
 		})
-		// The stock view hears of it a moment after the order's row.
+		// The order's change reaches the stock view a moment after the order's row.
 		shoptest.Eventually(t, "the stock is back", func() bool { return s.PostHold(t, 2, "").Status == http.StatusCreated })
 		s.MustAudit(t)
 	})

@@ -12,7 +12,7 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// What happens is to be seen on /metrics, under the names that checkout.Metrics documents.
+// /metrics shows every event of a sale, under the names in checkout.Metrics.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	s := shoptest.Open(t, 3, shoptest.Options{})
@@ -56,7 +56,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// A hold that expires unseen is swept, and the sweep says how late it was.
+// The sweep releases a hold that expired without a request, and records how late it was.
 func TestSweepLagIsMeasured(t *testing.T) {
 	t.Parallel()
 	s := shoptest.Open(t, 3, shoptest.Options{HoldTTL: 100 * time.Millisecond})

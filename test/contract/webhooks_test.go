@@ -54,7 +54,7 @@ func TestWebhooks(t *testing.T) {
 		if a := post(s.Signer.Sign("e3", now, odd), odd); a.Status != 200 || a.Text("result") != "ignored" {
 			t.Errorf("%+v", a)
 		}
-		// Paid before the order: the order is made there and then.
+		// The payment arrives before the order, and creates it.
 		early := s.MustHold(t, 1)
 		if a := post(s.Signer.Sign("e4", now, body(early)), body(early)); a.Text("result") != "applied" || a.Text("order_status") != "paid" {
 			t.Errorf("%+v", a)

@@ -21,13 +21,13 @@ const adminTimeout = 30 * time.Second
 // ask calls the function admin, as `aws lambda invoke` would.
 func ask(t testing.TB, f *lambdaemu.Function, payload string) (string, error) {
 	t.Helper()
-	answer, err := f.Invoke(context.Background(), json.RawMessage(payload), adminTimeout)
-	return strings.TrimSpace(string(answer)), err
+	result, err := f.Invoke(context.Background(), json.RawMessage(payload), adminTimeout)
+	return strings.TrimSpace(string(result)), err
 }
 
-// CloudFormation has the function migrate a database that does not exist yet, is told the outcome at the address that it
-// gave, and gets the same resource each time.
-func TestSchemaResource(t *testing.T) {
+// For CloudFormation the function migrates a database that does not exist yet. It reports the outcome to the given
+// address, and names the same resource each time.
+func TestSchemaResourceMigrates(t *testing.T) {
 	t.Parallel()
 	o := shoptest.WithDefaults(t, shoptest.Options{})
 	s := shoptest.New(t, 1, o)
@@ -67,7 +67,8 @@ func TestSchemaResource(t *testing.T) {
 		}
 	}
 
-	// CloudFormation that cannot be told: the log says so, without the address that lets anybody answer.
+	// If CloudFormation cannot be reached, the log says so. It does not show the address, with which anybody could
+	// respond.
 	gone := httptest.NewServer(nil)
 	gone.Close()
 	_, err := ask(t, f, strings.ReplaceAll(event("Update"), s3.URL, gone.URL))
@@ -76,7 +77,7 @@ func TestSchemaResource(t *testing.T) {
 		t.Errorf("%v\n%s", err, f.Output())
 	}
 
-	// A migration that fails fails the deployment, which is told where to look and nothing more.
+	// A failed migration fails the deployment. CloudFormation is told where the log is, and nothing more.
 	broken := shoptest.WithDefaults(t, shoptest.Options{})
 	broken.CacheAddr = o.CacheAddr
 	wrong := *s
@@ -87,14 +88,14 @@ func TestSchemaResource(t *testing.T) {
 	if told["Status"] != "FAILED" || told["PhysicalResourceId"] != "schema" || !strings.Contains(reason, "request id") || strings.Contains(reason, "127.0.0.1") {
 		t.Errorf("%v", told)
 	}
-	bad.Stop() // its last words come through a pipe
+	bad.Stop() // a pipe carries its last output
 	if out := bad.Output(); !strings.Contains(out, "127.0.0.1:1") || strings.Contains(out, "hunter2") {
 		t.Errorf("the log has not the cause, or the password: %s", out)
 	}
 }
 
-// What is asked of the function directly, and what is wrong with it.
-func TestAdminFunction(t *testing.T) {
+// Operators' requests to the function, and invalid ones.
+func TestAdminRunsOperationsAndRefusesInvalidRequests(t *testing.T) {
 	t.Parallel()
 	o := shoptest.WithDefaults(t, shoptest.Options{})
 	s := shoptest.New(t, 5, o)

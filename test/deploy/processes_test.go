@@ -19,9 +19,9 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// Two of the function expire at once take everything back once, are done before their deadline, and say how late they
-// were and what the audit found.
-func TestExpireFunction(t *testing.T) {
+// Two processes of the function expire release all due stock exactly once. They end before their deadline, and report
+// how late they were and what the audit found.
+func TestExpireProcessesReleaseStockOnce(t *testing.T) {
 	t.Parallel()
 	o := shoptest.WithDefaults(t, shoptest.Options{HoldTTL: 200 * time.Millisecond})
 	s := shoptest.New(t, 500, o)
@@ -50,7 +50,7 @@ func TestExpireFunction(t *testing.T) {
 	wg.Wait()
 	var outputs [2]string
 	for i, f := range processes {
-		f.Stop() // then its output is complete
+		f.Stop() // after it the output is complete
 		outputs[i] = f.Output()
 	}
 	if p := s.Stock(t); p.ReservedStock != 0 {
@@ -73,7 +73,7 @@ func TestExpireFunction(t *testing.T) {
 	s.MustAudit(t)
 }
 
-// How long a process takes from exec until it asks for its first event. No connection is made in it.
+// The time from exec until a process asks for its first event. It opens no connection before that.
 func TestColdStart(t *testing.T) {
 	t.Parallel()
 	var opened atomic.Int64
@@ -126,7 +126,7 @@ func TestRejectsNonHTTPEvent(t *testing.T) {
 }
 
 // A function that cannot start says why, in one line without a secret.
-func TestMisconfiguredFunction(t *testing.T) {
+func TestMisconfiguredFunctionLogsOneLine(t *testing.T) {
 	t.Parallel()
 	for want, env := range map[string][]string{
 		"DB_HOST is missing":                 {"CACHE_ADDR=127.0.0.1:1"},

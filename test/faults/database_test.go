@@ -13,8 +13,8 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// The database is killed twice and restarted while 50 clients place holds, each repeated with its key until it has a
-// response: no hold is lost and none is doubled.
+// The database is killed twice and restarted while 50 clients place holds. Each client repeats its hold, with the same
+// key, until it gets a response. No hold is lost and none is doubled.
 func TestDatabaseKilledAndRestarted(t *testing.T) {
 	t.Parallel()
 	database := shoptest.StartDatabase(t)
@@ -37,7 +37,7 @@ func TestDatabaseKilledAndRestarted(t *testing.T) {
 					mu.Lock()
 					retries++
 					mu.Unlock()
-					time.Sleep(50 * time.Millisecond) // Retry-After says longer; a client that does not care
+					time.Sleep(50 * time.Millisecond) // a client that ignores the longer Retry-After
 					a = s.PostHold(t, 1, key)
 				}
 				if a.Status != http.StatusCreated && a.Status != http.StatusOK {
@@ -74,7 +74,7 @@ func TestDatabaseKilledAndRestarted(t *testing.T) {
 	over.Store(true)
 	wg.Wait()
 
-	t.Logf("%d holds, %d times busy, %v answers lost", len(held), retries, s.Metric(t, "flashsale_ledger_retries_total", "lost"))
+	t.Logf("%d holds, %d times busy, %v responses lost", len(held), retries, s.Metric(t, "flashsale_ledger_retries_total", "lost"))
 	ids := map[string]bool{}
 	for key, id := range held {
 		parsed, ok := checkout.ParseHoldID(id)
