@@ -20,12 +20,12 @@
 //	cache.log      the cache's output
 //
 // Start takes start.lock, then its share of use.lock, and keeps the share. Close gives the share back and tries to take
-// use.lock exclusively, without waiting: if that works nobody else uses the servers, and nobody can begin to until
+// use.lock exclusively, without waiting. If that works, no other process uses the servers, and none can start to until
 // it has stopped them. The kernel drops the locks of a process that dies, so a `kill -9` leaves running servers but
 // no stale lock, and the next Start takes those servers over.
 //
 // A pid in state.json is believed only if the process has the recorded start time and works in our directory
-// (/proc/PID/cwd: both servers change into theirs, and unlike a command line nobody can overwrite it). No other
+// (/proc/PID/cwd: both servers change into theirs, and unlike a command line it cannot be overwritten). No other
 // process is ever signalled.
 //
 // # MySQL and Cache: private to one test

@@ -81,7 +81,7 @@ type Check struct {
 	Cause    string   `json:"cause,omitempty"`    // from that log
 }
 
-// looks counts one thing that the check looked at.
+// looks counts one thing that the check examined.
 func (c *Check) looks() { c.LookedAt++ }
 
 // breaks records a case in which the invariant does not hold.

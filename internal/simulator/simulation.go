@@ -261,7 +261,7 @@ func (s *simulation) watch(watching context.Context, giveUp context.CancelCauseF
 }
 
 // serverIsDead reports whether no request got a response for too long. The observer sends requests all the time. Until
-// arrivals end, the server has time to come back.
+// arrivals end, the server has time to restart.
 func (s *simulation) serverIsDead() bool {
 	closed := time.Duration(s.closed.Load())
 	last := max(closed, s.client.lastResponse(), s.observer.client.lastResponse())

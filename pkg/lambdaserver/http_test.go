@@ -270,10 +270,10 @@ func TestRespondsBeforeFunctionDeadline(t *testing.T) {
 		status  int
 		atMost  time.Duration // the upper bound of the response time
 	}{
-		"a handler that heeds it": {
+		"a handler that heeds its context": {
 			func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done(); w.WriteHeader(http.StatusTeapot) }, 10 * time.Second, http.StatusTeapot, 9500 * time.Millisecond,
 		},
-		"a handler that does not": {
+		"a handler that ignores it": {
 			func(http.ResponseWriter, *http.Request) { time.Sleep(time.Minute) }, 10 * time.Second, http.StatusServiceUnavailable, 9750 * time.Millisecond,
 		},
 		"too late from the start": {

@@ -174,7 +174,7 @@ func (m *machine) move(e *entry, on checkout.Trigger) bool {
 		}
 		if m.available() < e.qty {
 			if !row.IfSoldOut {
-				panic("the table sells units that nobody has")
+				panic("the table sells units that are not reserved")
 			}
 			row.To, row.Reason, row.Stock = checkout.OrderRefundDue, checkout.ReasonLatePayment, checkout.StockAvailable
 		}

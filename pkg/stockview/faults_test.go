@@ -94,7 +94,7 @@ func TestCacheFails(t *testing.T) {
 				break
 			}
 			if time.Now().After(deadline) {
-				t.Fatalf("%s: lookups do not come from the cache again", fault.name)
+				t.Fatalf("%s: lookups do not use the cache again", fault.name)
 			}
 		}
 	}

@@ -138,18 +138,18 @@ func TestListsOnLocalServers(t *testing.T) {
 	s := shoptest.Open(t, 10, shoptest.Options{})
 	d := shoptest.NewDesk(t, "MYSQL_DSN="+s.AdminDSN, "CACHE_ADDR=127.0.0.1:1")
 	if code, stdout, stderr := d.Run(t, "refunds"); code != 0 || stdout != "No refund is due.\n" {
-		t.Errorf("%d %s %s", code, stdout, stderr)
+		t.Errorf("refunds: exit %d, expected 0 and no refund, got %s %s", code, stdout, stderr)
 	}
 	if code, stdout, stderr := d.Run(t, "unmatched", "--json"); code != 0 || stdout != "[]\n" {
-		t.Errorf("%d %s %s", code, stdout, stderr)
+		t.Errorf("unmatched --json: exit %d, expected 0 and an empty list, got %s %s", code, stdout, stderr)
 	}
 	id := s.MustOrder(t, 1)
 	s.Deliver(t, "evt_wrong", s.Event("payment.succeeded", id, 2))
 	s.Deliver(t, "evt_early", s.Event("payment.succeeded", ledgertest.NewID(), 2))
 	if code, stdout, _ := d.Run(t, "refunds"); code != 0 || !strings.Contains(stdout, id.OrderID()+"  99.98 USD  amount_mismatch  standard  pay_1") {
-		t.Errorf("%d %s", code, stdout)
+		t.Errorf("refunds: exit %d, expected 0 and the order with its payment, got %s", code, stdout)
 	}
 	if code, stdout, _ := d.Run(t, "unmatched"); code != 0 || !strings.Contains(stdout, "evt_early") || strings.Contains(stdout, "evt_wrong") {
-		t.Errorf("%d %s", code, stdout)
+		t.Errorf("unmatched: exit %d, expected 0 and only evt_early, got %s", code, stdout)
 	}
 }

@@ -56,7 +56,7 @@ func TestSchemaResourceMigrates(t *testing.T) {
 			t.Fatal(err)
 		}
 		if told["method"] != http.MethodPut || told["Status"] != "SUCCESS" || told["PhysicalResourceId"] != "schema" || told["StackId"] == "" || told["RequestId"] != "c1" {
-			t.Errorf("%s: %v", kind, told)
+			t.Errorf("%s: CloudFormation was told %v, expected SUCCESS", kind, told)
 		}
 		var routines int
 		if err := s.Admin.QueryRow("SELECT COUNT(*) FROM information_schema.routines WHERE routine_schema = DATABASE() AND routine_name IN ('place_hold', 'snapshot')").Scan(&routines); err != nil {
@@ -74,7 +74,7 @@ func TestSchemaResourceMigrates(t *testing.T) {
 	_, err := ask(t, f, strings.ReplaceAll(event("Update"), s3.URL, gone.URL))
 	f.Stop()
 	if err == nil || !strings.Contains(f.Output(), "reporting to CloudFormation") || strings.Contains(f.Output()+err.Error(), "signature=x") {
-		t.Errorf("%v\n%s", err, f.Output())
+		t.Errorf("expected an error and a log that names CloudFormation without the signature, got %v\n%s", err, f.Output())
 	}
 
 	// A failed migration fails the deployment. CloudFormation is told where the log is, and nothing more.
@@ -86,7 +86,7 @@ func TestSchemaResourceMigrates(t *testing.T) {
 	_, _ = ask(t, bad, event("Update"))
 	reason, _ := told["Reason"].(string)
 	if told["Status"] != "FAILED" || told["PhysicalResourceId"] != "schema" || !strings.Contains(reason, "request id") || strings.Contains(reason, "127.0.0.1") {
-		t.Errorf("%v", told)
+		t.Errorf("CloudFormation was told %v, expected FAILED with the request id", told)
 	}
 	bad.Stop() // a pipe carries its last output
 	if out := bad.Output(); !strings.Contains(out, "127.0.0.1:1") || strings.Contains(out, "hunter2") {
@@ -123,7 +123,7 @@ func TestAdminRunsOperationsAndRefusesInvalidRequests(t *testing.T) {
 		{`"audit"`, `"code":"malformed_request"`},
 	} {
 		if got, err := ask(t, f, tc.payload); err != nil || !strings.Contains(got, tc.want) {
-			t.Errorf("%s: %s %v, want %s", tc.payload, got, err, tc.want)
+			t.Errorf("%s: got %s %v, expected %s", tc.payload, got, err, tc.want)
 		}
 	}
 }

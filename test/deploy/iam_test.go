@@ -109,7 +109,7 @@ func TestFunctionsSignInWithIAM(t *testing.T) {
 	for _, visit := range []string{"first", "second"} {
 		begun := time.Now()
 		if a := s.Do(t, http.MethodGet, "/v1/products/"+s.ProductID, "", nil); a.Status != http.StatusOK {
-			t.Fatalf("%+v", a)
+			t.Fatalf("the product is %+v, expected 200", a)
 		}
 		t.Logf("the %s visit of the product took %s", visit, time.Since(begun).Round(time.Millisecond))
 	}
@@ -127,7 +127,7 @@ func TestFunctionsSignInWithIAM(t *testing.T) {
 	for _, operation := range []string{"audit", "list_products", "list_refunds_due", "list_unmatched_events"} {
 		got, err := s.Cloud.Pools["admin"].Invoke(t.Context(), map[string]string{"operation": operation}, adminTimeout)
 		if err != nil || strings.Contains(string(got), `"error"`) {
-			t.Errorf("%s: %s, %v", operation, got, err)
+			t.Errorf("%s: got %s, %v, expected a result", operation, got, err)
 		}
 	}
 	s.MustAudit(t)
@@ -234,7 +234,7 @@ func (f fronts) mustFail(t *testing.T, name, path, body string, status int, want
 	}
 	for _, word := range f.account.Secrets() {
 		if strings.Contains(output+a.Body, word) {
-			t.Errorf("%s shows %s", name, word)
+			t.Errorf("the log or the response of %s shows %s, which is secret", name, word)
 		}
 	}
 }
@@ -269,7 +269,7 @@ func TestAdminMigratesAtTheCluster(t *testing.T) {
 		t.Errorf("the server was not asked for Aurora's plugin: %s, %v\n%s", result, err, output)
 	}
 	if n := cluster.Tokens(); n == 0 || len(cluster.Refusals()) > 0 {
-		t.Errorf("%d logins, refused: %q", n, cluster.Refusals())
+		t.Errorf("%d logins and the refusals %q, expected at least one login and no refusal", n, cluster.Refusals())
 	}
 	for _, word := range append(f.account.Secrets(), password) {
 		if strings.Contains(output+fmt.Sprint(err), word) {
@@ -290,7 +290,7 @@ func adminTrusting(t *testing.T, authority *awstest.Authority) string {
 	binary := filepath.Join(dir, "admin")
 	out, err := exec.Command("go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", binary, "flashsale/functions/admin").CombinedOutput()
 	if err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("building the function: %v: %s", err, out)
 	}
 	return binary
 }

@@ -65,7 +65,7 @@ func rush(t *testing.T, s *shoptest.Shop, trouble func(serve func(n int))) (medi
 		trouble(func(n int) {
 			t.Helper()
 			before := served()
-			shoptest.Eventually(t, "the sale goes on", func() bool { return served() >= before+n })
+			shoptest.Eventually(t, "the sale continues", func() bool { return served() >= before+n })
 		})
 	}()
 	slices.Sort(took)
@@ -118,7 +118,7 @@ func TestCacheKilledWhileServing(t *testing.T) {
 // hitsAgain waits until the stock view reads from the cache.
 func hitsAgain(t *testing.T, s *shoptest.Shop) {
 	t.Helper()
-	shoptest.Eventually(t, "reads come from the cache again", func() bool {
+	shoptest.Eventually(t, "reads use the cache again", func() bool {
 		first := s.Do(t, http.MethodGet, "/v1/products/"+s.ProductID, "", nil)
 		return first.Text("as_of") == s.Do(t, http.MethodGet, "/v1/products/"+s.ProductID, "", nil).Text("as_of")
 	})
@@ -133,7 +133,7 @@ func TestCacheStoppedFromTheStart(t *testing.T) {
 	}
 	s := shoptest.Open(t, 100, shoptest.Options{CacheAddr: addr})
 	if a := s.Do(t, http.MethodGet, "/healthz", "", nil); a.Status != http.StatusOK || a.Text("status") != "degraded" {
-		t.Errorf("%+v", a)
+		t.Errorf("/healthz returned %+v, expected 200 and degraded", a)
 	}
 	rush(t, s, func(serve func(n int)) { serve(800) })
 }
@@ -214,7 +214,7 @@ func TestCacheWithFalseEntries(t *testing.T) {
 			lie(s, available(1000), withEnd)
 			for _, a := range shoptest.AtOnce(50, func(int) shoptest.Response { return s.PostHold(t, 1, "") }) {
 				if a.Code() != "sold_out" {
-					t.Errorf("%+v", a)
+					t.Errorf("a hold of a sold-out product got %+v, expected sold_out", a)
 				}
 			}
 			seesWithin(t, s, 2*time.Second, 0)
@@ -239,7 +239,7 @@ func TestCacheWithFalseEntries(t *testing.T) {
 			lie(s, func(p *checkout.Product) { p.Price = price }, true)
 			id := s.MustOrder(t, 2)
 			if o := shoptest.Must(s.Order(ctx, id))(t); o.Amount != (checkout.Money{Amount: 2 * 4999, Currency: "USD"}) {
-				t.Errorf("%+v", o)
+				t.Errorf("the order is %+v, expected the ledger's price", o)
 			}
 			s.MustAudit(t)
 		})
@@ -262,7 +262,7 @@ func TestCacheWithFalseEntries(t *testing.T) {
 		}
 		a := s.PostHold(t, 3, "key-in-a-broken-cache")
 		if again := s.PostHold(t, 3, "key-in-a-broken-cache"); a.Status != http.StatusCreated || again.Status != http.StatusOK {
-			t.Errorf("%+v %+v", a, again)
+			t.Errorf("a hold and its repetition got %+v and %+v, expected 201 and 200", a, again)
 		}
 		s.MustAudit(t)
 	})
@@ -292,7 +292,7 @@ func TestSoldOutRefusalsSpareTheDatabase(t *testing.T) {
 	s := shoptest.Open(t, 20, shoptest.Options{})
 	for i := range 20 {
 		if a := s.PostHold(t, 1, fmt.Sprintf("granted-before-the-rush-%d", i)); a.Status != http.StatusCreated {
-			t.Fatalf("%+v", a)
+			t.Fatalf("a hold before the rush got %+v, expected 201", a)
 		}
 	}
 	calls := func() float64 { return s.Metric(t, "flashsale_ledger_calls_total", "") }

@@ -32,7 +32,7 @@ func TestDatabaseKilledAndRestarted(t *testing.T) {
 				a := s.PostHold(t, 1, key)
 				for a.Status >= 500 {
 					if a.Code() != "busy" || a.Header.Get("Retry-After") == "" {
-						t.Errorf("%+v", a)
+						t.Errorf("a hold during the outage got %+v, expected busy with Retry-After", a)
 					}
 					mu.Lock()
 					retries++
@@ -41,7 +41,7 @@ func TestDatabaseKilledAndRestarted(t *testing.T) {
 					a = s.PostHold(t, 1, key)
 				}
 				if a.Status != http.StatusCreated && a.Status != http.StatusOK {
-					t.Errorf("%+v", a)
+					t.Errorf("a hold got %+v, expected 201 or 200", a)
 				}
 				mu.Lock()
 				held[key] = a.Text("id")
@@ -79,7 +79,7 @@ func TestDatabaseKilledAndRestarted(t *testing.T) {
 	for key, id := range held {
 		parsed, ok := checkout.ParseHoldID(id)
 		if !ok || ids[id] {
-			t.Fatalf("%s has %q", key, id)
+			t.Fatalf("the key %s got the hold %q, expected one that no other key has", key, id)
 		}
 		ids[id] = true
 		if _, err := s.Hold(context.Background(), parsed); err != nil {
@@ -87,6 +87,6 @@ func TestDatabaseKilledAndRestarted(t *testing.T) {
 		}
 	}
 	if audit := s.MustAudit(t); audit.Holds != int64(len(held)) {
-		t.Errorf("%d holds for %d keys", audit.Holds, len(held))
+		t.Errorf("%d holds for %d keys, expected as many holds as keys", audit.Holds, len(held))
 	}
 }

@@ -93,7 +93,7 @@ func TestProcessLostInACall(t *testing.T) {
 			}
 			// The lost call took effect completely, or not at all.
 			if p := s.Stock(t); p.ReservedStock < int64(len(waits)+2) {
-				t.Errorf("%d reserved after %d holds", p.ReservedStock, len(waits)+2)
+				t.Errorf("%d units are reserved after %d holds of one unit, expected at least as many", p.ReservedStock, len(waits)+2)
 			}
 			s.MustAudit(t)
 		})

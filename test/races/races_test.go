@@ -233,7 +233,7 @@ func TestExpiryOrderAndReleaseAtOnce(t *testing.T) {
 		s.MustAudit(t)
 	}
 	if p := s.Stock(t); p.ReservedStock+p.AvailableStock() != 200 {
-		t.Errorf("%+v", p)
+		t.Errorf("the product is %+v, expected 200 units, reserved or available", p)
 	}
 }
 
@@ -271,7 +271,7 @@ func expiryRound(t *testing.T, s *shoptest.Shop) {
 		ok = ordered.Code() == "hold_expired" && released.Status == http.StatusNoContent && !hold.HasOrder
 	}
 	if !ok {
-		t.Errorf("%s: order %d %s, release %d %s", hold.Status, ordered.Status, ordered.Code(), released.Status, released.Code())
+		t.Errorf("the hold is %s; the order got %d %s and the release %d %s: expected only one of them to succeed", hold.Status, ordered.Status, ordered.Code(), released.Status, released.Code())
 	}
 }
 
@@ -295,7 +295,7 @@ func TestUnitIsBackInTime(t *testing.T) {
 			case a.Code() == "sold_out":
 				time.Sleep(5 * time.Millisecond) // between two requests
 			default:
-				t.Fatalf("%+v", a)
+				t.Fatalf("a hold got %+v, expected 201 or sold_out", a)
 			}
 		}
 		lag := next.CreatedAt.Sub(first.ExpiresAt)
