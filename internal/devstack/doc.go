@@ -1,7 +1,6 @@
 // Package devstack runs private database and cache servers for one directory: MariaDB (or MySQL) and Valkey
-// (or Redis) on free loopback ports, installed by apt when they are missing. `make run`, every command of the
-// command line and the tests use it, so that a checkout works on a bare Debian or Ubuntu without any setup.
-// Linux only: it reads /proc.
+// (or Redis) on free loopback ports. It installs them with apt if they are missing, so a checkout of this project works
+// on a bare Debian or Ubuntu. `make run`, the commands and the tests use it. It runs on Linux only, because it reads /proc.
 //
 // # Stack: shared by the processes of a directory
 //
@@ -30,6 +29,6 @@
 //
 // # MySQL and Cache: private to one test
 //
-// [StartMySQL] and [StartCache] start one server that belongs to the caller alone, to be killed, restarted on
-// the same port, or paused in the middle of something. They die with the process that started them.
+// [StartMySQL] and [StartCache] start one server for the caller alone. A test can kill it, restart it on the same port,
+// or pause the cache. The server dies with the process that started it.
 package devstack

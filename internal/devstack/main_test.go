@@ -152,7 +152,7 @@ func mustStart(tb testing.TB, dir string) *devstack.Stack {
 	return s
 }
 
-func mustAnswer(tb testing.TB, s *devstack.Stack) {
+func mustRespond(tb testing.TB, s *devstack.Stack) {
 	tb.Helper()
 	must(tb, pingMySQL(tb.Context(), s.DSN()))
 	must(tb, pingCache(s.CacheAddr()))
@@ -167,9 +167,9 @@ func pingMySQL(ctx context.Context, dsn string) error {
 }
 
 func pingCache(addr string) error {
-	answer, err := cacheSays(addr, "PING", 5*time.Second)
-	if err == nil && answer != "+PONG" {
-		err = fmt.Errorf("the cache said %q", answer)
+	response, err := cacheSays(addr, "PING", 5*time.Second)
+	if err == nil && response != "+PONG" {
+		err = fmt.Errorf("the cache said %q", response)
 	}
 	return err
 }
@@ -186,8 +186,8 @@ func cacheSays(addr, what string, limit time.Duration) (string, error) {
 	if _, err := io.WriteString(conn, what+"\r\n"); err != nil {
 		return "", err
 	}
-	answer, err := bufio.NewReader(conn).ReadString('\n')
-	return strings.TrimSpace(answer), err
+	response, err := bufio.NewReader(conn).ReadString('\n')
+	return strings.TrimSpace(response), err
 }
 
 func mustExec(tb testing.TB, dsn string, statements ...string) {

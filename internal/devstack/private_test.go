@@ -43,7 +43,7 @@ func TestPausedCacheHangsAndResumes(t *testing.T) {
 	must(t, pingCache(c.Addr()))
 	must(t, c.Pause())
 	if response, err := cacheSays(c.Addr(), "PING", 100*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("the paused cache said %q, %v", response, err)
+		t.Errorf("the paused cache responded %q, %v, expected no response", response, err)
 	}
 	must(t, c.Resume())
 	must(t, pingCache(c.Addr()))
@@ -57,12 +57,12 @@ func TestKilledCacheRestartsEmpty(t *testing.T) {
 	t.Cleanup(func() { must(t, c.Stop()) })
 	addr := c.Addr()
 	if response, err := cacheSays(addr, "SET k v", time.Second); err != nil || response != "+OK" {
-		t.Fatalf("SET said %q, %v", response, err)
+		t.Fatalf("SET returned %q, %v, expected +OK", response, err)
 	}
 	must(t, c.Kill())
 	must(t, c.Restart(t.Context()))
 	if response, err := cacheSays(addr, "EXISTS k", time.Second); err != nil || response != ":0" {
-		t.Errorf("after a crash EXISTS said %q, %v", response, err)
+		t.Errorf("after a crash EXISTS returned %q, %v, expected :0", response, err)
 	}
 }
 

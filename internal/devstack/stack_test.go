@@ -28,7 +28,7 @@ func TestSecondStartSharesAndLastCloseStops(t *testing.T) {
 		t.Errorf("two pairs of servers: %s %s, %s %s", first.DSN(), first.CacheAddr(), second.DSN(), second.CacheAddr())
 	}
 	must(t, first.Close())
-	mustAnswer(t, second)
+	mustRespond(t, second)
 	must(t, second.Close())
 	mustNothingRuns(t, dir)
 	if st := mustState(t, dir); st.MySQL.PID != 0 || st.Cache.PID != 0 {
@@ -61,7 +61,7 @@ func TestServersHaveExpectedUsersAndSettings(t *testing.T) {
 	info, err := os.Stat(filepath.Join(dir, "root-password"))
 	must(t, err)
 	if info.Mode().Perm() != 0o600 {
-		t.Errorf("the password file has mode %v", info.Mode())
+		t.Errorf("the password file has mode %v, expected 0600", info.Mode())
 	}
 	st := mustState(t, dir)
 	for _, pid := range []int{st.MySQL.PID, st.Cache.PID} {
@@ -80,7 +80,7 @@ func TestDataAndAddressesSurviveARestart(t *testing.T) {
 	must(t, first.Close())
 	second := mustStart(t, dir)
 	if got := mustQuery(t, second.DSN(), "SELECT n FROM kept"); len(got) != 1 || got[0] != "42" {
-		t.Errorf("after a restart the table holds %v", got)
+		t.Errorf("after a restart the table holds %v, expected the row", got)
 	}
 	if first.DSN() != second.DSN() || first.CacheAddr() != second.CacheAddr() {
 		t.Errorf("addresses changed: %s %s, then %s %s", first.DSN(), first.CacheAddr(), second.DSN(), second.CacheAddr())
@@ -111,7 +111,7 @@ func TestTakenPortIsAvoided(t *testing.T) {
 		must(t, err)
 		defer func() { must(t, l.Close()) }()
 	}
-	mustAnswer(t, mustStart(t, dir))
+	mustRespond(t, mustStart(t, dir))
 	if now := mustState(t, dir); now.MySQL.Port == st.MySQL.Port || now.Cache.Port == st.Cache.Port {
 		t.Errorf("ports %d and %d were taken, got %d and %d", st.MySQL.Port, st.Cache.Port, now.MySQL.Port, now.Cache.Port)
 	}
@@ -129,7 +129,7 @@ func TestForeignCacheOnOurPortIsNotUsed(t *testing.T) {
 	dir := t.TempDir()
 	mustWriteState(t, dir, known{Cache: entry{Port: number}})
 	s := mustStart(t, dir)
-	mustAnswer(t, s)
+	mustRespond(t, s)
 	if s.CacheAddr() == foreign.Addr() {
 		t.Error("Start returned another directory's cache")
 	}
@@ -169,7 +169,7 @@ func TestDirectoryDeletedWhileInUse(t *testing.T) {
 	must(t, os.RemoveAll(dir))
 	second := mustStart(t, dir)
 	must(t, first.Close())
-	mustAnswer(t, second)
+	mustRespond(t, second)
 	if alive(old.MySQL.PID) || alive(old.Cache.PID) {
 		t.Error("the servers of the deleted directory still run")
 	}
@@ -184,10 +184,10 @@ func TestStartEndsWithItsContext(t *testing.T) {
 		cancel() // at the first message: the cache runs, the database does not
 	}})
 	if !errors.Is(err, context.Canceled) {
-		t.Errorf("Start returned %v, %v", s, err)
+		t.Errorf("Start returned %v, %v, expected the context's error", s, err)
 	}
 	mustNothingRuns(t, dir)
-	mustAnswer(t, mustStart(t, dir)) // no unfinished directory prevents the next Start
+	mustRespond(t, mustStart(t, dir)) // no unfinished directory prevents the next Start
 }
 
 func TestFailedStartShowsTheLog(t *testing.T) {
@@ -197,7 +197,7 @@ func TestFailedStartShowsTheLog(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(dir, "mysql", "ibdata1"), []byte("not a tablespace"), 0o600))
 	_, err := devstack.Start(t.Context(), devstack.Options{Dir: dir})
 	if err == nil || !strings.Contains(err.Error(), "ended by itself") || !strings.Contains(err.Error(), "ibdata1") {
-		t.Errorf("Start with a broken tablespace returned %v", err)
+		t.Errorf("Start with a broken tablespace returned %v, expected the log's last lines", err)
 	}
 	mustNothingRuns(t, dir)
 }
@@ -209,7 +209,7 @@ func TestUnusableDirectoryIsAnError(t *testing.T) {
 		must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, file)), 0o700))
 		must(t, os.WriteFile(filepath.Join(dir, file), nil, 0o600)) // a file for a directory, or the reverse
 		if s, err := devstack.Start(t.Context(), devstack.Options{Dir: dir}); err == nil {
-			t.Errorf("with %s in its way Start returned %v", file, s)
+			t.Errorf("with the unusable file %s Start returned %v, expected an error", file, s)
 		}
 		mustNothingRuns(t, dir)
 	}

@@ -46,10 +46,10 @@ type invocation struct {
 	id       string
 	payload  []byte
 	deadline time.Time
-	answer   chan answer
+	result   chan result
 }
 
-type answer struct {
+type result struct {
 	body   []byte
 	failed bool // posted to /error
 }
@@ -138,7 +138,7 @@ func (f *Function) settle(w http.ResponseWriter, r *http.Request, failed bool) {
 		return
 	}
 	w.WriteHeader(http.StatusAccepted)
-	i.answer <- answer{body, failed}
+	i.result <- result{body, failed}
 }
 
 var (
@@ -161,7 +161,7 @@ func (f *Function) Invoke(ctx context.Context, event any, timeout time.Duration)
 	if err != nil {
 		return nil, fmt.Errorf("writing the event: %w", err)
 	}
-	i := &invocation{id: uuid.NewString(), payload: payload, deadline: time.Now().Add(timeout), answer: make(chan answer, 1)}
+	i := &invocation{id: uuid.NewString(), payload: payload, deadline: time.Now().Add(timeout), result: make(chan result, 1)}
 	f.mu.Lock()
 	f.pending[i.id] = i
 	f.mu.Unlock()
@@ -175,7 +175,7 @@ func (f *Function) Invoke(ctx context.Context, event any, timeout time.Duration)
 	select {
 	case <-time.After(timeout + grace):
 		return nil, ErrLate
-	case a := <-i.answer:
+	case a := <-i.result:
 		if !a.failed {
 			return a.body, nil
 		}

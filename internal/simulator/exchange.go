@@ -47,8 +47,8 @@ type request struct {
 	timeout time.Duration
 }
 
-// response is the outcome of a request. Times count from the opening, by one monotonic clock: the server had the request
-// at the earliest when it was sent, and had finished its part at the latest when the response was received.
+// response is the outcome of a request. Times count from the opening, by one monotonic clock. The server got the
+// request no earlier than it was sent, and finished its part no later than the response was received.
 type response struct {
 	op       Operation
 	sent     time.Duration

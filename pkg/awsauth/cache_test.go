@@ -62,7 +62,7 @@ func (c *cached) look(t *testing.T, key *checkout.IdempotencyKey) (p checkout.Pr
 	begun := time.Now()
 	found, err := c.view.Lookup(context.Background(), c.product, key)
 	if err != nil || found.Product.ID != c.product {
-		t.Fatalf("%+v, %v", found, err)
+		t.Fatalf("the lookup returned %+v, %v, expected the product", found, err)
 	}
 	return found.Product, found.KeyUnused, time.Since(begun)
 }
@@ -98,7 +98,7 @@ func TestStockViewThroughElastiCache(t *testing.T) {
 	c := newCached(t, nil)
 	_, _, cold := c.look(t, nil)
 	_, _, second := c.look(t, nil)
-	t.Logf("the first look took %s, the second %s; %d hits", cold.Round(10*time.Microsecond), second.Round(10*time.Microsecond), c.lookups("hit"))
+	t.Logf("the first lookup took %s, the second %s; %d hits", cold.Round(10*time.Microsecond), second.Round(10*time.Microsecond), c.lookups("hit"))
 	c.mustHitSoon(t)
 
 	used := newKey()
@@ -124,7 +124,7 @@ func TestStockViewThroughElastiCache(t *testing.T) {
 	}
 	mustKeepSecrets(t, c.account, c.log.String())
 	if refusals, denied := c.cache.Refusals(), c.cache.Denied(t); len(refusals)+len(denied) > 0 {
-		t.Errorf("refused: %q, denied: %q", refusals, denied)
+		t.Errorf("the cache refused %q and denied %q, expected neither", refusals, denied)
 	}
 	t.Logf("%d connections", len(c.cache.Logins()))
 }
@@ -134,7 +134,7 @@ func soon(t *testing.T, what string, right func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(15 * time.Second); !right(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("did not happen in time: %s", what)
+			t.Fatalf("this did not happen in time: %s", what)
 		}
 	}
 }
@@ -158,14 +158,14 @@ func TestSlowHandshakeContinuesInBackground(t *testing.T) {
 		failed := c.lookups("failure")
 		_, _, took := c.look(t, nil)
 		if took > time.Second {
-			t.Errorf("a look without a connection took %s", took)
+			t.Errorf("a lookup without a connection took %s", took)
 		}
 		if c.lookups("failure") == failed {
-			t.Errorf("%s connection: the look waited for it", connection)
+			t.Errorf("%s connection: the lookup waited for it", connection)
 		}
 		begun := time.Now()
 		c.mustHitSoon(t)
-		t.Logf("%s connection: a look without it took %s; a hit after %s, %d failures, %d skipped", connection, took.Round(time.Millisecond),
+		t.Logf("%s connection: a lookup without it took %s; a hit after %s, %d failures, %d skipped", connection, took.Round(time.Millisecond),
 			time.Since(begun).Round(time.Millisecond), c.lookups("failure"), c.lookups("skipped"))
 		c.cache.Disconnect()
 	}
@@ -208,7 +208,7 @@ func TestViewWorksWhileElastiCacheRefusesIt(t *testing.T) {
 			})
 			mustKeepSecrets(t, c.account, c.log.String())
 			if refusals := c.cache.Refusals(); !strings.Contains(refusals[0], test.want) {
-				t.Errorf("refused: %q", refusals)
+				t.Errorf("the cache refused %q, expected a reason with %q", refusals, test.want)
 			}
 		})
 	}
@@ -222,7 +222,7 @@ func TestNewCacheConnectionUsesCurrentCredentials(t *testing.T) {
 	for range 2 {
 		user, token, err := signIn(context.Background())
 		if err != nil || user != "user" || !strings.Contains(token, account.Current().AccessKeyID) {
-			t.Errorf("%s, %v", user, err)
+			t.Errorf("signing in returned %s, %v, expected the user and a token with the current key", user, err)
 		}
 		account.Rotate()
 	}
@@ -253,7 +253,7 @@ func TestCacheTokenIsOnlySentOverTLS(t *testing.T) {
 		return strings.Contains(err.Error(), "unknown authority")
 	})
 	if n := len(cache.Logins()) + len(cache.Refusals()); n > 0 {
-		t.Errorf("%d tokens were sent", n)
+		t.Errorf("%d tokens were sent, expected none", n)
 	}
 }
 

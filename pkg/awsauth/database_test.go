@@ -154,7 +154,7 @@ func TestLedgerThroughProxyPinsNothing(t *testing.T) {
 func (p proxied) mustSpread(t *testing.T) {
 	t.Helper()
 	if pins, refusals := p.proxy.Pins(), p.proxy.Refusals(); len(pins)+len(refusals) > 0 {
-		t.Errorf("pinned: %q, refused: %q", pins, refusals)
+		t.Errorf("pinned %q and refused %q, expected neither", pins, refusals)
 	}
 	commands, connections := p.proxy.Served()
 	if connections < 3 {
@@ -248,7 +248,7 @@ func TestProxyDetectsPins(t *testing.T) {
 			}
 			pins := p.proxy.Pins()
 			if len(pins) == 0 || !strings.Contains(pins[0], test.want) {
-				t.Errorf("pins: %q", pins)
+				t.Errorf("the pins are %q, expected one that contains %q", pins, test.want)
 			}
 		})
 	}

@@ -119,7 +119,7 @@ func TestTokenIsOnlySentOverTLS(t *testing.T) {
 				mustKeepSecrets(t, p.account, err.Error())
 			}
 			if n := p.proxy.Tokens(); n > 0 {
-				t.Errorf("%d tokens were sent", n)
+				t.Errorf("%d tokens were sent, expected none", n)
 			}
 		})
 	}

@@ -9,7 +9,7 @@
 //
 //	stock = available_stock + reserved_stock + sold_stock
 //
-// An active hold or an unpaid order reserves units, a paid order has sold them, and the rest is available.
+// An active hold or an unpaid order reserves units, and a paid order has sold them. The other units are available.
 // available_stock is never negative. A unit that a hold or an order gives up returns exactly once.
 //
 // The package imports the standard library alone. The HTTP edge and the sweeper call [Service]. It needs a [Ledger],

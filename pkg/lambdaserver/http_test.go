@@ -233,7 +233,7 @@ func TestPanicIsALoggedProblem(t *testing.T) {
 	for range 2 { // the function must survive
 		got := invoke(t, f, mustEvent(t, "not-modified.json"))
 		if got.StatusCode != http.StatusInternalServerError || strings.Contains(got.Body, "hunter2") || got.Headers["Location"] != "" || got.Headers["X-Request-Id"] != "UpPmHh0ZjoEEM9i=" {
-			t.Errorf("%+v", got)
+			t.Errorf("the response is %+v, expected 500 without the cause", got)
 		}
 		var line struct {
 			Level, Error string
@@ -241,7 +241,7 @@ func TestPanicIsALoggedProblem(t *testing.T) {
 		}
 		if err := json.NewDecoder(log).Decode(&line); err != nil || line.Level != "ERROR" || line.RequestID != "UpPmHh0ZjoEEM9i=" ||
 			!strings.Contains(line.Error, "hunter2") || !strings.Contains(line.Error, "http_test.go") {
-			t.Errorf("%+v %v", line, err)
+			t.Errorf("the log line is %+v (%v), expected an ERROR with the cause and the request id", line, err)
 		}
 	}
 }
@@ -256,7 +256,7 @@ func TestRejectsNonHTTPEvent(t *testing.T) {
 			event := mustEvent(t, "webhook-base64.json")
 			change(&event)
 			if got := invoke(t, f, event); got.StatusCode/100 == 2 || log.Len() == 0 {
-				t.Errorf("%+v, log %q", got, log)
+				t.Errorf("got %+v and the log %q, expected a refusal and a log line", got, log)
 			}
 		})
 	}
@@ -288,7 +288,7 @@ func TestRespondsBeforeFunctionDeadline(t *testing.T) {
 				start := time.Now()
 				got, err := f.Invoke(ctx, mustEvent(t, "not-modified.json"))
 				if took := time.Since(start); err != nil || got.StatusCode != tc.status || took > tc.atMost {
-					t.Errorf("%d after %v, %v", got.StatusCode, took, err)
+					t.Errorf("got %d after %v (%v), expected a response in time", got.StatusCode, took, err)
 				}
 				time.Sleep(2 * time.Minute) // until the handler has returned, too
 			})
@@ -313,7 +313,7 @@ func TestAbandonedHandlerWritesNothing(t *testing.T) {
 		defer cancel()
 		got, err := f.Invoke(ctx, mustEvent(t, "not-modified.json"))
 		if err != nil || got.StatusCode != http.StatusServiceUnavailable || strings.Contains(got.Body, "late") || got.Headers["X-Late"] != "" {
-			t.Errorf("%+v %v", got, err)
+			t.Errorf("got %+v (%v), expected 503 without the late writes", got, err)
 		}
 		time.Sleep(2 * time.Minute) // the abandoned handler's writes must not race with the response
 	})

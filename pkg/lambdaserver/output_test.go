@@ -35,11 +35,11 @@ func lines(t *testing.T, text string) (all []string) {
 		var members map[string]any
 		if json.Unmarshal([]byte(line), &head) != nil || json.Unmarshal([]byte(line), &members) != nil ||
 			len(head.AWS.CloudWatchMetrics) != 1 || head.AWS.Timestamp == 0 {
-			t.Fatalf("not the format: %s", line)
+			t.Fatalf("the line is not in the embedded metric format: %s", line)
 		}
 		m := head.AWS.CloudWatchMetrics[0]
 		if m.Namespace != "shop-dev" || len(m.Metrics) != 1 || len(m.Dimensions) != 1 {
-			t.Fatalf("%+v", m)
+			t.Fatalf("the line is %+v, expected one metric", m)
 		}
 		var labels []string
 		for _, dimension := range m.Dimensions[0] {

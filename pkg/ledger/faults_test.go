@@ -81,10 +81,10 @@ func TestDeadlockIsRetriedAndCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := env.Counts.Of("ledger_retries_total/1213"); n < 1 {
-		t.Errorf("%v retries after a deadlock were counted", n)
+		t.Errorf("%v retries after a deadlock were counted, expected at least 1", n)
 	}
 	if p, err := env.RefreshProduct(context.Background(), "hot"); err != nil || p.ReservedStock != 1 {
-		t.Errorf("%+v %v", p, err)
+		t.Errorf("the product is %+v (%v), expected 1 reserved unit", p, err)
 	}
 	env.MustAudit(t)
 }
@@ -98,7 +98,7 @@ func TestLockHeldTooLongIsBusy(t *testing.T) {
 	start := time.Now()
 	_, err := env.PlaceHold(context.Background(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: "hot", Qty: 1, TTL: ttl})
 	if checkout.CodeOf(err) != checkout.CodeBusy {
-		t.Errorf("got %v, want busy", err)
+		t.Errorf("got %v, expected busy", err)
 	}
 	if took := time.Since(start); took > 20*time.Second { // the server's limit is 3 s, that of the call 8 s
 		t.Errorf("busy came after %s, expected it after the server's lock wait timeout", took)
@@ -107,7 +107,7 @@ func TestLockHeldTooLongIsBusy(t *testing.T) {
 		t.Fatal(err)
 	}
 	if audit := env.MustAudit(t); audit.Holds != 0 { // no part of the hold may remain
-		t.Errorf("%d holds", audit.Holds)
+		t.Errorf("%d holds are left, expected none", audit.Holds)
 	}
 	// The connection that waited works again.
 	if _, err := env.PlaceHold(context.Background(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: "hot", Qty: 5, TTL: ttl}); err != nil {
@@ -142,13 +142,13 @@ func TestLostResponse(t *testing.T) {
 	id := ledgertest.NewID()
 	receipt, err := l.PlaceHold(context.Background(), checkout.HoldRequest{ID: id, ProductID: "hot", Qty: 2, TTL: ttl})
 	if err != nil || receipt.Hold.ID != id || receipt.Repeated {
-		t.Fatalf("%+v %v", receipt, err)
+		t.Fatalf("the retry returned %+v (%v), expected the hold of the first try", receipt, err)
 	}
 	if counts.Of("ledger_retries_total/lost") != 1 {
 		t.Error("the response was not lost, so this test proves nothing")
 	}
 	if receipt.Product.ReservedStock != 2 {
-		t.Errorf("reserved %d", receipt.Product.ReservedStock)
+		t.Errorf("%d units are reserved, expected 2", receipt.Product.ReservedStock)
 	}
 	env.MustAudit(t)
 }
@@ -263,7 +263,7 @@ func TestAuditFindsDrift(t *testing.T) {
 					return
 				}
 			}
-			t.Errorf("not found: %+v", audit)
+			t.Errorf("the audit is %+v, expected the damage among its findings", audit)
 		})
 	}
 }

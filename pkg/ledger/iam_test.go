@@ -142,10 +142,10 @@ func TestMigrateForIAMAsksForAurorasPlugin(t *testing.T) {
 		err := ledger.MigrateForIAM(context.Background(), dsn)
 		var server *mysql.MySQLError
 		if !errors.As(err, &server) || server.Number != 1524 || !strings.Contains(err.Error(), "CREATE USER IF NOT EXISTS") {
-			t.Fatalf("got %v", err)
+			t.Fatalf("got %v, expected error 1524 at CREATE USER", err)
 		}
 		if got := users(t, admin, name); !slices.Equal(got, []string{name + "_owner"}) {
-			t.Errorf("users %v", got)
+			t.Errorf("the users are %v, expected only the owner", got)
 		}
 	}
 	want := "CREATE USER IF NOT EXISTS '" + name + "_app'@'%' " + byIAM
@@ -169,10 +169,10 @@ func TestMigrateForIAMDiffersOnlyByPlugin(t *testing.T) {
 	app := "'" + name + "_app'@'%' "
 	once := []string{"CREATE USER IF NOT EXISTS " + app + byIAM, "ALTER USER " + app + byIAM}
 	if got := p.seen("AWSAuthenticationPlugin"); !slices.Equal(got, append(once, once...)) {
-		t.Errorf("statements with the plugin: %q", got)
+		t.Errorf("the statements with the plugin are %q, expected CREATE USER and ALTER USER, twice each", got)
 	}
 	if got := users(t, admin, name); !slices.Equal(got, []string{name + "_app", name + "_owner"}) {
-		t.Errorf("users %v", got)
+		t.Errorf("the users are %v, expected the application's and the owner", got)
 	}
 	mustGrant(t, admin, name)
 
@@ -187,10 +187,10 @@ func TestMigrateForIAMDiffersOnlyByPlugin(t *testing.T) {
 	}
 	defer func() { _ = l.Close() }()
 	if a, err := l.Audit(context.Background()); err != nil || !a.Clean {
-		t.Errorf("the application's user: %+v, %v", a, err)
+		t.Errorf("the application's user gets the audit %+v (%v), expected a clean one", a, err)
 	}
 	if _, err := l.Hold(context.Background(), ledgertest.NewID()); checkout.CodeOf(err) != checkout.CodeHoldNotFound {
-		t.Errorf("the application's user calls a routine: %v", err)
+		t.Errorf("the application's user gets %v from a routine, expected hold_not_found", err)
 	}
 }
 

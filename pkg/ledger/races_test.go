@@ -51,7 +51,7 @@ func TestOneKeyOnTheLastUnit(t *testing.T) {
 		n := 0
 		holds.Range(func(any, any) bool { n++; return true })
 		if n != 1 {
-			t.Fatalf("round %d: %d holds", round, n)
+			t.Fatalf("round %d: %d holds, expected 1", round, n)
 		}
 	}
 	env.MustAudit(t)

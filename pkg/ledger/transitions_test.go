@@ -210,7 +210,7 @@ func TestTransitions(t *testing.T) {
 						reservedBefore = 0
 					}
 					if state != wantState || reason != reasonBefore || reserved != reservedBefore || sold != soldBefore {
-						t.Errorf("no row moves this, but: %s %s, reserved %d → %d, sold %d → %d", state, reason, reservedBefore, reserved, soldBefore, sold)
+						t.Errorf("got %s %s, reserved %d → %d, sold %d → %d, expected no change, because no row matches", state, reason, reservedBefore, reserved, soldBefore, sold)
 					}
 					if result != "" && result != checkout.PaymentIgnored {
 						t.Errorf("result %q, want ignored", result)
@@ -258,7 +258,7 @@ func TestLatePayment(t *testing.T) {
 			state, reason := s.state(t)
 			reserved, sold := s.counters(t)
 			if state != checkout.State(checkout.OrderRefundDue) || reason != checkout.ReasonLatePayment || reserved != 2 || sold != 0 {
-				t.Errorf("%s %s, reserved %d, sold %d", state, reason, reserved, sold)
+				t.Errorf("got %s %s, reserved %d, sold %d, expected refund_due (late_payment) and no unit sold", state, reason, reserved, sold)
 			}
 		})
 		t.Run(setup.name+"/sold out by an overdue hold", func(t *testing.T) {
@@ -270,7 +270,7 @@ func TestLatePayment(t *testing.T) {
 			state, _ := s.state(t)
 			reserved, sold := s.counters(t)
 			if state != checkout.State(checkout.OrderPaid) || reserved != 0 || sold != 2 {
-				t.Errorf("%s, reserved %d, sold %d", state, reserved, sold)
+				t.Errorf("got %s, reserved %d, sold %d, expected paid with 2 units sold", state, reserved, sold)
 			}
 		})
 	}
@@ -287,24 +287,24 @@ func TestUnmatchedEventIsAppliedLater(t *testing.T) {
 	for range 2 {
 		receipt, err := env.ApplyPayment(ctx, early, window)
 		if err != nil || receipt.Result != checkout.PaymentUnmatched || receipt.Order != nil {
-			t.Fatalf("%+v %v", receipt, err)
+			t.Fatalf("the early event got %+v (%v), expected unmatched without an order", receipt, err)
 		}
 	}
 	if events, err := env.UnmatchedEvents(ctx, time.Hour, 10); err != nil || len(events) != 0 {
-		t.Fatalf("nothing to retry while there is no hold: %v %v", events, err)
+		t.Fatalf("expected no event to retry before the hold exists, got %v (%v)", events, err)
 	}
 	s.place(t, s.id)
 	events, err := env.UnmatchedEvents(ctx, time.Hour, 10)
 	if err != nil || len(events) != 1 {
-		t.Fatalf("%v %v", events, err)
+		t.Fatalf("the events to retry are %v (%v), expected one", events, err)
 	}
 	receipt, err := env.ApplyPayment(ctx, events[0], window)
 	if err != nil || receipt.Result != checkout.PaymentApplied || receipt.Order.Status != checkout.OrderPaid {
-		t.Fatalf("%+v %v", receipt, err)
+		t.Fatalf("the retry got %+v (%v), expected applied and paid", receipt, err)
 	}
 	receipt, err = env.ApplyPayment(ctx, early, window)
 	if err != nil || receipt.Result != checkout.PaymentDuplicate || receipt.Order.Status != checkout.OrderPaid {
-		t.Fatalf("%+v %v", receipt, err)
+		t.Fatalf("a later delivery got %+v (%v), expected duplicate and paid", receipt, err)
 	}
 	env.MustAudit(t)
 }

@@ -183,7 +183,7 @@ func TestConcurrentMissesShareOneFill(t *testing.T) {
 		wg.Go(func() {
 			<-gate
 			if p, _ := look(t, views[i%2], s, nil); p.ID != s.product.ID {
-				t.Errorf("%+v", p)
+				t.Errorf("the lookup returned %+v, expected the product", p)
 			}
 		})
 	}

@@ -167,8 +167,8 @@ func rotate(t *testing.T, s *shoptest.Shop, secrets *awstest.SecretsManager) {
 	shoptest.CheckProblem(t, pay(s.OldSigner), http.StatusUnauthorized, "signature_invalid")
 }
 
-// mustBeClean fails the test if a front refused or pinned something, if the cache was never used, or if the functions'
-// logs show a secret.
+// mustBeClean fails the test if a front refused or pinned something, or if the cache was never used. It also fails it
+// if the functions' logs show a secret.
 func (f fronts) mustBeClean(t *testing.T, s *shoptest.Shop) {
 	t.Helper()
 	if pins := f.proxy.Pins(); len(pins) > 0 {
