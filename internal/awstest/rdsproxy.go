@@ -188,7 +188,7 @@ func (p *RDSProxy) ask(secured net.Conn, sequence byte) (packet, error) {
 		}
 		return readPacket(secured)
 	}
-	// As a server without a cached password does: the client's response to the nonce is not enough.
+	// Like a server without a cached password, it does not accept the client's response to the nonce.
 	nonce := rand.Text()[:20]
 	if err := writePacket(secured, packet{sequence, []byte("\xfecaching_sha2_password\x00" + nonce + "\x00")}); err != nil {
 		return packet{}, err

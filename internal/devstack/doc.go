@@ -4,8 +4,8 @@
 //
 // # Stack: shared by the processes of a directory
 //
-// [Start] finds the running servers of its directory or starts them; [Stack.Close] gives up this process's
-// use, and the last user stops them. Data stays between runs. The directory holds
+// [Start] finds the running servers of its directory or starts them; [Stack.Close] ends this process's use,
+// and the last user stops them. Data stays between runs. The directory holds
 //
 //	start.lock     exclusive while a process looks for the servers or starts them (flock)
 //	use.lock       shared by every process that uses the servers; exclusive while the last one stops them
@@ -18,7 +18,7 @@
 //	cache/         the cache's working directory; it saves nothing
 //	cache.log      the cache's output
 //
-// Start takes start.lock, then its share of use.lock, and keeps the share. Close gives the share back and tries to take
+// Start takes start.lock, then its share of use.lock, and keeps the share. Close releases the share and tries to take
 // use.lock exclusively, without waiting. If that works, no other process uses the servers, and none can start to until
 // it has stopped them. The kernel drops the locks of a process that dies, so a `kill -9` leaves running servers but
 // no stale lock, and the next Start takes those servers over.

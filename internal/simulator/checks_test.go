@@ -159,7 +159,7 @@ func TestChecksAcceptCorrectSale(t *testing.T) {
 			t.Errorf("%s is broken by a correct sale: %v", c.Name, c.Evidence)
 		}
 		if c.LookedAt == 0 {
-			t.Errorf("%s looked at nothing: the sale does not exercise it", c.Name)
+			t.Errorf("%s checked nothing: the sale does not exercise it", c.Name)
 		}
 	}
 }

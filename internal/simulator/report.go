@@ -39,7 +39,7 @@ type Report struct {
 	BrokenThen   []Finding   `json:"audit_before"` // findings from before the sale, which do not count
 	OverallMS    Percentiles `json:"steps_ms"`
 	ServerMS     Percentiles `json:"server_ms"`     // of all requests
-	ConnectionMS Percentiles `json:"connection_ms"` // likewise
+	ConnectionMS Percentiles `json:"connection_ms"` // of all requests
 }
 
 // Figures are the main numbers.

@@ -110,12 +110,12 @@ func TestStockViewThroughElastiCache(t *testing.T) {
 		return c.lookups("hit") == hits+1 && p.Version == receipt.Product.Version && unused
 	})
 	if _, unused, _ := c.look(t, used); unused {
-		t.Error("the key of a hold counts as unused")
+		t.Error("the key of a hold is proven unused, expected no proof")
 	}
-	for _, spoil := range [][]string{{"DEL"}, {"SADD", "another key"}} { // the latter has it made anew
+	for _, spoil := range [][]string{{"DEL"}, {"SADD", "another key"}} { // after the SADD the view restores the set
 		c.behindBack(t, spoil[0], spoil[1:]...)
 		if _, unused, _ := c.look(t, newKey()); unused {
-			t.Error("something is proven with a wrong set of used keys")
+			t.Error("a wrong set of used keys proves that a key is unused, expected no proof")
 		}
 		soon(t, "the set of used keys is restored", func() bool {
 			_, unused, _ := c.look(t, newKey())

@@ -189,7 +189,7 @@ func TestConcurrentMissesShareOneFill(t *testing.T) {
 	}
 	close(gate)
 	wg.Wait()
-	// More than two fills are possible only if the machine is so busy that cache calls time out.
+	// Each of the two processes needs one fill. A busy machine, on which cache calls time out, needs more.
 	if n := s.reads.Load(); n > 100 {
 		t.Errorf("500 lookups at once read the ledger %d times, expected them to share a read", n)
 	}

@@ -25,8 +25,8 @@ func ask(t testing.TB, f *lambdaemu.Function, payload string) (string, error) {
 	return strings.TrimSpace(string(result)), err
 }
 
-// For CloudFormation the function migrates a database that does not exist yet. It reports the outcome to the given
-// address, and names the same resource each time.
+// For CloudFormation the function migrates the database, here one that lacks a routine. It reports the outcome to the
+// given address, and names the same resource each time.
 func TestSchemaResourceMigrates(t *testing.T) {
 	t.Parallel()
 	o := shoptest.WithDefaults(t, shoptest.Options{})
@@ -47,7 +47,7 @@ func TestSchemaResourceMigrates(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, kind := range []string{"Create", "Update", "Delete"} {
-		if kind == "Delete" { // it changes nothing, so that a stack can go while its database is ill
+		if kind == "Delete" { // it changes nothing, so that a stack with a broken database can be deleted
 			if _, err := s.Admin.Exec("DROP PROCEDURE snapshot"); err != nil {
 				t.Fatal(err)
 			}

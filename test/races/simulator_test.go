@@ -73,7 +73,7 @@ func TestSimulationOfCorrectLedger(t *testing.T) {
 			t.Errorf("%s is broken in %d cases: %v", c.Name, c.Broken, c.Evidence)
 		}
 		if c.LookedAt == 0 && c.Name != "leftovers_can_be_bought" {
-			t.Errorf("%s looked at nothing", c.Name)
+			t.Errorf("%s checked nothing", c.Name)
 		}
 	}
 	f := report.Figures
