@@ -95,8 +95,8 @@ func TestPacedCallsCountFromWhenTheyWereDue(t *testing.T) {
 	}
 }
 
-// The report blames other processes for their CPU time, and no measured process.
-func TestWatchTellsOurCPUFromOthers(t *testing.T) {
+// The report blames other processes for their CPU time, but not a measured process.
+func TestWatchSeparatesOurCPUFromOthers(t *testing.T) {
 	busy := exec.CommandContext(t.Context(), "sh", "-c", "while :; do :; done")
 	if err := busy.Start(); err != nil {
 		t.Fatal(err)
@@ -166,7 +166,7 @@ func TestReportWarnsOfABusyMachine(t *testing.T) {
 	}
 }
 
-func TestTargetsSayWhatWasMissed(t *testing.T) {
+func TestSummaryMarksMissedTargets(t *testing.T) {
 	one := &Record{Experiment: "soldout", Database: "MySQL 9"}
 	if got := summary(one); !strings.Contains(got, "–, wanted ≥ 10") {
 		t.Errorf("without figures the summary is %q, expected a dash", got)
@@ -178,7 +178,7 @@ func TestTargetsSayWhatWasMissed(t *testing.T) {
 	}
 }
 
-// Every experiment measures all that its targets need, on a real server; the figures themselves say nothing here.
+// Every experiment measures everything that its targets need, on a real server. The figures are not checked.
 func TestExperiments(t *testing.T) {
 	t.Chdir("..") // where `make bench` runs
 	o := &options{MySQLDSN: ledgertest.ServerDSN(t), CacheAddr: os.Getenv("CACHE_ADDR"), Tiny: true, Rounds: 1, Out: t.TempDir()}

@@ -33,7 +33,8 @@ func (b bulk) id(n int) (id checkout.ID) {
 
 func (b bulk) qty(n int) int64 { return int64(1 + n%3) }
 
-// holds makes n holds of the products by turns, as if they had been placed, and makes the products' counters agree.
+// holds places n holds in the database, spread over the products, as if they had been placed one by one. It updates the
+// products' counters to match.
 func (s *site) holds(ctx context.Context, products []string, n int, status, expires string) (b bulk, err error) {
 	id := newID()
 	b = bulk{prefix: [10]byte(id[:10]), n: n}

@@ -18,7 +18,8 @@ var expiryAbout = "100,000 holds of 1 to 3 units are due, and `Service.Sweep` ru
 	"stock view. Their times count from when each was due. *old rows*: the tables start with 1,000,000 ended holds, half of them with a cancelled order. " +
 	"Afterwards the audit has to be clean."
 
-// runExpiry measures how fast stock comes back, whether new holds notice, and whether old rows make it slower.
+// runExpiry measures how fast stock returns, whether new holds slow down meanwhile, and whether old rows make it
+// slower.
 func runExpiry(ctx context.Context, t *trial) error {
 	run := func(name string, products, old int) func(context.Context) error {
 		return func(ctx context.Context) error {
@@ -75,7 +76,7 @@ func (s *site) sweepAll(ctx context.Context, name string, products []string) (er
 	if _, err := s.holds(ctx, products, due, "active", justNow); err != nil {
 		return err
 	}
-	if err := sleep(ctx, s.length(2*time.Second)); err != nil { // so that the database server finishes with so many new rows
+	if err := sleep(ctx, s.length(2*time.Second)); err != nil { // the database server finishes its work on so many new rows
 		return err
 	}
 	var busy sample

@@ -18,7 +18,7 @@ import (
 
 var hotAbout = "Callers place holds of one unit on one product, each as soon as its last call has returned. Every design writes the same row of `holds`. " +
 	"On the link with 1 ms more, each response arrives a millisecond later than on loopback.\n\n" +
-	"- **SELECT … FOR UPDATE**: `BEGIN; SELECT … FOR UPDATE; INSERT; UPDATE; COMMIT` from the client, a connection per caller. This is the usual design.\n" +
+	"- **SELECT … FOR UPDATE**: `BEGIN; SELECT … FOR UPDATE; INSERT; UPDATE; COMMIT` from the client, a connection per caller. This is the common design.\n" +
 	"- **ledger**: one `CALL place_hold`, as `flashsale run` makes it: callers queue for the " + strconv.Itoa(ledger.MaxConns) + " connections of its pool.\n" +
 	"- **ledger, no queue**: the same call over a connection per caller, as from so many Lambda functions without RDS Proxy.\n" +
 	"- **bare INSERT**: the row alone, autocommit, a connection per caller. It touches no product and waits for no lock: the upper bound."
@@ -105,7 +105,7 @@ func insertHold(ctx context.Context, db interface {
 	return err
 }
 
-// holdFromClient is the usual design: the row stays locked during four round trips.
+// holdFromClient is the common design: the row stays locked during four round trips.
 func holdFromClient(ctx context.Context, db *sql.DB, product string) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {

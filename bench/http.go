@@ -43,7 +43,7 @@ var soldOutAbout = "`POST /v1/holds` by 64 callers. *accepted*: the product has 
 	"Statements are those that the database server counts (`Questions`). *idle*: no requests, so they are the server's own sweep and audit. " +
 	"*CPU per call*: of server, database and cache, without the load generator."
 
-// runSoldOut measures how fast late shoppers are refused, and that the database does not notice.
+// runSoldOut measures how fast late shoppers are refused, and how little that costs the database.
 func runSoldOut(ctx context.Context, t *trial) error {
 	return t.onServer(ctx, func(ctx context.Context, s *site) error {
 		gone, err := s.product(ctx, 1)

@@ -149,8 +149,8 @@ func (o *options) warnIfBusy(ctx context.Context) error {
 	return nil
 }
 
-// listener returns the process that listens on a loopback address, 0 if this user cannot see it. Its CPU time then counts
-// as that of another process.
+// listener returns the process that listens on a loopback address, or 0 if this user cannot see it. The report then
+// counts its CPU time with the other processes.
 func listener(ctx context.Context, addr string) int32 {
 	_, text, err := stdnet.SplitHostPort(addr)
 	if err != nil {

@@ -54,7 +54,7 @@ func (r *report) write(name string, text []byte) error {
 	return nil
 }
 
-// save keeps a record and writes the document anew.
+// save keeps a record and writes the document again.
 func (r *report) save(record *Record) error {
 	r.Records = slices.DeleteFunc(r.Records, func(old *Record) bool {
 		return old.Experiment == record.Experiment && old.Database == record.Database

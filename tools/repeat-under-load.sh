@@ -5,8 +5,8 @@
 #   tools/repeat-under-load.sh 3           3 times
 #   tools/repeat-under-load.sh 5 .local/bin/flashsale with-servers -- go test -race -count=1 ./test/races
 #
-# Prints a line for each run, with its seconds; the output is in .local/repeat/run-N.log. It ends its busy loops however
-# it ends itself, and exits with 1 if a run failed.
+# It prints a line for each run, with its seconds; the output is in .local/repeat/run-N.log. It always ends its busy
+# loops, and exits with 1 if a run failed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 

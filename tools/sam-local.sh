@@ -66,8 +66,8 @@ packages() {
   $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "$2" >/dev/null
 }
 
-# docker_runs finds a running Docker. Otherwise, as root, it starts one for the life of this script, without firewall rules
-# or forwarding, because the functions connect to this machine only.
+# docker_runs finds a running Docker. Otherwise, as root, it starts one for the life of this script. That one needs no
+# firewall rules and no forwarding, because the functions connect to this machine only.
 docker_runs() {
   if command -v docker >/dev/null; then
     # SAM CLI does not know docker's contexts.

@@ -147,7 +147,7 @@ func summary(r *simulator.Report) string {
 		if !c.Holds {
 			verdict = "BROKEN"
 		}
-		fmt.Fprintf(&s, "%-7s %-26s %8d looked at\n", verdict, c.Name, c.LookedAt)
+		fmt.Fprintf(&s, "%-7s %-26s %8d checked\n", verdict, c.Name, c.LookedAt)
 		for _, e := range c.Evidence {
 			fmt.Fprintf(&s, "        %s\n", e)
 		}

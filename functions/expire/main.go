@@ -1,4 +1,4 @@
-// Function expire reclaims due stock once a second, for most of the minute until its schedule starts it again, and
+// Function expire reclaims due stock once per second, for most of the minute until its schedule starts it again, and
 // audits once.
 package main
 

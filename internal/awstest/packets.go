@@ -156,8 +156,8 @@ func status(payload []byte) (uint16, error) {
 	return binary.LittleEndian.Uint16(rest), nil
 }
 
-// forwardResponse forwards the whole response to a text command, and returns whether a transaction is open afterwards. An
-// error packet changes nothing about that. Both sides use CLIENT_DEPRECATE_EOF, so no packet ends the columns.
+// forwardResponse forwards the whole response to a text command, and returns whether a transaction is open afterwards.
+// An error packet leaves that unchanged. Both sides use CLIENT_DEPRECATE_EOF, so no packet ends the columns.
 func forwardResponse(to io.Writer, from *bufio.Reader, inTransaction bool) (bool, error) {
 	pass := func() ([]byte, error) {
 		p, err := readPacket(from)

@@ -19,10 +19,10 @@ import (
 type RDSProxyOptions struct {
 	Account   *Account
 	Authority *Authority
-	// Database is the DSN for the real database. Clients sign in as the same user to the same database, with a token. Its
-	// parameters stand for the database's parameter group.
+	// Database is the DSN for the real database. Clients sign in as the same user to the same database, with a token.
+	// Its parameters replace the database's parameter group.
 	Database string
-	// User and Password make it stand in for the cluster itself: clients sign in with them, instead of a token.
+	// User and Password turn the stand-in into the cluster itself: clients sign in with them instead of a token.
 	User, Password string
 	// WithoutTLS offers no TLS, unlike any RDS Proxy. Clients must refuse that.
 	WithoutTLS bool
@@ -123,7 +123,7 @@ func (p *RDSProxy) serve(conn net.Conn) {
 		defer func() { _ = secured.Close() }() // the client may have hung up
 	}
 	if err == nil {
-		_ = p.relay(secured) // the client sees what is wrong
+		_ = p.relay(secured) // the client sees the error
 	}
 }
 
@@ -188,7 +188,7 @@ func (p *RDSProxy) ask(secured net.Conn, sequence byte) (packet, error) {
 		}
 		return readPacket(secured)
 	}
-	// Like a server without a cached password: the client's response to the nonce is not enough.
+	// Like a server without a cached password, it does not accept the client's response to the nonce.
 	nonce := rand.Text()[:20]
 	if err := writePacket(secured, packet{sequence, []byte("\xfecaching_sha2_password\x00" + nonce + "\x00")}); err != nil {
 		return packet{}, err

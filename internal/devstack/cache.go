@@ -31,13 +31,13 @@ func newCache(root string, p programs) (*server, error) {
 	}
 	return &server{
 		name: p.cacheName, path: p.cache, argv: argv, dir: dir,
-		log: filepath.Join(root, "cache.log"), grace: cacheGrace, ready: cacheAnswers,
+		log: filepath.Join(root, "cache.log"), grace: cacheGrace, ready: cacheResponds,
 	}, nil
 }
 
-// cacheAnswers asks for the process id, not just PING: the cache has no password, so when somebody else took the
-// port a stranger's server would answer a PING.
-func cacheAnswers(ctx context.Context, r running) error {
+// cacheResponds asks for the process id instead of PING. The cache has no password, so another process's server on the
+// same port would also respond to a PING.
+func cacheResponds(ctx context.Context, r running) error {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", r.addr())
 	if err != nil {
 		return fmt.Errorf("connect to the cache: %w", err)
@@ -54,19 +54,19 @@ func cacheAnswers(ctx context.Context, r running) error {
 	in := bufio.NewReader(conn)
 	head, err := in.ReadString('\n')
 	if err != nil {
-		return fmt.Errorf("read the cache's answer: %w", err)
+		return fmt.Errorf("read the cache's response: %w", err)
 	}
 	// A RESP bulk string: "$<length>\r\n<text>\r\n".
 	length, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(head, "$")))
 	if err != nil || length < 0 || length > 1<<16 {
-		return fmt.Errorf("the cache answered %q", head)
+		return fmt.Errorf("the cache responded %q", head)
 	}
 	info := make([]byte, length)
 	if _, err := io.ReadFull(in, info); err != nil {
-		return fmt.Errorf("read the cache's answer: %w", err)
+		return fmt.Errorf("read the cache's response: %w", err)
 	}
 	if !strings.Contains(string(info), fmt.Sprintf("process_id:%d\r\n", r.PID)) {
-		return fmt.Errorf("another cache answers on %s", r.addr())
+		return fmt.Errorf("another cache responds on %s", r.addr())
 	}
 	return nil
 }

@@ -19,15 +19,15 @@ import (
 
 const (
 	databaseName  = "flashsale"
-	databaseGrace = 60 * time.Second // a clean shutdown writes what is dirty; a kill means recovery next time
-	initLimit     = 2 * time.Minute  // making a data directory takes about a second here
+	databaseGrace = 60 * time.Second // a clean shutdown writes dirty pages; after a kill the next start needs recovery
+	initLimit     = 2 * time.Minute  // making a data directory takes about a second
 )
 
 // database is MariaDB or MySQL below one directory.
 type database struct {
 	server
 	programs programs
-	root     string // holds the data, the password, the log
+	root     string // has the data, the password and the log
 	password string
 }
 
@@ -40,19 +40,19 @@ func newDatabase(root string, p programs) (*database, error) {
 	db := &database{programs: p, root: root, password: password}
 	db.server = server{
 		name: p.databaseName(), path: p.mysqld, argv: db.argv, dir: filepath.Join(root, "mysql"),
-		log: filepath.Join(root, "mysql.log"), grace: databaseGrace, ready: db.answers,
+		log: filepath.Join(root, "mysql.log"), grace: databaseGrace, ready: db.responds,
 	}
 	return db, nil
 }
 
-// argv gives the options that matter to the tests and measurements of this project; the rest are the server's
-// defaults, because no option file is read.
+// argv gives the options that matter to this project's tests and measurements. The server reads no option file, so the
+// rest are its defaults.
 func (db *database) argv(port int) []string {
 	argv := []string{
 		db.path, "--no-defaults",
 		"--datadir=" + db.dir, "--tmpdir=" + db.tmp(), "--init-file=" + db.initFile(),
 		"--bind-address=127.0.0.1", fmt.Sprintf("--port=%d", port),
-		// Relative to the data directory: the path of a Unix socket may have 107 bytes, ours may be deeper.
+		// Relative to the data directory: the path of a Unix socket has at most 107 bytes, and ours may be deeper.
 		"--socket=mysql.sock", "--pid-file=server.pid",
 		"--skip-name-resolve", "--skip-log-bin", "--max-connections=1000", "--default-time-zone=+00:00",
 		"--character-set-server=utf8mb4", "--innodb-buffer-pool-size=256M", "--innodb-flush-log-at-trx-commit=1",
@@ -68,7 +68,7 @@ func (db *database) argv(port int) []string {
 	return append(argv, "--mysqlx=OFF")
 }
 
-// prepare makes what the server needs in the directory. The server must not run.
+// prepare creates everything the server needs in the directory. The server must not run.
 func (db *database) prepare(ctx context.Context, log func(string, ...any)) error {
 	if err := os.MkdirAll(db.tmp(), 0o700); err != nil {
 		return fmt.Errorf("make the database's directory for temporary files: %w", err)
@@ -82,11 +82,11 @@ func (db *database) prepare(ctx context.Context, log func(string, ...any)) error
 	case err != nil:
 		return fmt.Errorf("look for the data directory: %w", err)
 	}
-	// Only MariaDB has Aria tables. Each server would refuse, or worse, convert, what the other wrote.
+	// Only MariaDB has Aria tables. Each server would refuse the other's files or, worse, convert them.
 	if _, err := os.Stat(filepath.Join(db.dir, "aria_log_control")); (err == nil) != db.programs.isMariaDB() {
 		return fmt.Errorf("the data in %s are another product's than %s: delete the directory or install that product", db.dir, db.name)
 	}
-	// MySQL refuses to start if the pid in a dead server's socket lock has gone to any other process.
+	// MySQL refuses to start if another process now has the pid in a dead server's socket lock.
 	for _, name := range []string{"mysql.sock", "mysql.sock.lock"} {
 		if err := os.Remove(filepath.Join(db.dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("remove a dead server's socket: %w", err)
@@ -95,7 +95,7 @@ func (db *database) prepare(ctx context.Context, log func(string, ...any)) error
 	return db.writeInitFile()
 }
 
-// initialise makes the data directory under another name first, so that it is there complete or not at all.
+// initialise creates the data directory under another name first, so that it is complete as soon as it exists.
 func (db *database) initialise(ctx context.Context) error {
 	const pattern = "mysql-new-"
 	left, err := filepath.Glob(filepath.Join(db.root, pattern+"*"))
@@ -117,8 +117,8 @@ func (db *database) initialise(ctx context.Context) error {
 		argv = append(argv, "--user=root")
 	}
 	if db.programs.isMariaDB() {
-		// No --user: it would make the script change the owner of files of the installed package. No questions to
-		// the resolver (--force).
+		// No --user: with it the script would change the owner of the installed package's files. --force: it does not
+		// query the resolver.
 		argv = []string{db.programs.installDB, "--no-defaults", "--force", "--skip-test-db", "--auth-root-socket-user=root", datadir}
 	}
 	ctx, cancel := context.WithTimeout(ctx, initLimit)
@@ -126,7 +126,7 @@ func (db *database) initialise(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // G204: the path comes from programs.go
 	// TMPDIR, not --tmpdir: the script would split that at blanks.
 	cmd.Dir, cmd.Env = db.root, append(cleanEnv(), "TMPDIR="+db.tmp())
-	// The script runs a server: on a timeout both must go, so they are one process group.
+	// The script runs a server. They are one process group, so that a timeout ends both.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	var out bytes.Buffer
@@ -144,15 +144,15 @@ func (db *database) initialise(ctx context.Context) error {
 	return nil
 }
 
-// tmp is for temporary tables. Not /tmp: a MariaDB that starts deletes all files there that look like an earlier
-// server's temporary tables (#sql-temptable-…), also those of the servers that run.
+// tmp is the directory for temporary tables. It is not /tmp: a starting MariaDB deletes all files there that look like
+// an earlier server's temporary tables (#sql-temptable-…), including those of running servers.
 func (db *database) tmp() string { return filepath.Join(db.root, "mysql-tmp") }
 
 func (db *database) initFile() string { return filepath.Join(db.root, "init.sql") }
 
-// writeInitFile writes what the server runs at each start before it lets anybody in. So there is no moment with
-// an empty password, and the file root-password is always right, even when somebody deleted it.
-// Initialisation makes neither anonymous users nor a test database.
+// writeInitFile writes the SQL that the server runs at each start, before it accepts connections. The password is
+// therefore never empty, and always the one in root-password, even if that file was deleted. Initialisation creates
+// neither anonymous users nor a test database.
 func (db *database) writeInitFile() error {
 	var b strings.Builder
 	// Connections over TCP are 'root'@'127.0.0.1', because names are not resolved; over the socket 'root'@'localhost'.
@@ -177,8 +177,8 @@ func (db *database) dsn(r running) string {
 	return cfg.FormatDSN()
 }
 
-// answers connects with the password, which no other server knows, and sees to it that the database exists.
-func (db *database) answers(ctx context.Context, r running) error {
+// responds connects with the password, which no other server knows, and creates the database if it is missing.
+func (db *database) responds(ctx context.Context, r running) error {
 	cfg := db.config(r)
 	cfg.Logger = &mysql.NopLogger{} // a server that is not ready yet is expected
 	connector, err := mysql.NewConnector(cfg)

@@ -1,12 +1,11 @@
 // Package devstack runs private database and cache servers for one directory: MariaDB (or MySQL) and Valkey
-// (or Redis) on free loopback ports, installed by apt when they are missing. `make run`, every command of the
-// command line and the tests use it, so that a checkout works on a bare Debian or Ubuntu without any setup.
-// Linux only: it reads /proc.
+// (or Redis) on free loopback ports. It installs them with apt if they are missing, so a checkout of this project works
+// on a bare Debian or Ubuntu. `make run`, the commands and the tests use it. It runs on Linux only, because it reads /proc.
 //
 // # Stack: shared by the processes of a directory
 //
-// [Start] finds the running servers of its directory or starts them; [Stack.Close] gives up this process's
-// use, and the last user stops them. Data stays between runs. The directory holds
+// [Start] finds the running servers of its directory or starts them; [Stack.Close] ends this process's use,
+// and the last user stops them. Data stays between runs. The directory holds
 //
 //	start.lock     exclusive while a process looks for the servers or starts them (flock)
 //	use.lock       shared by every process that uses the servers; exclusive while the last one stops them
@@ -19,17 +18,17 @@
 //	cache/         the cache's working directory; it saves nothing
 //	cache.log      the cache's output
 //
-// Start takes start.lock, then its share of use.lock, and keeps the share. Close gives the share back and tries to take
-// use.lock exclusively, without waiting: if that works nobody else uses the servers, and nobody can begin to until
+// Start takes start.lock, then its share of use.lock, and keeps the share. Close releases the share and tries to take
+// use.lock exclusively, without waiting. If that works, no other process uses the servers, and none can start to until
 // it has stopped them. The kernel drops the locks of a process that dies, so a `kill -9` leaves running servers but
 // no stale lock, and the next Start takes those servers over.
 //
 // A pid in state.json is believed only if the process has the recorded start time and works in our directory
-// (/proc/PID/cwd: both servers change into theirs, and unlike a command line nobody can overwrite it). No other
+// (/proc/PID/cwd: both servers change into theirs, and unlike a command line it cannot be overwritten). No other
 // process is ever signalled.
 //
 // # MySQL and Cache: private to one test
 //
-// [StartMySQL] and [StartCache] start one server that belongs to the caller alone, to be killed, restarted on
-// the same port, or paused in the middle of something. They die with the process that started them.
+// [StartMySQL] and [StartCache] start one server for the caller alone. A test can kill it, restart it on the same port,
+// or pause the cache. The server dies with the process that started it.
 package devstack

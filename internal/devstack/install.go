@@ -18,9 +18,9 @@ type packages struct {
 	sets   [][]string
 }
 
-// Packages with a system service come last, so that nothing is started, now or at boot, that the user did not ask for.
-// mariadb-server-core has the server and its installer, mariadb-client-core the my_print_defaults which that
-// needs; about the cache see programs.cacheName.
+// Packages with a system service come last, so that nothing starts, now or at boot, that the user did not ask for.
+// mariadb-server-core has the server and its installer; mariadb-client-core has my_print_defaults, which the installer
+// needs. For the cache see programs.cacheName.
 var (
 	databasePackages = packages{
 		advice: "install mariadb-server-core and mariadb-client-core, or set MYSQL_DSN",
@@ -41,8 +41,8 @@ var (
 // aptLockLimit is how long to wait for another user of apt.
 const aptLockLimit = 5 * time.Minute
 
-// Install makes sure that a database and a cache server are installed, by apt-get (with sudo if need be) where
-// they are not. It costs a few milliseconds when they are. log, which may be nil, is told what is being installed.
+// Install installs a database server and a cache server with apt-get (and sudo if needed) where they are missing. It
+// takes a few milliseconds if they are present. It reports to log, which may be nil.
 func Install(ctx context.Context, log func(format string, args ...any)) error {
 	_, err := install(ctx, log)
 	return err
@@ -63,7 +63,7 @@ func install(ctx context.Context, log func(string, ...any)) (programs, error) {
 	return p, nil
 }
 
-// aptInstall installs sets of packages until find finds what is missing. When ctx ends, apt-get is asked to stop.
+// aptInstall installs sets of packages until find succeeds. When ctx ends, it asks apt-get to stop.
 func aptInstall(
 	ctx context.Context, missing error, want packages, find func(context.Context) error, log func(string, ...any),
 ) error {
@@ -71,8 +71,9 @@ func aptInstall(
 	if err != nil {
 		return fmt.Errorf("%w, and %w: %s", missing, err, want.advice)
 	}
-	// One install at a time. In /tmp whatever TMPDIR says, for all to meet there; per user, because a sticky directory
-	// may forbid to open another user's file. Between users apt's own locks decide, and we wait for them.
+	// One install at a time. The lock is in /tmp whatever TMPDIR says, so that all processes use the same one. It is
+	// per user, because a sticky directory may forbid opening another user's file. Between users apt's own locks
+	// decide.
 	lock, err := openLock(fmt.Sprintf("/tmp/flashsale-install-%d.lock", os.Getuid()))
 	if err != nil {
 		return err
@@ -87,15 +88,15 @@ func aptInstall(
 	var failed error
 	for _, update := range []bool{false, true} {
 		if update {
-			// The lists may be absent or so old that they name files which are gone.
+			// The lists may be missing, or so old that they name files that no longer exist.
 			report(log, "%v: asking apt-get for its current packages", missing)
 			failed = errors.Join(failed, apt.update(ctx))
 		}
 		for _, set := range want.sets {
-			// --no-remove: never at the expense of what the user has, say another MySQL.
+			// --no-remove: never at the expense of installed packages, such as another MySQL.
 			args := append([]string{"install", "--yes", "--no-install-recommends", "--no-remove"}, set...)
 			if !apt.possible(ctx, args) {
-				continue // not here, or in conflict
+				continue // not available, or in conflict
 			}
 			report(log, "%v: installing %s with apt-get", missing, strings.Join(set, " and "))
 			if err := apt.run(ctx, args...); err != nil {
@@ -113,10 +114,10 @@ func aptInstall(
 	return fmt.Errorf("%w, and it could not be installed (%s): %w", missing, want.advice, failed)
 }
 
-// aptGet runs apt-get, through sudo where root's rights are needed and we have not got them.
+// aptGet runs apt-get, through sudo if this process is not root.
 type aptGet struct {
 	path string
-	sudo string // empty: we are root
+	sudo string // empty: this process is root
 }
 
 func findApt() (aptGet, error) {
@@ -134,13 +135,13 @@ func findApt() (aptGet, error) {
 	return aptGet{path: path, sudo: sudo}, nil
 }
 
-// possible asks apt-get without changing anything, which needs no rights.
+// possible simulates apt-get, which needs no rights.
 func (a aptGet) possible(ctx context.Context, args []string) bool {
 	return aptGet{path: a.path}.run(ctx, append(args, "--simulate")...) == nil
 }
 
-// update waits while somebody else updates, as a machine does by itself soon after it was booted: unlike the lock on
-// packages, apt-get gives up at once on this one.
+// update waits while another process updates, as a machine does by itself soon after boot. apt-get waits for the lock
+// on packages, but fails at once on this one.
 func (a aptGet) update(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, aptLockLimit)
 	defer cancel()
@@ -157,8 +158,8 @@ func (a aptGet) update(ctx context.Context) error {
 }
 
 func (a aptGet) run(ctx context.Context, args ...string) error {
-	// SYSTEMD_OFFLINE lets systemctl ignore the requests of a package's scripts to start its service, should one of
-	// the packages have one. (Not by a policy-rc.d file: left behind by a crash it would stop all later services.)
+	// With SYSTEMD_OFFLINE systemctl ignores a package script's request to start its service. A policy-rc.d file would
+	// do the same, but if a crash left it behind it would stop all later services.
 	argv := []string{
 		"env", "DEBIAN_FRONTEND=noninteractive", "SYSTEMD_OFFLINE=1", "LC_ALL=C",
 		a.path, "-o", fmt.Sprintf("DPkg::Lock::Timeout=%.0f", aptLockLimit.Seconds()),
@@ -168,8 +169,8 @@ func (a aptGet) run(ctx context.Context, args ...string) error {
 	}
 	argv = append(argv, args...)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // G204: apt-get, with packages of this file
-	// An interrupted dpkg leaves half a package, so apt-get is asked, not killed. Through sudo even asking may not be
-	// allowed: then we wait for its end.
+	// An interrupted dpkg leaves half a package, so apt-get is asked, not killed. If sudo does not allow even that,
+	// wait for its end.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Minute
 	var out bytes.Buffer

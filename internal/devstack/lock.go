@@ -41,7 +41,7 @@ func openLock(path string) (*fileLock, error) {
 	return &fileLock{f}, nil
 }
 
-// lock takes the lock (syscall.LOCK_EX or LOCK_SH). It polls, because a blocking flock cannot be given up when ctx ends.
+// lock takes the lock (syscall.LOCK_EX or LOCK_SH). It polls, because a blocking flock does not end with ctx.
 func (l *fileLock) lock(ctx context.Context, how int) error {
 	if err := until(ctx, pollEvery, func() (bool, error) { return l.try(how) }); err != nil {
 		return fmt.Errorf("lock %s: %w", l.f.Name(), err)

@@ -24,14 +24,14 @@ import (
 	"flashsale/internal/devstack"
 )
 
-// The test binary runs itself as the other processes of a directory: childRole says as what.
+// The test binary runs itself as other processes of a directory. childRole selects the role.
 const (
 	childRole = "DEVSTACK_TEST_CHILD"
 	childDir  = "DEVSTACK_TEST_DIR"
 )
 
 func TestMain(m *testing.M) {
-	// A user's settings that must not matter: the servers would not start with any of them.
+	// User settings that must not matter: with any of them the servers would not start.
 	for k, v := range map[string]string{
 		"MYSQL_HOME": "/nonexistent", "MYSQL_UNIX_PORT": "/nonexistent/sock", "MYSQL_TCP_PORT": "1",
 		"MYSQL_GROUP_SUFFIX": "x", "MYSQLD_BOOTSTRAP": "/nonexistent/mariadbd", "TZ": "Asia/Tokyo",
@@ -83,15 +83,16 @@ func runChild(role, dir string) error {
 			return err
 		}
 	case "comes and goes":
-		return comeAndGo(ctx, dir, 6)
+		return openAndClose(ctx, dir, 6)
 	}
 	fmt.Println("ready")
-	_, err := io.Copy(io.Discard, os.Stdin) // until the parent is gone
+	_, err := io.Copy(io.Discard, os.Stdin) // until the parent has ended
 	return err
 }
 
-// comeAndGo uses the Stack a few times, each time looking that it works as long as it is held.
-func comeAndGo(ctx context.Context, dir string, times int) error {
+// openAndClose opens and closes the Stack a few times. Each time it checks that the servers work while it holds the
+// Stack.
+func openAndClose(ctx context.Context, dir string, times int) error {
 	for range times {
 		s, err := devstack.Start(ctx, devstack.Options{Dir: dir})
 		if err != nil {
@@ -147,11 +148,11 @@ func mustStart(tb testing.TB, dir string) *devstack.Stack {
 	s, err := devstack.Start(tb.Context(), devstack.Options{Dir: dir, Log: tb.Logf})
 	must(tb, err)
 	tb.Logf("Start took %v", time.Since(begun).Round(time.Millisecond))
-	tb.Cleanup(func() { must(tb, s.Close()) }) // again is harmless
+	tb.Cleanup(func() { must(tb, s.Close()) }) // a second Close is harmless
 	return s
 }
 
-func mustAnswer(tb testing.TB, s *devstack.Stack) {
+func mustRespond(tb testing.TB, s *devstack.Stack) {
 	tb.Helper()
 	must(tb, pingMySQL(tb.Context(), s.DSN()))
 	must(tb, pingCache(s.CacheAddr()))
@@ -166,9 +167,9 @@ func pingMySQL(ctx context.Context, dsn string) error {
 }
 
 func pingCache(addr string) error {
-	answer, err := cacheSays(addr, "PING", 5*time.Second)
-	if err == nil && answer != "+PONG" {
-		err = fmt.Errorf("the cache said %q", answer)
+	response, err := cacheSays(addr, "PING", 5*time.Second)
+	if err == nil && response != "+PONG" {
+		err = fmt.Errorf("the cache said %q", response)
 	}
 	return err
 }
@@ -185,8 +186,8 @@ func cacheSays(addr, what string, limit time.Duration) (string, error) {
 	if _, err := io.WriteString(conn, what+"\r\n"); err != nil {
 		return "", err
 	}
-	answer, err := bufio.NewReader(conn).ReadString('\n')
-	return strings.TrimSpace(answer), err
+	response, err := bufio.NewReader(conn).ReadString('\n')
+	return strings.TrimSpace(response), err
 }
 
 func mustExec(tb testing.TB, dsn string, statements ...string) {
@@ -253,7 +254,7 @@ func mustWriteState(tb testing.TB, dir string, st known) {
 	must(tb, os.WriteFile(filepath.Join(dir, "state.json"), b, 0o600))
 }
 
-// workingBelow lists the pids of the processes that work below dir, in a way of its own.
+// workingBelow lists the pids of the processes that work below dir. It shares no code with the package.
 func workingBelow(dir string) ([]string, error) {
 	links, err := filepath.Glob("/proc/[0-9]*/cwd")
 	var found []string
@@ -280,7 +281,7 @@ func mustNothingRuns(tb testing.TB, dir string) {
 	}
 }
 
-// eventually waits for a condition that another process or the kernel brings about.
+// eventually waits for a condition that depends on another process or the kernel.
 func eventually(tb testing.TB, what string, condition func() bool) {
 	tb.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(10 * time.Millisecond) {

@@ -19,7 +19,7 @@ type private struct {
 	running running
 }
 
-// start starts the server, on its last port when it has one, because clients know that.
+// start starts the server, on its last port if it has one, because clients know that port.
 func (p *private) start(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -63,7 +63,7 @@ type MySQL struct {
 	database *database
 }
 
-// StartMySQL starts a database server with its data in dir, which it makes. The caller must Stop it.
+// StartMySQL starts a database server with its data in dir, which it creates. The caller must Stop it.
 func StartMySQL(ctx context.Context, dir string, log func(format string, args ...any)) (*MySQL, error) {
 	dir, programs, err := privateDir(ctx, dir, log)
 	if err != nil {
@@ -100,7 +100,7 @@ func (m *MySQL) Stop() error { return m.stop() }
 // Cache is a private Valkey or Redis for fault tests.
 type Cache struct{ private }
 
-// StartCache starts a cache server that works in dir, which it makes. The caller must Stop it.
+// StartCache starts a cache server that works in dir, which it creates. The caller must Stop it.
 func StartCache(ctx context.Context, dir string, log func(format string, args ...any)) (*Cache, error) {
 	dir, programs, err := privateDir(ctx, dir, log)
 	if err != nil {

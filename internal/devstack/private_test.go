@@ -9,7 +9,7 @@ import (
 	"flashsale/internal/devstack"
 )
 
-func TestKilledMySQLComesBackWithItsData(t *testing.T) {
+func TestKilledMySQLRestartsWithItsData(t *testing.T) {
 	t.Parallel()
 	m, err := devstack.StartMySQL(t.Context(), t.TempDir(), t.Logf)
 	must(t, err)
@@ -18,7 +18,7 @@ func TestKilledMySQLComesBackWithItsData(t *testing.T) {
 	mustExec(t, dsn, "CREATE TABLE kept (n INT)", "INSERT INTO kept VALUES (42)")
 	must(t, m.Kill())
 	if pingMySQL(t.Context(), dsn) == nil {
-		t.Error("the killed database answers")
+		t.Error("the killed database responds")
 	}
 	begun := time.Now()
 	must(t, m.Restart(t.Context()))
@@ -35,34 +35,34 @@ func TestKilledMySQLComesBackWithItsData(t *testing.T) {
 	must(t, pingMySQL(t.Context(), dsn))
 }
 
-func TestPausedCacheHangsAndGoesOn(t *testing.T) {
+func TestPausedCacheHangsAndResumes(t *testing.T) {
 	t.Parallel()
 	c, err := devstack.StartCache(t.Context(), t.TempDir(), t.Logf)
 	must(t, err)
 	t.Cleanup(func() { must(t, c.Stop()) })
 	must(t, pingCache(c.Addr()))
 	must(t, c.Pause())
-	if answer, err := cacheSays(c.Addr(), "PING", 100*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("the paused cache said %q, %v", answer, err)
+	if response, err := cacheSays(c.Addr(), "PING", 100*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the paused cache responded %q, %v, expected no response", response, err)
 	}
 	must(t, c.Resume())
 	must(t, pingCache(c.Addr()))
 	must(t, c.Pause()) // Cleanup stops a paused one
 }
 
-func TestKilledCacheComesBackEmpty(t *testing.T) {
+func TestKilledCacheRestartsEmpty(t *testing.T) {
 	t.Parallel()
 	c, err := devstack.StartCache(t.Context(), t.TempDir(), t.Logf)
 	must(t, err)
 	t.Cleanup(func() { must(t, c.Stop()) })
 	addr := c.Addr()
-	if answer, err := cacheSays(addr, "SET k v", time.Second); err != nil || answer != "+OK" {
-		t.Fatalf("SET said %q, %v", answer, err)
+	if response, err := cacheSays(addr, "SET k v", time.Second); err != nil || response != "+OK" {
+		t.Fatalf("SET returned %q, %v, expected +OK", response, err)
 	}
 	must(t, c.Kill())
 	must(t, c.Restart(t.Context()))
-	if answer, err := cacheSays(addr, "EXISTS k", time.Second); err != nil || answer != ":0" {
-		t.Errorf("after a crash EXISTS said %q, %v", answer, err)
+	if response, err := cacheSays(addr, "EXISTS k", time.Second); err != nil || response != ":0" {
+		t.Errorf("after a crash EXISTS returned %q, %v, expected :0", response, err)
 	}
 }
 

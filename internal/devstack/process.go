@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// process names one process of this boot: the kernel hands out pids again, but not a pid and a start time.
+// process identifies one process of this boot. The kernel reuses pids, but not a pid with the same start time.
 type process struct {
 	PID        int    `json:"pid"`
 	StartTicks uint64 `json:"start_ticks"` // field 22 of /proc/PID/stat: clock ticks since boot
@@ -63,9 +63,8 @@ func ParentOf(pid int) int {
 	return stat.parent
 }
 
-// gone reports whether the process has ended with all its threads, so that its ports and file locks are free.
-// It reaps the process if it was our child: servers of a Stack outlive the process that started them, so nobody
-// waits for them in the background.
+// gone reports whether the process has ended with all its threads, so that its ports and file locks are free. It reaps
+// the process if it was a child of this one: nothing else waits for a Stack's servers.
 func (p process) gone() bool {
 	if p.PID <= 0 {
 		return true
@@ -78,7 +77,7 @@ func (p process) gone() bool {
 	if (st.state != 'Z' && st.state != 'X') || st.threads > 1 {
 		return false
 	}
-	_, _ = syscall.Wait4(p.PID, nil, syscall.WNOHANG, nil) // ECHILD: it is its parent's to reap
+	_, _ = syscall.Wait4(p.PID, nil, syscall.WNOHANG, nil) // ECHILD: its parent must reap it
 	return true
 }
 
@@ -127,7 +126,7 @@ func (p process) end(grace time.Duration) error {
 	return p.kill()
 }
 
-// kill ends the process at once and waits until nothing of it is left.
+// kill ends the process at once and waits until all of it is gone.
 func (p process) kill() error {
 	if err := p.signal(syscall.SIGKILL); err != nil {
 		return err
@@ -144,7 +143,7 @@ func (p process) waitGone(limit time.Duration) error {
 	return nil
 }
 
-// command is what to run: argv[0] may differ from the path.
+// command is a program to run: argv[0] may differ from the path.
 type command struct {
 	path string
 	argv []string
@@ -152,10 +151,10 @@ type command struct {
 	log  string // file for stdout and stderr
 }
 
-// launch starts the command in a process group of its own, so that a Ctrl-C in the terminal reaches only us.
+// launch starts the command in a process group of its own, so that a Ctrl-C in the terminal reaches only this process.
 // A tied process is killed when this process dies; any other outlives it.
 func (c command) launch(tied bool) (process, error) {
-	// The last run's log is kept: it may say why the server had to be started again.
+	// The last run's log is kept: it may show why the server had to be started again.
 	if err := os.Rename(c.log, c.log+".1"); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return process{}, fmt.Errorf("keep the last log: %w", err)
 	}
@@ -216,7 +215,7 @@ func Tie(start func() error, wait func()) error {
 	return <-started
 }
 
-// identify is for a child that has not been waited for: its pid cannot have gone to another process yet.
+// identify is for a child that has not been waited for: its pid cannot belong to another process yet.
 func identify(pid int) (process, error) {
 	st, err := readProcStat(pid)
 	if err != nil {
@@ -225,7 +224,7 @@ func identify(pid int) (process, error) {
 	return process{PID: pid, StartTicks: st.startTicks}, nil
 }
 
-// cleanEnv keeps MYSQL_HOME, TMPDIR, TZ, LD_PRELOAD and the like away from the servers, and their messages in English.
+// cleanEnv removes variables such as MYSQL_HOME, TMPDIR, TZ and LD_PRELOAD, and keeps the servers' messages in English.
 func cleanEnv() []string {
 	return []string{"PATH=" + os.Getenv("PATH") + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin", "LC_ALL=C"}
 }

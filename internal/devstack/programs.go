@@ -26,7 +26,7 @@ type programs struct {
 	cache     string // path of Valkey or Redis
 	// cacheName is the argv[0] that makes the file a server. Debian and Ubuntu ship one file under several names:
 	// called redis-check-rdb it checks a dump, called redis-server it serves. The package of the first name
-	// (redis-tools, valkey-tools) has no system service, that of the second has.
+	// (redis-tools, valkey-tools) has no system service; that of the second name does.
 	cacheName string
 }
 
@@ -65,7 +65,7 @@ func (p *programs) findDatabase(ctx context.Context) error {
 
 var cacheVersion = regexp.MustCompile(`(?i)server v=\d`)
 
-// findCache prefers Valkey, which is what the deployed system uses.
+// findCache prefers Valkey, which the deployed system uses.
 func (p *programs) findCache(ctx context.Context) error {
 	for _, name := range []string{"valkey-server", "redis-server"} {
 		for _, file := range []string{name, strings.Replace(name, "-server", "-check-rdb", 1)} {
@@ -79,7 +79,7 @@ func (p *programs) findCache(ctx context.Context) error {
 	return errNoCache
 }
 
-// lookPath also looks where servers are: /usr/sbin is not in every user's PATH.
+// lookPath also looks in /usr/sbin, which is not in every user's PATH.
 func lookPath(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err == nil {
@@ -93,7 +93,7 @@ func lookPath(name string) (string, error) {
 	return "", err
 }
 
-// version is what the program prints about itself, or nothing.
+// version returns the program's own version line, or "".
 func version(ctx context.Context, path, argv0 string) string {
 	cmd := exec.CommandContext(ctx, path, "--version")
 	cmd.Args[0], cmd.Env = argv0, cleanEnv()

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	startLimit = 2 * time.Minute  // a database that recovers from a crash takes its time
-	reuseLimit = 10 * time.Second // how long a running server may take to answer before it counts as broken
+	startLimit = 2 * time.Minute  // a database takes long to recover from a crash
+	reuseLimit = 10 * time.Second // a running server that takes longer to respond counts as broken
 	portTries  = 5
 	portLow    = 20000 // to 29999: below Linux's ephemeral ports, so that no outgoing connection of
 	portCount  = 10000 // another program sits on a port while its server is being restarted
@@ -24,7 +24,7 @@ const (
 // errPortTaken means that another program bound the port first.
 var errPortTaken = errors.New("the port is in use")
 
-// running is a server process and where it listens.
+// running is a server process and its port.
 type running struct {
 	process
 	Port int `json:"port"`
@@ -32,20 +32,20 @@ type running struct {
 
 func (r running) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(r.Port)) }
 
-// server is one private server: what to run and how to ask whether it is ready.
+// server describes one private server: its command, and a check that it is ready.
 type server struct {
 	name  string // shown to people: "MariaDB"
 	path  string
 	argv  func(port int) []string
-	dir   string // its working directory: nobody else's
+	dir   string // its working directory, used by no other server
 	log   string
 	grace time.Duration                              // the upper bound of a clean stop
-	ready func(ctx context.Context, r running) error // nil: it is this process that answers, and all is set up
-	tied  bool                                       // dies with this process
+	ready func(ctx context.Context, r running) error // nil: this process responds, and everything is set up
+	tied  bool                                       // is killed when this process dies
 }
 
-// start starts the server on exactly this port and waits until it answers. launched is told of the process as
-// soon as it exists. When start fails the process is gone.
+// start starts the server on exactly this port and waits until it responds. It calls launched as soon as the process
+// exists. When start fails the process has ended.
 func (s *server) start(ctx context.Context, port int, launched func(running) error) (running, error) {
 	p, err := command{path: s.path, argv: s.argv(port), dir: s.dir, log: s.log}.launch(s.tied)
 	if err != nil {
@@ -56,7 +56,7 @@ func (s *server) start(ctx context.Context, port int, launched func(running) err
 		return running{}, errors.Join(err, r.end(s.grace))
 	}
 	if err := s.await(ctx, r, startLimit); err != nil {
-		// Read after the end: the reason is among the last lines.
+		// Read after the end: the last lines have the reason.
 		stopped := r.end(s.grace)
 		tail := s.logTail()
 		if strings.Contains(tail, "Address already in use") {
@@ -67,8 +67,8 @@ func (s *server) start(ctx context.Context, port int, launched func(running) err
 	return r, nil
 }
 
-// startAnywhere starts the server on the preferred port, or on another when it is 0 or taken. Between choosing a
-// free port and binding it somebody else may bind it: then the next one is tried.
+// startAnywhere starts the server on the preferred port, or on another if that is 0 or taken. Another program may bind
+// a free port first; startAnywhere then tries the next one.
 func (s *server) startAnywhere(ctx context.Context, preferred int, launched func(running) error) (running, error) {
 	for port, try := preferred, 0; ; port, try = 0, try+1 {
 		if port == 0 {
@@ -101,7 +101,7 @@ func (s *server) await(ctx context.Context, r running, limit time.Duration) erro
 		return false, nil
 	})
 	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("no answer from %s: %w (last: %w)", r.addr(), err, last)
+		return fmt.Errorf("no response from %s: %w (last: %w)", r.addr(), err, last)
 	}
 	return err
 }
@@ -115,7 +115,7 @@ func (s *server) logTail() string {
 	return lastLines(b, lines)
 }
 
-// lastLines cuts the end off a program's output, for an error message.
+// lastLines returns the last lines of a program's output, for an error message.
 func lastLines(b []byte, n int) string {
 	all := strings.Split(strings.TrimSpace(string(b)), "\n")
 	return "  " + strings.Join(all[max(0, len(all)-n):], "\n  ")

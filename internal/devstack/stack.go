@@ -11,16 +11,16 @@ import (
 	"time"
 )
 
-// Options say where the servers live.
+// Options configure Start.
 type Options struct {
-	Dir string                           // made if it is not there; one pair of servers for each
-	Log func(format string, args ...any) // progress for a person; may be nil
+	Dir string                           // created if missing; each directory has one pair of servers
+	Log func(format string, args ...any) // progress messages; may be nil
 }
 
 // Stack is this process's use of a directory's servers.
 type Stack struct {
 	dir      string
-	use      *fileLock // kept open: it stays the same file even if somebody deletes the directory
+	use      *fileLock // kept open: it stays the same file even if the directory is deleted
 	database *database
 	cache    *server
 	log      func(string, ...any)
@@ -86,7 +86,7 @@ func (s *Stack) start(ctx context.Context, p programs) error {
 	if s.use, err = openLock(s.usePath()); err != nil {
 		return err
 	}
-	// Waits while the last user stops the servers. Nobody stops them while we have our share of the lock.
+	// Waits while the last user stops the servers. While this process has its share of the lock, no other stops them.
 	if err := s.use.lock(ctx, syscall.LOCK_SH); err != nil {
 		return errors.Join(err, s.use.close())
 	}
@@ -98,9 +98,9 @@ func (s *Stack) start(ctx context.Context, p programs) error {
 
 func (s *Stack) usePath() string { return filepath.Join(s.dir, "use.lock") }
 
-// up makes both servers run.
+// up ensures that both servers run.
 func (s *Stack) up(ctx context.Context) (err error) {
-	// Without a state that can be read the servers are looked for in /proc.
+	// Without a readable state, up looks for the servers in /proc.
 	if s.state, err = readState(s.dir); err != nil && !errors.Is(err, os.ErrNotExist) {
 		s.log("%v: going on without it", err)
 	}
@@ -112,8 +112,8 @@ func (s *Stack) up(ctx context.Context) (err error) {
 	})
 }
 
-// ensure takes over the running server or starts one, on the port of the last time if it can: so the addresses that
-// other processes and people have noted stay right.
+// ensure reuses the running server or starts one, if possible on its last port: processes and people may have noted the
+// addresses.
 func (s *Stack) ensure(ctx context.Context, srv *server, known *running, prepare func(context.Context) error) error {
 	if !known.worksIn(srv.dir) {
 		known.process = process{} // the process has ended, or the pid is another process's
@@ -125,7 +125,7 @@ func (s *Stack) ensure(ctx context.Context, srv *server, known *running, prepare
 		if ctx.Err() != nil {
 			return fmt.Errorf("wait for the running %s: %w", srv.name, err) // ctx has ended, which says nothing about the server
 		}
-		s.log("the running %s is stopped, since it does not answer: %v", srv.name, err)
+		s.log("stopping the running %s, because it does not respond: %v", srv.name, err)
 	}
 	if err := s.end(srv, *known); err != nil {
 		return err
@@ -145,10 +145,10 @@ func (s *Stack) ensure(ctx context.Context, srv *server, known *running, prepare
 	return nil
 }
 
-// leave ends our use and, if it was the last, stops both servers while the lock keeps others from starting them.
-// The share is given up before the lock is tried: so of several processes that leave together, the one that
-// tries last finds the lock free, or held by another that is stopping the servers. (To turn the share into an
-// exclusive lock in one call does not promise that on every file system.)
+// leave ends this process's use and, if it was the last, stops both servers. The lock keeps others from starting them
+// meanwhile. leave releases the share before it tries the lock: of several processes that leave together, the last to
+// try finds the lock free, or held by one that is stopping the servers. Converting the share into an exclusive lock in
+// one call does not ensure that on every file system.
 func (s *Stack) leave() error {
 	err := s.use.unlock()
 	if err == nil {
@@ -163,7 +163,7 @@ func (s *Stack) leave() error {
 // stop stops both servers.
 func (s *Stack) stop() error {
 	if s.use.isAt(s.usePath()) {
-		// Before the signals: if we are killed now, the next Start must not take a dying server for a good one.
+		// Before the signals: if this process is killed now, the next Start must not reuse a dying server.
 		idle := state{MySQL: running{Port: s.state.MySQL.Port}, Cache: running{Port: s.state.Cache.Port}}
 		if err := idle.write(s.dir); err != nil {
 			s.log("%v", err) // no reason to let them run
@@ -172,11 +172,11 @@ func (s *Stack) stop() error {
 	return errors.Join(s.end(s.cache, s.state.Cache), s.end(&s.database.server, s.state.MySQL))
 }
 
-// end stops the server that we know to be ours, and any other that works in its directory: another process may have
-// replaced ours, or may have been killed before it could record it. Two servers must never share a directory.
+// end stops the server of this Stack, and any other that works in its directory. Another process may have replaced the
+// server, or may have been killed before it could record it. Two servers must never share a directory.
 func (s *Stack) end(srv *server, known running) error {
 	all := []process{known.process}
-	// Somebody may have deleted the directory while we used it, and others made a new one, with servers of its own.
+	// The directory may have been deleted while this process used it, and created again with servers of its own.
 	if s.use.isAt(s.usePath()) {
 		all = append(all, serversIn(srv.dir)...)
 	}

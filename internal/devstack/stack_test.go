@@ -20,25 +20,26 @@ import (
 
 func TestSecondStartSharesAndLastCloseStops(t *testing.T) {
 	t.Parallel()
-	// Deep, so that a Unix socket's absolute path would be too long, and with a blank, which shell scripts trip over.
+	// The path is deep, so that a Unix socket's absolute path would be too long. It has a blank, which breaks careless
+	// shell scripts.
 	dir := filepath.Join(t.TempDir(), strings.Repeat("deep/", 20), "with blank")
 	first, second := mustStart(t, dir), mustStart(t, dir)
 	if first.DSN() != second.DSN() || first.CacheAddr() != second.CacheAddr() {
 		t.Errorf("two pairs of servers: %s %s, %s %s", first.DSN(), first.CacheAddr(), second.DSN(), second.CacheAddr())
 	}
 	must(t, first.Close())
-	mustAnswer(t, second)
+	mustRespond(t, second)
 	must(t, second.Close())
 	mustNothingRuns(t, dir)
 	if st := mustState(t, dir); st.MySQL.PID != 0 || st.Cache.PID != 0 {
 		t.Errorf("after the last Close the state still names processes: %+v", st)
 	}
 	if err := pingCache(second.CacheAddr()); err == nil {
-		t.Error("the cache answers after the last Close")
+		t.Error("the cache responds after the last Close")
 	}
 }
 
-func TestServersAreSetUpAsPromised(t *testing.T) {
+func TestServersHaveExpectedUsersAndSettings(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := mustStart(t, dir)
@@ -60,11 +61,11 @@ func TestServersAreSetUpAsPromised(t *testing.T) {
 	info, err := os.Stat(filepath.Join(dir, "root-password"))
 	must(t, err)
 	if info.Mode().Perm() != 0o600 {
-		t.Errorf("the password file has mode %v", info.Mode())
+		t.Errorf("the password file has mode %v, expected 0600", info.Mode())
 	}
 	st := mustState(t, dir)
 	for _, pid := range []int{st.MySQL.PID, st.Cache.PID} {
-		// Else a Ctrl-C in the terminal would reach the server too.
+		// Otherwise a Ctrl-C in the terminal would also reach the server.
 		if group, err := syscall.Getpgid(pid); err != nil || group != pid {
 			t.Errorf("process %d is in group %d, %v", pid, group, err)
 		}
@@ -79,7 +80,7 @@ func TestDataAndAddressesSurviveARestart(t *testing.T) {
 	must(t, first.Close())
 	second := mustStart(t, dir)
 	if got := mustQuery(t, second.DSN(), "SELECT n FROM kept"); len(got) != 1 || got[0] != "42" {
-		t.Errorf("after a restart the table holds %v", got)
+		t.Errorf("after a restart the table holds %v, expected the row", got)
 	}
 	if first.DSN() != second.DSN() || first.CacheAddr() != second.CacheAddr() {
 		t.Errorf("addresses changed: %s %s, then %s %s", first.DSN(), first.CacheAddr(), second.DSN(), second.CacheAddr())
@@ -110,13 +111,13 @@ func TestTakenPortIsAvoided(t *testing.T) {
 		must(t, err)
 		defer func() { must(t, l.Close()) }()
 	}
-	mustAnswer(t, mustStart(t, dir))
+	mustRespond(t, mustStart(t, dir))
 	if now := mustState(t, dir); now.MySQL.Port == st.MySQL.Port || now.Cache.Port == st.Cache.Port {
 		t.Errorf("ports %d and %d were taken, got %d and %d", st.MySQL.Port, st.Cache.Port, now.MySQL.Port, now.Cache.Port)
 	}
 }
 
-func TestForeignCacheOnOurPortIsNotTakenForOurs(t *testing.T) {
+func TestForeignCacheOnOurPortIsNotUsed(t *testing.T) {
 	t.Parallel()
 	foreign, err := devstack.StartCache(t.Context(), t.TempDir(), t.Logf)
 	must(t, err)
@@ -128,14 +129,14 @@ func TestForeignCacheOnOurPortIsNotTakenForOurs(t *testing.T) {
 	dir := t.TempDir()
 	mustWriteState(t, dir, known{Cache: entry{Port: number}})
 	s := mustStart(t, dir)
-	mustAnswer(t, s)
+	mustRespond(t, s)
 	if s.CacheAddr() == foreign.Addr() {
 		t.Error("Start returned another directory's cache")
 	}
 }
 
-// TestManyProcesses lets the last Close of some meet the Start of others, over and over.
-func TestManyProcesses(t *testing.T) {
+// TestProcessesMayStartWhileOthersStop repeatedly lets the last Close of some processes overlap the Start of others.
+func TestProcessesMayStartWhileOthersStop(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	var wg sync.WaitGroup
@@ -149,9 +150,9 @@ func TestManyProcesses(t *testing.T) {
 			}
 		})
 	}
-	for range 2 { // and goroutines of one process
+	for range 2 { // goroutines of one process as well
 		wg.Go(func() {
-			if err := comeAndGo(t.Context(), dir, 6); err != nil {
+			if err := openAndClose(t.Context(), dir, 6); err != nil {
 				t.Error(err)
 			}
 		})
@@ -168,25 +169,25 @@ func TestDirectoryDeletedWhileInUse(t *testing.T) {
 	must(t, os.RemoveAll(dir))
 	second := mustStart(t, dir)
 	must(t, first.Close())
-	mustAnswer(t, second)
+	mustRespond(t, second)
 	if alive(old.MySQL.PID) || alive(old.Cache.PID) {
 		t.Error("the servers of the deleted directory still run")
 	}
 }
 
-func TestEndOfContextEndsStart(t *testing.T) {
+func TestStartEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
 	s, err := devstack.Start(ctx, devstack.Options{Dir: dir, Log: func(format string, args ...any) {
 		t.Logf(format, args...)
-		cancel() // at the first progress: when the cache runs and the database does not
+		cancel() // at the first message: the cache runs, the database does not
 	}})
 	if !errors.Is(err, context.Canceled) {
-		t.Errorf("Start returned %v, %v", s, err)
+		t.Errorf("Start returned %v, %v, expected the context's error", s, err)
 	}
 	mustNothingRuns(t, dir)
-	mustAnswer(t, mustStart(t, dir)) // nothing half-made is in the way
+	mustRespond(t, mustStart(t, dir)) // no unfinished directory prevents the next Start
 }
 
 func TestFailedStartShowsTheLog(t *testing.T) {
@@ -196,7 +197,7 @@ func TestFailedStartShowsTheLog(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(dir, "mysql", "ibdata1"), []byte("not a tablespace"), 0o600))
 	_, err := devstack.Start(t.Context(), devstack.Options{Dir: dir})
 	if err == nil || !strings.Contains(err.Error(), "ended by itself") || !strings.Contains(err.Error(), "ibdata1") {
-		t.Errorf("Start with a broken tablespace returned %v", err)
+		t.Errorf("Start with a broken tablespace returned %v, expected the log's last lines", err)
 	}
 	mustNothingRuns(t, dir)
 }
@@ -208,13 +209,13 @@ func TestUnusableDirectoryIsAnError(t *testing.T) {
 		must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, file)), 0o700))
 		must(t, os.WriteFile(filepath.Join(dir, file), nil, 0o600)) // a file for a directory, or the reverse
 		if s, err := devstack.Start(t.Context(), devstack.Options{Dir: dir}); err == nil {
-			t.Errorf("with %s in its way Start returned %v", file, s)
+			t.Errorf("with the unusable file %s Start returned %v, expected an error", file, s)
 		}
 		mustNothingRuns(t, dir)
 	}
 }
 
-func TestInstallIsSilentWhenAllIsThere(t *testing.T) {
+func TestInstallIsSilentWhenNothingIsMissing(t *testing.T) {
 	t.Parallel()
 	must(t, devstack.Install(t.Context(), func(format string, args ...any) { t.Errorf("said "+format, args...) }))
 }

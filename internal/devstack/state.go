@@ -7,13 +7,13 @@ import (
 	"path/filepath"
 )
 
-// state is what the processes of a directory know about its servers. Written inside start.lock only.
+// state is the record of a directory's servers that its processes share. It is written only under start.lock.
 type state struct {
 	MySQL running `json:"mysql"`
 	Cache running `json:"cache"`
 }
 
-// readState returns the zero state when there is none that can be read: running servers are found without it.
+// readState returns the zero state if no record can be read: running servers are found without it.
 func readState(dir string) (state, error) {
 	var st state
 	b, err := os.ReadFile(statePath(dir))

@@ -22,7 +22,7 @@ func TestServersOfAKilledUserAreTakenOver(t *testing.T) {
 	mustChildReady(t, "user", dir)()
 	before := mustState(t, dir)
 	s := mustStart(t, dir)
-	mustAnswer(t, s)
+	mustRespond(t, s)
 	if diff := cmp.Diff(before, mustState(t, dir)); diff != "" {
 		t.Errorf("other servers than before (-before +after):\n%s", diff)
 	}
@@ -46,7 +46,7 @@ func TestUnrecordedServersAreReplaced(t *testing.T) {
 			before := serversBelow(t, dir)
 			must(t, test.damage(filepath.Join(dir, "state.json")))
 			s := mustStart(t, dir)
-			mustAnswer(t, s)
+			mustRespond(t, s)
 			after := serversBelow(t, dir)
 			if len(before) != 2 || len(after) != 2 || slices.Contains(after, before[0]) || slices.Contains(after, before[1]) {
 				t.Errorf("processes %v before, %v after", before, after)
@@ -62,7 +62,7 @@ func TestUnresponsiveServerIsReplaced(t *testing.T) {
 	before := mustState(t, dir)
 	must(t, syscall.Kill(before.Cache.PID, syscall.SIGSTOP))
 	s := mustStart(t, dir)
-	mustAnswer(t, s)
+	mustRespond(t, s)
 	after := mustState(t, dir)
 	if after.Cache.PID == before.Cache.PID || after.MySQL != before.MySQL {
 		t.Errorf("before %+v, after %+v: want another cache and the same database", before, after)
@@ -73,7 +73,7 @@ func TestOtherProcessesAreNotSignalled(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
-		inDir  bool // the stranger stands in the database's directory
+		inDir  bool // the stranger works in the database's directory
 		record func(stranger entry) entry
 	}{
 		{"works elsewhere", false, func(e entry) entry { return e }},
@@ -96,8 +96,8 @@ func TestOtherProcessesAreNotSignalled(t *testing.T) {
 			was := test.record(entry{PID: stranger.Process.Pid, StartTicks: startTicks(t, stranger.Process.Pid)})
 			mustWriteState(t, dir, known{MySQL: was, Cache: was})
 			s := mustStart(t, dir)
-			mustAnswer(t, s)
-			mustWriteState(t, dir, known{MySQL: was, Cache: was}) // and Close does not believe it either
+			mustRespond(t, s)
+			mustWriteState(t, dir, known{MySQL: was, Cache: was}) // Close must not trust it either
 			must(t, s.Close())
 			if !alive(stranger.Process.Pid) || state(t, stranger.Process.Pid) != "S" {
 				t.Error("the stranger was signalled")

@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// Build builds the functions of the source tree that the process stands in, as tools/lambda/build.mk does for a
-// deployment, each into dir under its name. architecture is a GOARCH; empty: this machine's.
+// Build builds the functions of the source tree that contains the working directory, as tools/lambda/build.mk does for
+// a deployment. Each binary is written to dir under its function's name. architecture is a GOARCH; empty means this
+// machine's.
 func Build(ctx context.Context, dir, architecture string) error {
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w", //nolint:gosec // G204: the caller's own directory
 		"-o", dir+"/", "flashsale/functions/...")

@@ -19,7 +19,7 @@ import (
 // functionTimeout is how long a function behind the gateway may take.
 const functionTimeout = 10 * time.Second
 
-// Gateway is an HTTP API: it makes an event of each request and an answer of what the function returns.
+// Gateway is an HTTP API: it converts each request to an event, and a function's result to a response.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
 type Gateway struct{ routes http.ServeMux }
 
@@ -42,9 +42,9 @@ func serve(w http.ResponseWriter, r *http.Request, f *Pool) {
 		refuse(w, http.StatusBadRequest, "Bad Request")
 		return
 	}
-	answer, err := f.Invoke(r.Context(), event, functionTimeout)
+	result, err := f.Invoke(r.Context(), event, functionTimeout)
 	var response events.APIGatewayV2HTTPResponse
-	if err != nil || json.Unmarshal(answer, &response) != nil {
+	if err != nil || json.Unmarshal(result, &response) != nil {
 		refuse(w, http.StatusInternalServerError, "Internal Server Error")
 		return
 	}
@@ -62,7 +62,7 @@ func serve(w http.ResponseWriter, r *http.Request, f *Pool) {
 		w.Header().Add("Set-Cookie", cookie)
 	}
 	w.WriteHeader(response.StatusCode)
-	_, _ = w.Write(body) // the client is gone if this fails
+	_, _ = w.Write(body) // fails only if the client has hung up
 }
 
 func refuse(w http.ResponseWriter, status int, message string) {
@@ -71,8 +71,8 @@ func refuse(w http.ResponseWriter, status int, message string) {
 	_ = json.NewEncoder(w).Encode(map[string]string{"message": message}) // as above
 }
 
-// Event makes the event of a request: payload version 2.0, header names in lower case, several values of one joined
-// with a comma, the path decoded, and bodies that are not text in base64.
+// Event converts a request to an event of payload version 2.0. Header names are in lower case, repeated values are
+// joined with a comma, the path is decoded, and bodies that are not text are in base64.
 func Event(r *http.Request) (events.APIGatewayV2HTTPRequest, error) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -106,7 +106,7 @@ func Event(r *http.Request) (events.APIGatewayV2HTTPRequest, error) {
 	return event, nil
 }
 
-// textual reports whether the gateway passes a body of this type on as it is.
+// textual reports whether the gateway passes on a body of this type unchanged.
 func textual(contentType string) bool {
 	kind, _, err := mime.ParseMediaType(contentType)
 	if err != nil {

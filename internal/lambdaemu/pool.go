@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Pool is a Lambda function as its callers see it: a process for each event that is under way, kept for the next event
-// and frozen between two, as Lambda does. At most max events are under way; the others wait (Lambda would refuse them).
+// Pool is a Lambda function as its callers see it. Each event in progress has its own process, which is frozen between
+// two events, as in Lambda. At most max events are in progress; the others wait, where Lambda would refuse them.
 type Pool struct {
 	binary string
 	env    []string
@@ -19,15 +19,15 @@ type Pool struct {
 	mu     sync.Mutex
 	idle   []*Function
 	all    []*Function
-	output string // of those that have ended
+	output string // of processes that have ended
 }
 
-// NewPool starts nothing yet.
+// NewPool returns a pool without processes.
 func NewPool(binary string, atMost int, env ...string) *Pool {
 	return &Pool{binary: binary, env: env, places: make(chan struct{}, atMost)}
 }
 
-// Invoke is Function.Invoke on a process that has no other event.
+// Invoke is Function.Invoke on a process without another event.
 func (p *Pool) Invoke(ctx context.Context, event any, timeout time.Duration) ([]byte, error) {
 	select {
 	case p.places <- struct{}{}:
@@ -39,11 +39,11 @@ func (p *Pool) Invoke(ctx context.Context, event any, timeout time.Duration) ([]
 	if err != nil {
 		return nil, err
 	}
-	answer, err := f.Invoke(ctx, event, timeout)
+	result, err := f.Invoke(ctx, event, timeout)
 	if errors.Is(err, ErrGone) {
-		return nil, err // its place goes to a new one
+		return nil, err // a new process takes its place
 	}
-	return answer, errors.Join(err, p.give(f))
+	return result, errors.Join(err, p.give(f))
 }
 
 func (p *Pool) take(ctx context.Context) (*Function, error) {
@@ -69,7 +69,7 @@ func (p *Pool) give(f *Function) error {
 	return f.Signal(syscall.SIGSTOP)
 }
 
-// Output is what all processes have printed.
+// Output returns everything that the processes have printed.
 func (p *Pool) Output() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,5 +1,5 @@
 // Package lambdaemu runs a built Lambda function as Lambda does: as a process that asks the Runtime API for its next
-// event and posts the answer there. Each [Function] is one process, what Lambda calls an execution environment, with a
+// event and posts the result there. Each [Function] is one process, what Lambda calls an execution environment, with a
 // Runtime API of its own on loopback; its [Function.Signal] freezes, thaws and kills it.
 // https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 package lambdaemu
@@ -26,7 +26,7 @@ import (
 
 // Function is one process of a function.
 type Function struct {
-	// Started is how long it took from exec until it asked for its first event.
+	// Started is the time from exec until the process asked for its first event.
 	Started time.Duration
 
 	cmd    *exec.Cmd
@@ -46,15 +46,15 @@ type invocation struct {
 	id       string
 	payload  []byte
 	deadline time.Time
-	answer   chan answer
+	result   chan result
 }
 
-type answer struct {
+type result struct {
 	body   []byte
 	failed bool // posted to /error
 }
 
-// Failure is what a function reports when an invocation of it failed.
+// Failure is the error that a function reports for an invocation.
 type Failure struct {
 	Message string `json:"errorMessage"`
 	Type    string `json:"errorType"`
@@ -107,7 +107,7 @@ func Start(ctx context.Context, binary string, env ...string) (*Function, error)
 	return nil, err
 }
 
-// next hands out the next event, when there is one.
+// next returns the next event, once there is one.
 func (f *Function) next(w http.ResponseWriter, r *http.Request) {
 	f.once.Do(func() {
 		f.mu.Lock()
@@ -122,7 +122,7 @@ func (f *Function) next(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-west-1:123456789012:function:test")
 		w.Header().Set("Lambda-Runtime-Trace-Id", "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=0")
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(i.payload) // the function is gone if this fails, and the test sees that
+		_, _ = w.Write(i.payload) // fails only if the function has ended, which the test notices
 	case <-r.Context().Done():
 	}
 }
@@ -138,15 +138,15 @@ func (f *Function) settle(w http.ResponseWriter, r *http.Request, failed bool) {
 		return
 	}
 	w.WriteHeader(http.StatusAccepted)
-	i.answer <- answer{body, failed}
+	i.result <- result{body, failed}
 }
 
 var (
-	// ErrGone says that the process ended before it answered.
+	// ErrGone means that the process ended before it responded.
 	ErrGone = errors.New("the function's process is gone")
-	// ErrLate says that it did not answer by its deadline, nor for grace after it: a process that is frozen may take longer
-	// than it has.
-	ErrLate = errors.New("the function did not answer in time")
+	// ErrLate means that the function did not respond by its deadline, nor during the grace period after it. A process
+	// that was frozen may exceed its deadline by that much.
+	ErrLate = errors.New("the function did not respond in time")
 )
 
 const (
@@ -154,14 +154,14 @@ const (
 	startLimit = time.Minute
 )
 
-// Invoke gives the function an event, as JSON, which it has to answer within timeout, and returns its answer. An
-// invocation that the function says failed is a *Failure. One at a time, as Lambda does it.
+// Invoke sends the function an event, as JSON, and returns its response. The function must respond within timeout. If
+// it reports an error, Invoke returns a *Failure. As in Lambda, a process handles one event at a time.
 func (f *Function) Invoke(ctx context.Context, event any, timeout time.Duration) ([]byte, error) {
 	payload, err := json.Marshal(event)
 	if err != nil {
 		return nil, fmt.Errorf("writing the event: %w", err)
 	}
-	i := &invocation{id: uuid.NewString(), payload: payload, deadline: time.Now().Add(timeout), answer: make(chan answer, 1)}
+	i := &invocation{id: uuid.NewString(), payload: payload, deadline: time.Now().Add(timeout), result: make(chan result, 1)}
 	f.mu.Lock()
 	f.pending[i.id] = i
 	f.mu.Unlock()
@@ -175,7 +175,7 @@ func (f *Function) Invoke(ctx context.Context, event any, timeout time.Duration)
 	select {
 	case <-time.After(timeout + grace):
 		return nil, ErrLate
-	case a := <-i.answer:
+	case a := <-i.result:
 		if !a.failed {
 			return a.body, nil
 		}
@@ -194,20 +194,20 @@ func (f *Function) Invoke(ctx context.Context, event any, timeout time.Duration)
 // Signal sends a signal to the process: SIGSTOP freezes it as Lambda does between invocations.
 func (f *Function) Signal(s syscall.Signal) error { return f.cmd.Process.Signal(s) }
 
-// PID is the process's.
+// PID returns the process id.
 func (f *Function) PID() int { return f.cmd.Process.Pid }
 
-// Output is what the process has printed, which is its log.
+// Output returns what the process has printed, which is its log.
 func (f *Function) Output() string { return f.out.String() }
 
-// Stop ends the process, however it is, and its Runtime API.
+// Stop ends the process in any state, and its Runtime API.
 func (f *Function) Stop() {
 	_ = f.cmd.Process.Signal(os.Kill) // it may have ended
 	<-f.exited
 	_ = f.server.Close() // nothing is lost
 }
 
-// lockedBuffer keeps what a process prints, for a test that reads along.
+// lockedBuffer collects a process's output while a test reads it.
 type lockedBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

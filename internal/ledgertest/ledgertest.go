@@ -1,5 +1,5 @@
-// Package ledgertest gives a test a ledger of its own on a real database: a fresh schema with its two users, dropped
-// at the end. The server is the one that MYSQL_DSN names, else the private server of this checkout.
+// Package ledgertest gives a test a ledger of its own on a real database: a fresh schema with its two users, dropped at
+// the end. The server is the one in MYSQL_DSN, otherwise the private server of this checkout.
 package ledgertest
 
 import (
@@ -21,21 +21,21 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-// Env is a schema of its own.
+// Env is a ledger on a schema of its own.
 type Env struct {
 	*ledger.Ledger         // connected as the application's user
-	Admin          *sql.DB // an administrator's connection to the same schema, for what only a test may do
+	Admin          *sql.DB // an administrator's connection to the same schema, for changes that only a test may make
 	AdminDSN       string
 	Counts         *Counts
 }
 
-// New makes a migrated schema on the test server.
+// New creates a migrated schema on the test server.
 func New(tb testing.TB) *Env {
 	tb.Helper()
 	return On(tb, ServerDSN(tb))
 }
 
-// On makes a migrated schema on the server of an administrator's DSN.
+// On creates a migrated schema on the server of an administrator's DSN.
 func On(tb testing.TB, serverDSN string) *Env {
 	tb.Helper()
 	cfg := must(mysql.ParseDSN(serverDSN))(tb)
@@ -74,7 +74,7 @@ func Thorough[T any](quick, thorough T) T {
 	return quick
 }
 
-// ServerDSN returns an administrator's DSN of the test server, started if need be.
+// ServerDSN returns an administrator's DSN of the test server, and starts the server if needed.
 func ServerDSN(tb testing.TB) string {
 	tb.Helper()
 	if dsn := os.Getenv("MYSQL_DSN"); dsn != "" {
@@ -83,7 +83,8 @@ func ServerDSN(tb testing.TB) string {
 	return Servers(tb).DSN()
 }
 
-// Servers returns the private servers of this checkout, started if need be; the last test that uses them stops them.
+// Servers returns the private servers of this checkout, and starts them if needed. The last test that uses them stops
+// them.
 func Servers(tb testing.TB) *devstack.Stack {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
@@ -112,7 +113,7 @@ func Root(tb testing.TB) string {
 	}
 }
 
-// MustPut puts a product with a price of 49.99 USD and a limit of 100 units a hold.
+// MustPut creates or updates a product with a price of 49.99 USD and a limit of 100 units per hold.
 func (e *Env) MustPut(tb testing.TB, id string, stock int64) checkout.Product {
 	tb.Helper()
 	name, maxQty := "Test product", int64(100)
@@ -135,11 +136,10 @@ func (e *Env) MustAudit(tb testing.TB) ledger.Audit {
 	return a
 }
 
-// NewID makes a new identity.
+// NewID returns a new id.
 func NewID() checkout.ID { return checkout.ID(uuid.Must(uuid.NewV7())) }
 
-// Counts is a checkout.Recorder that a test can ask: the sum of what was recorded by metric name and labels, joined
-// with "/".
+// Counts is a checkout.Recorder for tests. It sums what was recorded, by metric name and labels, joined with "/".
 type Counts struct {
 	mu  sync.Mutex
 	sum map[string]float64

@@ -26,7 +26,7 @@ func Command(t testing.TB) string {
 	return filepath.Join(binaries(t), "flashsale")
 }
 
-// Function is the path of a function's binary, built as template.yaml's build does it, but for this machine's processor.
+// Function is the path of a function's binary, built as in template.yaml, but for this machine's processor.
 func Function(t testing.TB, name string) string {
 	t.Helper()
 	return filepath.Join(binaries(t), name)

@@ -25,7 +25,7 @@ func StartDatabase(t testing.TB) *devstack.MySQL {
 	return database
 }
 
-// CacheClient is a client for what only a test sends to a cache.
+// CacheClient is a client for commands that only a test sends to a cache.
 func CacheClient(t testing.TB, addr string) valkey.Client {
 	t.Helper()
 	c := Must(valkey.NewClient(valkey.ClientOption{InitAddress: []string{addr}, ForceSingleClient: true, DisableCache: true}))(t)

@@ -22,14 +22,14 @@ type Response struct {
 	Header http.Header
 	Body   string
 
-	// Retried is set by AtOnce: an earlier response was busy, and the request may have taken effect all the same.
+	// Retried is set by AtOnce: an earlier response was busy, so that request may have taken effect.
 	Retried bool
 }
 
-// Code is the code of a problem; empty if the body is none.
+// Code returns the code of a problem, or "" if the body is not a problem.
 func (r Response) Code() string { return r.Text("code") }
 
-// Text is a string member of the body.
+// Text returns a string member of the body.
 func (r Response) Text(name string) string {
 	var body map[string]any
 	_ = json.Unmarshal([]byte(r.Body), &body)
@@ -135,8 +135,8 @@ func (s *Shop) Deliver(t testing.TB, eventID string, body []byte) Response {
 	return s.Do(t, http.MethodPost, "/v1/payments/webhook", string(body), s.Signer.Sign(eventID, time.Now(), body))
 }
 
-// AtOnce starts n calls at the same instant and returns their responses. A call that is refused as busy is made again,
-// as its Retry-After asks of a client: so on a slow machine, too, each has its outcome. Calls must be idempotent.
+// AtOnce starts n calls at the same instant and returns their responses. It retries a call that is refused as busy, as
+// Retry-After asks, so that each call has an outcome on a slow machine too. Calls must be idempotent.
 func AtOnce(n int, call func(i int) Response) []Response {
 	gate := make(chan struct{})
 	responses := make([]Response, n)
@@ -170,7 +170,7 @@ func Tally(responses []Response) map[string]int {
 	return counts
 }
 
-// CheckProblem checks that a response is a complete problem that reveals nothing of the inside.
+// CheckProblem checks that a response is a complete problem that reveals no internals.
 func CheckProblem(t testing.TB, r Response, status int, code string) {
 	t.Helper()
 	var p struct {
@@ -195,5 +195,5 @@ func CheckProblem(t testing.TB, r Response, status int, code string) {
 	}
 }
 
-// inside matches words of the database, the machine and the source, which no response may show.
+// inside matches words of the database, the machine and the source code. No response may contain them.
 var inside = regexp.MustCompile(`(?i)select|insert|mysql|127\.0\.0\.1|\.go:|goroutine|flashsale/pkg|json: |whsec`)

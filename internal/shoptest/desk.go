@@ -24,7 +24,7 @@ type Desk struct {
 	Env []string
 }
 
-// NewDesk makes a Desk with these variables.
+// NewDesk creates a Desk with these variables.
 func NewDesk(t testing.TB, env ...string) Desk {
 	t.Helper()
 	d := Desk{Dir: t.TempDir(), Env: env}
@@ -73,7 +73,8 @@ func (d Desk) Begin(t testing.TB, args ...string) (*exec.Cmd, *Output) {
 	return command, out
 }
 
-// Serve starts `flashsale run` below a shell, as make does, and waits until it responds. pid is the command's own.
+// Serve starts `flashsale run` below a shell, as make does, and waits until it responds. pid is the pid of the command,
+// not of the shell.
 func (d Desk) Serve(t testing.TB, addr string) (parent *exec.Cmd, pid int) {
 	t.Helper()
 	parent = exec.CommandContext(context.Background(), "sh", "-c", Command(t)+` run & echo "pid $!"; wait`) //nolint:gosec // G204: the command under test
@@ -99,7 +100,7 @@ func (d Desk) Serve(t testing.TB, addr string) (parent *exec.Cmd, pid int) {
 	return parent, pid
 }
 
-// recordedPID is the process that the directory's record of a running server names.
+// recordedPID returns the pid in the directory's record of a running server.
 func (d Desk) recordedPID(addr string) int {
 	var record struct{ PID int }
 	_, port, _ := net.SplitHostPort(addr)
@@ -121,7 +122,7 @@ func healthy(client *http.Client, addr string) bool {
 	return response.StatusCode == http.StatusOK
 }
 
-// Processes lists the processes that work below the directory: the servers do.
+// Processes lists the processes that work below the directory, such as the servers.
 func (d Desk) Processes() (found []string) {
 	links, _ := filepath.Glob("/proc/[0-9]*/cwd")
 	for _, link := range links {
@@ -153,7 +154,7 @@ func (o *Output) Write(p []byte) (int, error) {
 	return o.text.Write(p)
 }
 
-// String is everything written so far.
+// String returns everything written so far.
 func (o *Output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()

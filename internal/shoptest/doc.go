@@ -1,5 +1,5 @@
-// Package shoptest gives a test a whole checkout to buy from: a [Shop] has a schema of its own on a real database, a
-// real cache, and either the local server or the Lambda functions as processes behind a gateway.
+// Package shoptest gives a test a whole checkout to buy from. A [Shop] has a schema of its own on a real database, and a
+// real cache. Either the local server serves it, or the Lambda functions do, as processes behind a gateway.
 //
 // [Open] starts a Shop with one product. Its methods send requests as a shopper or a payment provider would
 // ([Shop.PostHold], [Shop.PostOrder], [Shop.Deliver]); the embedded ledger reads the rows behind them. [AtOnce] starts

@@ -29,14 +29,14 @@ var FunctionNames = []string{"products", "holds", "orders", "webhook", "expire",
 // Concurrency is the upper bound of a function's processes.
 const Concurrency = 16
 
-// Cloud is a deployed checkout as far as it can be without AWS: its functions behind a gateway, and the schedule.
+// Cloud is a deployed checkout without AWS: its functions behind a gateway, and the schedule.
 type Cloud struct {
 	Pools map[string]*lambdaemu.Pool // by function
 
 	gateway *httptest.Server
 }
 
-// Output is what all functions have logged. It is complete after the Shop has stopped.
+// Output returns the logs of all functions. It is complete after the Shop has stopped.
 func (c *Cloud) Output() string {
 	var all strings.Builder
 	for _, p := range c.Pools {
@@ -83,7 +83,7 @@ func (s *Shop) Deploy(t testing.TB, env func(function string) []string) {
 	t.Cleanup(s.Stop)
 }
 
-// routes maps each operation of docs/openapi.yaml to its function. A test of the template holds both to each other.
+// routes maps each operation of docs/openapi.yaml to its function. A test compares it with the template.
 func routes(t testing.TB) map[string]string {
 	t.Helper()
 	var contract struct {
@@ -107,7 +107,7 @@ func routes(t testing.TB) map[string]string {
 	return found
 }
 
-// tick is the schedule, with minutes of seven seconds.
+// tick plays the schedule, with minutes of seven seconds.
 func (c *Cloud) tick(ctx context.Context, t testing.TB) {
 	for ctx.Err() == nil {
 		event := map[string]string{"source": "aws.scheduler"}
@@ -164,7 +164,7 @@ func (s *Shop) InvokeHold(t testing.TB, f *lambdaemu.Function) Response {
 	return r
 }
 
-// LockProduct keeps the product's row locked until unlock, as nothing of the project ever does.
+// LockProduct keeps the product's row locked until unlock. Nothing in the project locks it that long.
 func (s *Shop) LockProduct(t testing.TB) (unlock func()) {
 	t.Helper()
 	tx := Must(s.Admin.BeginTx(context.Background(), nil))(t)

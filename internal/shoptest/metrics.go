@@ -48,7 +48,7 @@ func joined(name, pairs string) string {
 	return strings.Join(values, "/")
 }
 
-// SumOf adds up a metric in a function's output, which has it in CloudWatch's embedded metric format.
+// SumOf adds up a metric in a function's output, in CloudWatch's embedded metric format.
 func SumOf(output, name string) (sum float64) {
 	for line := range strings.Lines(output) {
 		var members map[string]any

@@ -11,7 +11,8 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// Purchase looks at the product, holds, orders and pays two units, each step twice. At least three must be available.
+// Purchase looks at the product, places a hold, orders it and pays, each step twice. At least three units must be
+// available.
 func (s *Shop) Purchase(t testing.TB) {
 	t.Helper()
 	page := s.Do(t, http.MethodGet, "/v1/products/"+s.ProductID, "", nil)

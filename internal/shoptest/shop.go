@@ -46,7 +46,7 @@ type Options struct {
 	PaymentWindow time.Duration // 0: 15 minutes
 	DSN           string        // of a database server; empty: the test server
 	CacheAddr     string        // empty: the test server
-	Log           io.Writer     // nil: the log is thrown away
+	Log           io.Writer     // nil: the log is discarded
 	Functions     bool          // the Lambda functions behind a gateway, instead of the local server
 }
 
@@ -70,7 +70,7 @@ func ServerAndFunctions(t *testing.T, test func(t *testing.T, open Opener)) {
 	})
 }
 
-// Secret makes a webhook secret of a text.
+// Secret makes a webhook secret from a text.
 func Secret(text string) string {
 	return "whsec_" + base64.StdEncoding.EncodeToString([]byte(text+"-0123456789abcdef"))
 }
@@ -89,7 +89,7 @@ func Open(t *testing.T, stock int64, o Options) *Shop {
 	return s
 }
 
-// New makes a Shop that nothing serves yet. The options must have their defaults.
+// New makes a Shop without a server. The options must have their defaults.
 func New(t testing.TB, stock int64, o Options) *Shop {
 	t.Helper()
 	s := &Shop{
@@ -173,7 +173,7 @@ func Must[T any](v T, err error) func(testing.TB) T {
 	}
 }
 
-// Eventually waits for a condition that another goroutine, process or server brings about.
+// Eventually waits for a condition that depends on another goroutine, process or server.
 func Eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !condition(); time.Sleep(10 * time.Millisecond) {
@@ -183,5 +183,5 @@ func Eventually(t testing.TB, what string, condition func() bool) {
 	}
 }
 
-// patience is long, so that only a condition that never comes true fails a test, whatever else the machine does.
+// patience is long, so that a test fails only if a condition never holds, however busy the machine is.
 const patience = time.Minute

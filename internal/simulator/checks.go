@@ -22,7 +22,7 @@ func (e *evidence) attempts() (all []*attempt) {
 	return all
 }
 
-// attemptsAndProbe returns also the simulation's own attempt at the end.
+// attemptsAndProbe also returns the simulation's own attempt at the end.
 func (e *evidence) attemptsAndProbe() []*attempt {
 	if e.probe == nil {
 		return e.attempts()
@@ -81,7 +81,7 @@ type Check struct {
 	Cause    string   `json:"cause,omitempty"`    // from that log
 }
 
-// looks counts one thing that the check looked at.
+// looks counts one thing that the check examined.
 func (c *Check) looks() { c.LookedAt++ }
 
 // breaks records a case in which the invariant does not hold.
@@ -135,12 +135,12 @@ func (e *evidence) check() []Check {
 // auditLimit is how many findings of one check an audit lists at most.
 const auditLimit = 100
 
-// checkAudit ignores what was broken before the sale, even if others make it worse meanwhile. Where the list from before
-// was cut off, only findings about this sale's product, holds and orders are certainly new.
+// checkAudit ignores everything that was broken before the sale, even if others make it worse meanwhile. If the list
+// from before was cut off, only findings about this sale's product, holds and orders are certainly new.
 func (e *evidence) checkAudit(c *Check) {
 	before, listed := map[Finding]bool{}, map[string]int{}
 	for _, f := range e.auditBefore {
-		before[Finding{Check: f.Check, Entity: f.Entity}] = true // without the detail, whose numbers change
+		before[Finding{Check: f.Check, Entity: f.Entity}] = true // without the detail, because its numbers change
 		listed[f.Check]++
 	}
 	ours := map[string]bool{e.Product: true}

@@ -159,7 +159,7 @@ func TestChecksAcceptCorrectSale(t *testing.T) {
 			t.Errorf("%s is broken by a correct sale: %v", c.Name, c.Evidence)
 		}
 		if c.LookedAt == 0 {
-			t.Errorf("%s looked at nothing: the sale does not exercise it", c.Name)
+			t.Errorf("%s checked nothing: the sale does not exercise it", c.Name)
 		}
 	}
 }
@@ -360,7 +360,7 @@ func TestEachDefectIsFoundByItsChecks(t *testing.T) {
 }
 
 // Delays, lost responses and other customers explain these histories, so no check may report them.
-func TestChecksAcceptWhatDelaysExplain(t *testing.T) {
+func TestChecksAcceptDelaysAndLostResponses(t *testing.T) {
 	for name, change := range map[string]func(s *story){
 		"an attempt without a response may hold units": func(s *story) {
 			s.histories = append(s.histories, &history{arrived: true, attempts: []*attempt{{key: "lost", qty: 4, responses: []response{at(0, Place, 0, body{})}}}})

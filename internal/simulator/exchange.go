@@ -32,7 +32,7 @@ const (
 var operations = []Operation{Look, Place, LookHold, Release, Order, LookOrder, Cancel, Pay}
 
 const (
-	maxConnections  = 512             // fits into the usual limit of open files
+	maxConnections  = 512             // below the default limit of open files
 	responseTimeout = 3 * time.Second // after it a shopper retries
 	maxResponse     = 1 << 20         // bytes
 )
@@ -47,8 +47,8 @@ type request struct {
 	timeout time.Duration
 }
 
-// response is the outcome of a request. Times count from the opening, by one monotonic clock: the server had the request
-// at the earliest when it was sent, and had finished its part at the latest when the response was received.
+// response is the outcome of a request. Times count from the opening, by one monotonic clock. The server got the
+// request no earlier than it was sent, and finished its part no later than the response was received.
 type response struct {
 	op       Operation
 	sent     time.Duration
@@ -204,7 +204,7 @@ func (t *trace) hooks(c clock) *httptrace.ClientTrace {
 	}
 }
 
-// timing is the split of a request that was answered. A server may respond before it has read the whole request.
+// timing is the split of a request that got a response. A server may respond before it has read the whole request.
 func (t *trace) timing(sent time.Duration) timing {
 	connected, responded := time.Duration(t.connected.Load()), time.Duration(t.responded.Load())
 	written := max(connected, min(time.Duration(t.written.Load()), responded))
@@ -225,21 +225,21 @@ func (c *client) exchange(ctx context.Context, r request, a *response) {
 		message.Header.Set("Content-Type", "application/json")
 		message.GetBody = nil // otherwise net/http may resend the request, and the history would miss it
 	}
-	answer, err := c.http.Do(message)
+	reply, err := c.http.Do(message)
 	if err != nil {
 		return
 	}
-	defer func() { _ = answer.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, maxResponse))
+	defer func() { _ = reply.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(reply.Body, maxResponse))
 	if err != nil {
 		return
 	}
-	if answer.StatusCode == http.StatusBadGateway || answer.StatusCode == http.StatusGatewayTimeout {
+	if reply.StatusCode == http.StatusBadGateway || reply.StatusCode == http.StatusGatewayTimeout {
 		return // a gateway gave up: the checkout may or may not have acted
 	}
 	_ = json.Unmarshal(text, &a.body) // a body that is not JSON has no code, and breaks the contract's check
-	a.status, a.timing = answer.StatusCode, t.timing(a.sent)
-	a.replayed = answer.Header.Get("Idempotent-Replayed") == "true"
-	etag := strings.Trim(strings.TrimPrefix(answer.Header.Get("ETag"), "W/"), `"`)
+	a.status, a.timing = reply.StatusCode, t.timing(a.sent)
+	a.replayed = reply.Header.Get("Idempotent-Replayed") == "true"
+	etag := strings.Trim(strings.TrimPrefix(reply.Header.Get("ETag"), "W/"), `"`)
 	a.version, _ = strconv.ParseInt(etag, 10, 64) // 0 if it is not a product
 }

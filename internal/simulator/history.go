@@ -76,8 +76,8 @@ func (a *attempt) add(r response) {
 type hold struct {
 	id      string
 	qty     int64
-	asked   time.Duration // the server placed it at the earliest then
-	known   time.Duration // and at the latest then
+	asked   time.Duration // the server placed it no earlier
+	known   time.Duration // the server placed it no later
 	ttl     time.Duration
 	actions []*action
 

@@ -121,7 +121,7 @@ func (v *visit) waitUntilAfter(at time.Duration) bool {
 	return true
 }
 
-// pay delivers a payment event as often as the plan says, at once or in turn. Like a provider it retries each delivery
+// pay delivers a payment event as often as the plan says, at once or one after another. Like a provider it retries each delivery
 // until there is a response. off is the difference from the right amount.
 func (v *visit) pay(ctx context.Context, h *hold, event int, kind string, off int64) {
 	id, text := v.plan.eventID(v.Product, event), v.event(h, event, kind, off)
@@ -167,7 +167,7 @@ func (v *visit) event(h *hold, event int, kind string, off int64) []byte {
 	return payments.StandardBody(kind, time.Now(), data)
 }
 
-// delivery is one delivery of an event. It is signed anew because a signature is valid for a few minutes only.
+// delivery is one delivery of an event. It is signed again because a signature is valid for only a few minutes.
 func (s *simulation) delivery(id string, text []byte) request {
 	return request{
 		op: Pay, method: http.MethodPost, path: "/payments/webhook", body: text, header: s.Signer.Sign(id, time.Now(), text),

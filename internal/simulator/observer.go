@@ -17,7 +17,7 @@ type Sample struct {
 	response response
 }
 
-// observer reads the product again and again, beside the shoppers.
+// observer reads the product continually, beside the shoppers.
 type observer struct {
 	client  *client
 	clock   clock
@@ -27,7 +27,7 @@ type observer struct {
 }
 
 const (
-	opening      = 10 * time.Second // in which a sale is decided
+	opening      = 10 * time.Second // when a sale is decided
 	openingEvery = 100 * time.Millisecond
 )
 

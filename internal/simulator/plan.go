@@ -28,7 +28,7 @@ const (
 	MaxDuration = time.Hour
 )
 
-// fullPace is the shortest sale in which shoppers take their usual time; in a shorter one they think faster.
+// fullPace is the shortest sale in which shoppers take their normal time; in a shorter one they think faster.
 const fullPace = 15 * time.Second
 
 // Intent is a shopper's purpose once it has a hold.
@@ -77,7 +77,7 @@ type Shopper struct {
 	Attempts   int              // to get a hold while the product is sold out, each with a new key
 	ComesBack  time.Duration    // time until the next attempt
 	Thinks     [8]time.Duration // between its steps
-	HangsUp    time.Duration    // timeout of its first request for a hold, before it retries; 0: the usual one
+	HangsUp    time.Duration    // timeout of its first request for a hold, before it retries; 0: the default
 	Twice      bool             // sends its request for a hold twice at once
 	Deliveries int              // of each of its payment events
 	AtOnce     bool             // the deliveries overlap; otherwise they have pauses between them

@@ -38,7 +38,7 @@ func TestShoppersFollowTheWeights(t *testing.T) {
 		intents[s.Intent]++
 		for name, is := range map[string]bool{
 			"arrive in the spike": s.Arrives <= sale.Spike, "arrive early": s.Arrives <= sale.Spike/2, "hang up": s.HangsUp > 0,
-			"send twice": s.Twice, "come back": s.Attempts > 1, "have repeated deliveries": s.Deliveries > 1,
+			"send twice": s.Twice, "try again": s.Attempts > 1, "have repeated deliveries": s.Deliveries > 1,
 		} {
 			if is {
 				counts[name]++

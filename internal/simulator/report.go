@@ -39,7 +39,7 @@ type Report struct {
 	BrokenThen   []Finding   `json:"audit_before"` // findings from before the sale, which do not count
 	OverallMS    Percentiles `json:"steps_ms"`
 	ServerMS     Percentiles `json:"server_ms"`     // of all requests
-	ConnectionMS Percentiles `json:"connection_ms"` // likewise
+	ConnectionMS Percentiles `json:"connection_ms"` // of all requests
 }
 
 // Figures are the main numbers.
@@ -61,7 +61,7 @@ type Figures struct {
 	PlayedS      float64        `json:"played_s"` // until the last shopper left
 }
 
-// Generator says how much the machine that plays the shoppers delayed them.
+// Generator shows how much the machine that plays the shoppers delayed them.
 type Generator struct {
 	LateMS     Percentiles `json:"late_ms"`    // from the instant at which a request was due to when the simulation got to it
 	WaitedMS   Percentiles `json:"waited_ms"`  // then for a connection

@@ -41,7 +41,7 @@ func pageOf(t *testing.T, r *Report) string {
 	return string(text)
 }
 
-func TestPageSaysWhereTheTimeGoes(t *testing.T) {
+func TestPageSplitsTimeOfRequests(t *testing.T) {
 	r := testReport(correctSale())
 	text := pageOf(t, r)
 	for _, want := range []string{

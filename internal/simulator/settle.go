@@ -43,8 +43,8 @@ func (s *simulation) lastLost() (last time.Duration) {
 	return last
 }
 
-// retryLost retries what got no response, with the same key or event id, and also replays some granted keys. It releases
-// a hold that only the retry created.
+// retryLost retries requests that got no response, with the same key or event id, and also replays some granted keys.
+// It releases a hold that only the retry created.
 func (s *simulation) retryLost(ctx context.Context) {
 	replays := 0
 	var again []*attempt

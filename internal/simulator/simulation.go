@@ -61,16 +61,16 @@ type Options struct {
 	ShowEvery time.Duration
 	// HoldTTL is how long the server's holds last; zero if that is not known.
 	HoldTTL time.Duration
-	// Quiet is longer than the server works on a request: after it, a request without a response has had its effect or
-	// never will. Ten seconds if it is zero.
+	// Quiet is longer than the server works on any request. After it, a request without a response has either taken
+	// effect or never will. Ten seconds if it is zero.
 	Quiet time.Duration
-	// TakenBack is how late freed stock may return before that counts as a defect. 15 seconds if it is zero: the promise
-	// is two, and the machine may be slow.
+	// TakenBack is how late freed stock may return before that counts as a defect. 15 seconds if it is zero: the
+	// promise is two, but the machine may be slow.
 	TakenBack time.Duration
 	// Silence is how long the server may leave all requests without a response, after the last arrival, before it counts
 	// as dead. Twelve seconds if it is zero: a server that restarts is back by then.
 	Silence time.Duration
-	// GiveUp ends the simulation soon, with an error, when it is closed. nil: it never is.
+	// Closing GiveUp ends the simulation soon, with an error. It may be nil.
 	GiveUp <-chan struct{}
 }
 
@@ -261,7 +261,7 @@ func (s *simulation) watch(watching context.Context, giveUp context.CancelCauseF
 }
 
 // serverIsDead reports whether no request got a response for too long. The observer sends requests all the time. Until
-// arrivals end, the server has time to come back.
+// arrivals end, the server has time to restart.
 func (s *simulation) serverIsDead() bool {
 	closed := time.Duration(s.closed.Load())
 	last := max(closed, s.client.lastResponse(), s.observer.client.lastResponse())

@@ -49,7 +49,7 @@ func Parse(tb testing.TB, path string) *yaml.Node {
 	return document.Content[0]
 }
 
-// Plain turns a YAML node into Go values, with short forms written out.
+// Plain converts a YAML node to Go values, with short forms written out.
 func Plain(tb testing.TB, n *yaml.Node) any {
 	tb.Helper()
 	var value any
@@ -100,7 +100,7 @@ func (t Template) At(keys ...string) any { return At(t.Object, keys...) }
 // Keys returns the sorted keys of m.
 func Keys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// OfType returns the resources of a type by logical id. Having none fails the test.
+// OfType returns the resources of a type by logical id. If there are none, the test fails.
 func (t Template) OfType(tb testing.TB, kind string) map[string]Object {
 	tb.Helper()
 	found := map[string]Object{}

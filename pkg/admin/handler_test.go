@@ -29,7 +29,7 @@ func TestPanicBecomesLoggedError(t *testing.T) {
 	}
 	_, err := h.Invoke(t.Context(), []byte(`{"operation":"migrate"}`))
 	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(log.String(), "hunter2") || flushed != 1 {
-		t.Errorf("%v, flushed %d times, log: %s", err, flushed, log.String())
+		t.Errorf("Invoke returned %v, flushed %d times and logged %s, expected the cause only in the log, and one flush", err, flushed, log.String())
 	}
 }
 
@@ -45,7 +45,7 @@ func TestOperationEndsBeforeItsFunction(t *testing.T) {
 			defer cancel()
 			start := time.Now()
 			if _, err := h.Invoke(ctx, []byte(`{"operation":"migrate"}`)); err == nil || time.Since(start) != want {
-				t.Errorf("%v after %v, want %v of %v", err, time.Since(start), want, limit)
+				t.Errorf("the operation ended with %v after %v, expected an error after %v of %v", err, time.Since(start), want, limit)
 			}
 		})
 	}

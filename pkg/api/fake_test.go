@@ -17,8 +17,8 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// fake stands in for the ledger, the stock view and both webhook verifiers. It records each call and returns what the
-// test has put into it; it decides nothing.
+// fake replaces the ledger, the stock view and both webhook verifiers. It records each call and returns the values that
+// the test has set. It decides nothing.
 type fake struct {
 	calls []string
 
@@ -112,11 +112,11 @@ func (f *fake) KeyUsed(ctx context.Context, _ checkout.IdempotencyKey) (bool, er
 }
 
 func (f *fake) Event(_ context.Context, header http.Header, body []byte) (checkout.PaymentEvent, error) {
-	f.header, f.delivered = header, bytes.Clone(body) // huma reads the next request into the same bytes
+	f.header, f.delivered = header, bytes.Clone(body) // huma reuses these bytes for the next request
 	return f.event, f.refused
 }
 
-// What only the sweep and /healthz call.
+// Methods that only the sweep and /healthz call.
 func (*fake) ExpireDue(context.Context, string, checkout.DueBatch) (checkout.SweepReceipt, error) {
 	panic("the edge sweeps nothing")
 }
@@ -133,7 +133,7 @@ var (
 	goodKey  = "sixteen-chars-or-more"
 )
 
-// newFake has a product with stock, a hold of it and its order.
+// newFake has a product with stock, a hold of it, and its order.
 func newFake() *fake {
 	return &fake{
 		product: checkout.Product{

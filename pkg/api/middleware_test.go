@@ -86,7 +86,7 @@ func TestPanicIsInternal(t *testing.T) {
 	}
 }
 
-// A request has a deadline when it comes to the ledger.
+// A request that reaches the ledger has a deadline.
 func TestRequestHasDeadline(t *testing.T) {
 	t.Parallel()
 	f := newFake()
@@ -101,8 +101,8 @@ func TestRequestHasDeadline(t *testing.T) {
 	}
 }
 
-// A client that hangs up while its body is on the way, or while the ledger works, is no error of the server's. The
-// ledger returns busy for a cancelled call.
+// A client that hangs up while it sends its body, or while the ledger works, causes no server error. The ledger returns
+// busy for a cancelled call.
 func TestHangingUpIsNoServerError(t *testing.T) {
 	t.Parallel()
 	f := newFake()

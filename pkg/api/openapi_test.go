@@ -7,7 +7,7 @@ import (
 	"flashsale/pkg/api"
 )
 
-// TestOpenAPIDocument fails when the checked-in document is not what the code serves.
+// TestOpenAPIDocument fails when docs/openapi.yaml differs from the document that the code serves.
 func TestOpenAPIDocument(t *testing.T) {
 	t.Parallel()
 	want, err := api.OpenAPI()

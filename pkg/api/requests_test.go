@@ -8,7 +8,7 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// Nothing that is wrong with a request reaches the ledger.
+// No invalid request reaches the ledger.
 func TestMalformedHolds(t *testing.T) {
 	t.Parallel()
 	replace := func(from, to string) string { return strings.Replace(holdBody, from, to, 1) }
@@ -148,7 +148,7 @@ func TestRoutesAndIDs(t *testing.T) {
 }
 
 // HEAD is served where GET is.
-func TestHead(t *testing.T) {
+func TestHeadIsServedLikeGet(t *testing.T) {
 	t.Parallel()
 	e := newEdge(newFake())
 	w := e.send(t, http.MethodHead, "/v1/products/demo", "", nil)
@@ -158,8 +158,8 @@ func TestHead(t *testing.T) {
 	wantHeader(t, w, "ETag", `W/"7"`)
 }
 
-// A verifier or ledger that returns a code without a status must not exist.
-func TestUnknownCodesCannotHappen(t *testing.T) {
+// Every code that a verifier or the ledger can return has a status.
+func TestEveryCodeHasItsStatus(t *testing.T) {
 	t.Parallel()
 	for _, code := range []checkout.Code{
 		checkout.CodeProductNotFound, checkout.CodeHoldNotFound, checkout.CodeOrderNotFound, checkout.CodeSoldOut, checkout.CodeSaleNotStarted,

@@ -35,8 +35,8 @@ func TestWebhookResults(t *testing.T) {
 	}
 }
 
-// The verifier gets the bytes of the body and the provider's headers, as they came.
-func TestVerifierGetsWhatWasSigned(t *testing.T) {
+// The verifier gets the body's bytes and the provider's headers unchanged.
+func TestVerifierGetsBodyUnchanged(t *testing.T) {
 	t.Parallel()
 	body := "{ \"b\":1,\n\"a\":\"\xff\" } "
 	e := newEdge(newFake())
@@ -52,7 +52,7 @@ func TestVerifierGetsWhatWasSigned(t *testing.T) {
 	}
 }
 
-// What a verifier refuses never reaches the ledger, and the reason stays in the log.
+// A delivery that the verifier refuses never reaches the ledger, and only the log has the reason.
 func TestRefusedWebhooks(t *testing.T) {
 	t.Parallel()
 	for code, c := range map[string]struct {

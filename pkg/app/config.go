@@ -18,7 +18,7 @@ import (
 // Config is the environment of every binary. docs/configuration.md lists the same variables.
 type Config struct {
 	MySQLDSN             string        `env:"MYSQL_DSN"`  // an administrator's; optional, see LocalConfig and FunctionConfig
-	CacheAddr            string        `env:"CACHE_ADDR"` // host:port; likewise
+	CacheAddr            string        `env:"CACHE_ADDR"` // host:port; optional in LocalConfig
 	HoldTTL              time.Duration `env:"HOLD_TTL" envDefault:"2m"`
 	PaymentWindow        time.Duration `env:"PAYMENT_WINDOW" envDefault:"15m"`
 	WebhookSecrets       []string      `env:"WEBHOOK_SECRETS"`

@@ -29,7 +29,7 @@ type Sweeper struct {
 }
 
 // Run sweeps and audits at once and then at every interval, until ctx ends. It logs when sweeps begin to fail and when
-// they work again, and returns the error of the last sweep that ctx did not cut short.
+// they work again. It returns the error of the last sweep that ctx did not cut short.
 func (s *Sweeper) Run(ctx context.Context) error {
 	var auditing sync.WaitGroup
 	auditing.Go(func() { every(ctx, s.AuditInterval, func() { s.audit(ctx) }) })

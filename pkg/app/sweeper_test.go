@@ -15,7 +15,7 @@ import (
 
 var errDown = errors.New("the database is down")
 
-// sweeper returns a Sweeper with the intervals of both servers, and what it logs.
+// sweeper returns a Sweeper with the intervals of both servers, and its log.
 func sweeper(sweep, audit func(context.Context) error) (*app.Sweeper, *bytes.Buffer) {
 	log := &bytes.Buffer{}
 	return &app.Sweeper{

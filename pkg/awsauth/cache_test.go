@@ -62,7 +62,7 @@ func (c *cached) look(t *testing.T, key *checkout.IdempotencyKey) (p checkout.Pr
 	begun := time.Now()
 	found, err := c.view.Lookup(context.Background(), c.product, key)
 	if err != nil || found.Product.ID != c.product {
-		t.Fatalf("%+v, %v", found, err)
+		t.Fatalf("the lookup returned %+v, %v, expected the product", found, err)
 	}
 	return found.Product, found.KeyUnused, time.Since(begun)
 }
@@ -91,14 +91,14 @@ func (c *cached) behindBack(t *testing.T, command string, args ...string) {
 	}
 }
 
-// The template's user may do everything that the stock view does: entries, the proof that a key was never used, and
-// restoring that proof.
+// The template's user may do everything that the stock view does: write entries, prove that a key was never used, and
+// restore that proof.
 func TestStockViewThroughElastiCache(t *testing.T) {
 	t.Parallel()
 	c := newCached(t, nil)
 	_, _, cold := c.look(t, nil)
 	_, _, second := c.look(t, nil)
-	t.Logf("the first look took %s, the second %s; %d hits", cold.Round(10*time.Microsecond), second.Round(10*time.Microsecond), c.lookups("hit"))
+	t.Logf("the first lookup took %s, the second %s; %d hits", cold.Round(10*time.Microsecond), second.Round(10*time.Microsecond), c.lookups("hit"))
 	c.mustHitSoon(t)
 
 	used := newKey()
@@ -110,12 +110,12 @@ func TestStockViewThroughElastiCache(t *testing.T) {
 		return c.lookups("hit") == hits+1 && p.Version == receipt.Product.Version && unused
 	})
 	if _, unused, _ := c.look(t, used); unused {
-		t.Error("the key of a hold counts as unused")
+		t.Error("the key of a hold is proven unused, expected no proof")
 	}
-	for _, spoil := range [][]string{{"DEL"}, {"SADD", "another key"}} { // the latter has it made anew
+	for _, spoil := range [][]string{{"DEL"}, {"SADD", "another key"}} { // after the SADD the view restores the set
 		c.behindBack(t, spoil[0], spoil[1:]...)
 		if _, unused, _ := c.look(t, newKey()); unused {
-			t.Error("something is proven with a wrong set of used keys")
+			t.Error("a wrong set of used keys proves that a key is unused, expected no proof")
 		}
 		soon(t, "the set of used keys is restored", func() bool {
 			_, unused, _ := c.look(t, newKey())
@@ -124,7 +124,7 @@ func TestStockViewThroughElastiCache(t *testing.T) {
 	}
 	mustKeepSecrets(t, c.account, c.log.String())
 	if refusals, denied := c.cache.Refusals(), c.cache.Denied(t); len(refusals)+len(denied) > 0 {
-		t.Errorf("refused: %q, denied: %q", refusals, denied)
+		t.Errorf("the cache refused %q and denied %q, expected neither", refusals, denied)
 	}
 	t.Logf("%d connections", len(c.cache.Logins()))
 }
@@ -134,7 +134,7 @@ func soon(t *testing.T, what string, right func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(15 * time.Second); !right(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("did not happen in time: %s", what)
+			t.Fatalf("this did not happen in time: %s", what)
 		}
 	}
 }
@@ -150,7 +150,7 @@ func (c *cached) mustHitSoon(t *testing.T) {
 
 // A connection may take longer to open than a request waits for the cache. It then serves later requests. This holds for the
 // first connection, and for one that replaces a lost one.
-func TestSlowHandshakeGoesOnBesideRequests(t *testing.T) {
+func TestSlowHandshakeContinuesInBackground(t *testing.T) {
 	t.Parallel()
 	c := newCached(t, nil)
 	c.cache.SlowHandshake(200 * time.Millisecond)
@@ -158,21 +158,21 @@ func TestSlowHandshakeGoesOnBesideRequests(t *testing.T) {
 		failed := c.lookups("failure")
 		_, _, took := c.look(t, nil)
 		if took > time.Second {
-			t.Errorf("a look without a connection took %s", took)
+			t.Errorf("a lookup without a connection took %s", took)
 		}
 		if c.lookups("failure") == failed {
-			t.Errorf("%s connection: the look waited for it", connection)
+			t.Errorf("%s connection: the lookup waited for it", connection)
 		}
 		begun := time.Now()
 		c.mustHitSoon(t)
-		t.Logf("%s connection: a look without it took %s; a hit after %s, %d failures, %d skipped", connection, took.Round(time.Millisecond),
+		t.Logf("%s connection: a lookup without it took %s; a hit after %s, %d failures, %d skipped", connection, took.Round(time.Millisecond),
 			time.Since(begun).Round(time.Millisecond), c.lookups("failure"), c.lookups("skipped"))
 		c.cache.Disconnect()
 	}
 }
 
 // A view that cannot sign in works without the cache, and its log shows no secret.
-func TestRefusedByElastiCacheFailsOpen(t *testing.T) {
+func TestViewWorksWhileElastiCacheRefusesIt(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
@@ -208,21 +208,21 @@ func TestRefusedByElastiCacheFailsOpen(t *testing.T) {
 			})
 			mustKeepSecrets(t, c.account, c.log.String())
 			if refusals := c.cache.Refusals(); !strings.Contains(refusals[0], test.want) {
-				t.Errorf("refused: %q", refusals)
+				t.Errorf("the cache refused %q, expected a reason with %q", refusals, test.want)
 			}
 		})
 	}
 }
 
-// A new connection signs in with the credentials that are current then.
-func TestCacheSignsInAnew(t *testing.T) {
+// A new connection signs in with the current credentials.
+func TestNewCacheConnectionUsesCurrentCredentials(t *testing.T) {
 	t.Parallel()
 	account := awstest.NewAccount()
 	signIn := awsauth.Cache(account.Config(), "cache", "user")
 	for range 2 {
 		user, token, err := signIn(context.Background())
 		if err != nil || user != "user" || !strings.Contains(token, account.Current().AccessKeyID) {
-			t.Errorf("%s, %v", user, err)
+			t.Errorf("signing in returned %s, %v, expected the user and a token with the current key", user, err)
 		}
 		account.Rotate()
 	}
@@ -253,7 +253,7 @@ func TestCacheTokenIsOnlySentOverTLS(t *testing.T) {
 		return strings.Contains(err.Error(), "unknown authority")
 	})
 	if n := len(cache.Logins()) + len(cache.Refusals()); n > 0 {
-		t.Errorf("%d tokens were sent", n)
+		t.Errorf("%d tokens were sent, expected none", n)
 	}
 }
 

@@ -34,24 +34,24 @@ func TestClusterRoots(t *testing.T) {
 		c := must(x509.ParseCertificate(block.Bytes))(t)
 		found := name.FindStringSubmatch(c.Subject.CommonName)
 		if found == nil {
-			t.Errorf("%s", c.Subject)
+			t.Errorf("the certificate of %s is not one for a region", c.Subject)
 			continue
 		}
 		if regions[found[1]] {
-			t.Errorf("%s twice", found[1])
+			t.Errorf("%s has two certificates, expected one", found[1])
 		}
 		regions[found[1]] = true
 		if c.Subject.String() != c.Issuer.String() {
-			t.Errorf("%s: issued by %s", found[1], c.Issuer)
+			t.Errorf("the certificate of %s is issued by %s, expected itself", found[1], c.Issuer)
 		}
 		if err := c.CheckSignatureFrom(c); err != nil || !c.IsCA { // which asks for a CA, too
 			t.Errorf("%s does not sign itself: %v", found[1], err)
 		}
 		if left := time.Until(c.NotAfter); left < 30*365*24*time.Hour {
-			t.Errorf("%s ends in %s", found[1], left)
+			t.Errorf("the certificate of %s expires in %s, expected 30 years or more", found[1], left)
 		}
 		if time.Now().Before(c.NotBefore) {
-			t.Errorf("%s begins on %s", found[1], c.NotBefore)
+			t.Errorf("the certificate of %s begins on %s, expected a date in the past", found[1], c.NotBefore)
 		}
 	}
 	if strings.TrimSpace(string(rest)) != "" {
@@ -81,7 +81,7 @@ func TestClusterDSNKeepsPasswords(t *testing.T) {
 			t.Fatal("the DSN cannot be read") // the error could show it
 		}
 		if cfg.Passwd != password || cfg.User != "admin" || cfg.Addr != "cluster.example:3306" || cfg.DBName != "flashsale" {
-			t.Errorf("%q became %q; %s@%s/%s", password, cfg.Passwd, cfg.User, cfg.Addr, cfg.DBName)
+			t.Errorf("%q became %q; %s@%s/%s, expected the same login", password, cfg.Passwd, cfg.User, cfg.Addr, cfg.DBName)
 		}
 		if cfg.TLS == nil || cfg.TLS.InsecureSkipVerify || cfg.TLS.ServerName != "cluster.example" || cfg.TLS.RootCAs == nil || cfg.AllowFallbackToPlaintext {
 			t.Error("TLS does not verify the cluster")
@@ -104,12 +104,12 @@ func TestClusterDSNTrustsAmazonAlone(t *testing.T) {
 	dsn := must(awsauth.ClusterDSN(host, port, "flashsale", "admin", "secret"))(t)
 	err := mustOpen(t, must(mysql.ParseDSN(dsn))(t)).PingContext(context.Background())
 	if unknown := (x509.UnknownAuthorityError{}); !errors.As(err, &unknown) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, expected an unknown authority", err)
 	}
 	if n := p.proxy.Tokens(); n > 0 {
-		t.Errorf("%d passwords were sent", n)
+		t.Errorf("%d passwords were sent, expected none", n)
 	}
 	if err := ledger.MigrateForIAM(context.Background(), dsn); err == nil || strings.Contains(err.Error(), "secret") {
-		t.Errorf("migrating: %v", err)
+		t.Errorf("migrating returned %v, expected an error without the password", err)
 	}
 }

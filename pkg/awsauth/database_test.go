@@ -149,11 +149,12 @@ func TestLedgerThroughProxyPinsNothing(t *testing.T) {
 	p.mustSpread(t)
 }
 
-// mustSpread fails the test if something was refused or pinned, or if the database connections did not rotate.
+// mustSpread fails the test if something was refused or pinned, or if statements did not move between database
+// connections.
 func (p proxied) mustSpread(t *testing.T) {
 	t.Helper()
 	if pins, refusals := p.proxy.Pins(), p.proxy.Refusals(); len(pins)+len(refusals) > 0 {
-		t.Errorf("pinned: %q, refused: %q", pins, refusals)
+		t.Errorf("pinned %q and refused %q, expected neither", pins, refusals)
 	}
 	commands, connections := p.proxy.Served()
 	if connections < 3 {
@@ -197,7 +198,7 @@ func TestRaceThroughProxyNeverOversells(t *testing.T) {
 }
 
 // The stand-in detects what pins RDS Proxy's connections. Without this test, the tests above would prove nothing.
-func TestProxySeesPins(t *testing.T) {
+func TestProxyDetectsPins(t *testing.T) {
 	t.Parallel()
 	e := ledgertest.New(t)
 	plain := func(*mysql.Config) {}
@@ -247,7 +248,7 @@ func TestProxySeesPins(t *testing.T) {
 			}
 			pins := p.proxy.Pins()
 			if len(pins) == 0 || !strings.Contains(pins[0], test.want) {
-				t.Errorf("pins: %q", pins)
+				t.Errorf("the pins are %q, expected one that contains %q", pins, test.want)
 			}
 		})
 	}

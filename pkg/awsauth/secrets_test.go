@@ -63,7 +63,7 @@ func TestWebhookSecretsOfBothVersions(t *testing.T) {
 }
 
 // Nothing is cached: the next read sees a new version.
-func TestWebhookSecretsAreReadAnew(t *testing.T) {
+func TestWebhookSecretsAreNotCached(t *testing.T) {
 	t.Parallel()
 	s, cfg := kept(t)
 	read := awsauth.WebhookSecrets(cfg, arn)
@@ -134,7 +134,7 @@ func TestLogin(t *testing.T) {
 	_, cfg := kept(t, `{"username":"admin","password":"old"}`, `{"username":"admin","password":"p\"ss:/@?","engine":"mysql","port":3306}`)
 	user, password, err := awsauth.Login(context.Background(), cfg, arn)
 	if err != nil || user != "admin" || password != `p"ss:/@?` {
-		t.Errorf("%s, %s, %v", user, password, err)
+		t.Errorf("Login returned %s, %s, %v, expected the user and the password", user, password, err)
 	}
 	for _, malformed := range []string{
 		"", "hunter2", `"hunter2"`, `{"username":"hunter2"}`, `{"password":"hunter2"}`, `{"username":"admin","password":"hunter2"`,
@@ -143,7 +143,7 @@ func TestLogin(t *testing.T) {
 		_, cfg := kept(t, malformed)
 		user, password, err := awsauth.Login(context.Background(), cfg, arn)
 		if err == nil || user+password != "" || strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("%s: %s, %s, %v", malformed, user, password, err)
+			t.Errorf("%s: Login returned %s, %s, %v, expected an error without the value", malformed, user, password, err)
 		}
 	}
 }

@@ -119,14 +119,14 @@ func TestTokenIsOnlySentOverTLS(t *testing.T) {
 				mustKeepSecrets(t, p.account, err.Error())
 			}
 			if n := p.proxy.Tokens(); n > 0 {
-				t.Errorf("%d tokens were sent", n)
+				t.Errorf("%d tokens were sent, expected none", n)
 			}
 		})
 	}
 }
 
-// Each connection gets its own token, signed with the credentials that are current then, and none before it is needed.
-func TestEveryConnectionSignsInAnew(t *testing.T) {
+// Each connection gets its own token, signed with the current credentials, and no token is made before it is needed.
+func TestEveryConnectionGetsItsOwnToken(t *testing.T) {
 	t.Parallel()
 	p := newProxied(t, nil)
 	db := mustOpen(t, p.config(t))
@@ -152,7 +152,7 @@ func TestEveryConnectionSignsInAnew(t *testing.T) {
 	}
 }
 
-func TestCredentialsThatCannotBeHad(t *testing.T) {
+func TestMissingCredentialsAreAnError(t *testing.T) {
 	t.Parallel()
 	cfg := ledger.ProxyConfig("localhost:1", "flashsale", "flashsale_app")
 	none := aws.Config{Region: "eu-west-1", Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
@@ -162,9 +162,9 @@ func TestCredentialsThatCannotBeHad(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := mustOpen(t, cfg).PingContext(context.Background()); err == nil || !strings.Contains(err.Error(), "signing in to the database") {
-		t.Errorf("got %v", err)
+		t.Errorf("expected an error of the sign-in, got %v", err)
 	}
 	if awsauth.Database(none, &mysql.Config{Addr: "no port"}) == nil {
-		t.Error("an address without a port is taken")
+		t.Error("an address without a port is accepted, expected an error")
 	}
 }

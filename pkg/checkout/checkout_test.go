@@ -57,7 +57,7 @@ func TestIdempotencyKeys(t *testing.T) {
 	}
 }
 
-// The gate refuses exactly the impossible, at every boundary.
+// The gate refuses only impossible holds, at every boundary.
 func TestProductRefusesImpossibleHolds(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

@@ -9,8 +9,8 @@
 //
 //	stock = available_stock + reserved_stock + sold_stock
 //
-// An active hold or an unpaid order reserves units, a paid order has sold them, and the rest is available.
-// available_stock is never negative. A unit that a hold or an order gives up comes back exactly once.
+// An active hold or an unpaid order reserves units, and a paid order has sold them. The other units are available.
+// available_stock is never negative. A unit that a hold or an order gives up returns exactly once.
 //
 // The package imports the standard library alone. The HTTP edge and the sweeper call [Service]. It needs a [Ledger],
 // which decides everything, and a [StockView], which is a cache and decides nothing. [Transitions] is the state

@@ -8,8 +8,8 @@ import (
 // Ledger is the authority. Every change of state is one call that happens as a whole or not at all, by the
 // database's clock. A call may be repeated with the same arguments after its response was lost.
 //
-// A refusal is an *Error with a code that the method lists. Every method can also return busy, when the database
-// cannot be reached or a lock was held for too long, and an internal error for a defect.
+// A refusal is an *Error with a code that the method lists. Every method can also return two other
+// errors: busy, if the database cannot be reached or a lock was held for too long, and an internal error for a defect.
 type Ledger interface {
 	// PlaceHold reserves units. Codes: product_not_found, sold_out, sale_not_started, sale_ended, qty_over_limit,
 	// idempotency_key_reused. The receipt of a refusal still has the product, if it exists.

@@ -87,7 +87,7 @@ func TestRefusalsByGateCostNoDatabaseCall(t *testing.T) {
 	}
 }
 
-// webhook_events_total counts deliveries, and a retry by the sweep is none.
+// webhook_events_total counts deliveries. A retry by the sweep is not a delivery.
 func TestSweepRetriesAreNoDeliveries(t *testing.T) {
 	t.Parallel()
 	counted := counts{}

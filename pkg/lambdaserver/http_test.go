@@ -76,8 +76,8 @@ func see(r *http.Request) seen {
 	return seen{r.Method, r.Host, r.URL.Path, r.URL.RawQuery, r.RequestURI, r.RemoteAddr, r.Header, string(body)}
 }
 
-// Every event looks to the handler exactly as the request that it stands for does on a server of net/http's.
-func TestEventsLookLikeRequests(t *testing.T) {
+// The handler sees the same request from API Gateway's event as from net/http's server.
+func TestEventsBecomeTheSameRequests(t *testing.T) {
 	type request struct {
 		target, client, requestID, body string
 	}
@@ -136,7 +136,7 @@ func TestEventsLookLikeRequests(t *testing.T) {
 	}
 }
 
-// The function's answer is the one that net/http would send.
+// The function returns the response that net/http would send.
 func TestResponses(t *testing.T) {
 	for name, tc := range map[string]struct {
 		handler http.HandlerFunc
@@ -169,7 +169,7 @@ func TestResponses(t *testing.T) {
 			},
 			status: http.StatusCreated, header: map[string]string{"Etag": `W/"1"`},
 		},
-		"an announcement is no answer": {
+		"a 1xx status is not the response": {
 			handler: func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(http.StatusEarlyHints)
 				w.WriteHeader(http.StatusNoContent)
@@ -230,10 +230,10 @@ func TestPanicIsALoggedProblem(t *testing.T) {
 		w.Header().Set("Location", "/half")
 		panic("hunter2")
 	})
-	for range 2 { // the function lives on
+	for range 2 { // the function must survive
 		got := invoke(t, f, mustEvent(t, "not-modified.json"))
 		if got.StatusCode != http.StatusInternalServerError || strings.Contains(got.Body, "hunter2") || got.Headers["Location"] != "" || got.Headers["X-Request-Id"] != "UpPmHh0ZjoEEM9i=" {
-			t.Errorf("%+v", got)
+			t.Errorf("the response is %+v, expected 500 without the cause", got)
 		}
 		var line struct {
 			Level, Error string
@@ -241,7 +241,7 @@ func TestPanicIsALoggedProblem(t *testing.T) {
 		}
 		if err := json.NewDecoder(log).Decode(&line); err != nil || line.Level != "ERROR" || line.RequestID != "UpPmHh0ZjoEEM9i=" ||
 			!strings.Contains(line.Error, "hunter2") || !strings.Contains(line.Error, "http_test.go") {
-			t.Errorf("%+v %v", line, err)
+			t.Errorf("the log line is %+v (%v), expected an ERROR with the cause and the request id", line, err)
 		}
 	}
 }
@@ -256,24 +256,24 @@ func TestRejectsNonHTTPEvent(t *testing.T) {
 			event := mustEvent(t, "webhook-base64.json")
 			change(&event)
 			if got := invoke(t, f, event); got.StatusCode/100 == 2 || log.Len() == 0 {
-				t.Errorf("%+v, log %q", got, log)
+				t.Errorf("got %+v and the log %q, expected a refusal and a log line", got, log)
 			}
 		})
 	}
 }
 
-// A request is answered before the function's deadline, by a handler that heeds its context and for one that does not.
-func TestDeadline(t *testing.T) {
+// A response is sent before the function's deadline, whether or not the handler heeds its context.
+func TestRespondsBeforeFunctionDeadline(t *testing.T) {
 	for name, tc := range map[string]struct {
 		handler http.HandlerFunc
-		left    time.Duration // until the function's deadline
+		left    time.Duration // the time until the function's deadline
 		status  int
-		atMost  time.Duration // of that
+		atMost  time.Duration // the upper bound of the response time
 	}{
-		"a handler that heeds it": {
+		"a handler that heeds its context": {
 			func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done(); w.WriteHeader(http.StatusTeapot) }, 10 * time.Second, http.StatusTeapot, 9500 * time.Millisecond,
 		},
-		"a handler that does not": {
+		"a handler that ignores it": {
 			func(http.ResponseWriter, *http.Request) { time.Sleep(time.Minute) }, 10 * time.Second, http.StatusServiceUnavailable, 9750 * time.Millisecond,
 		},
 		"too late from the start": {
@@ -288,7 +288,7 @@ func TestDeadline(t *testing.T) {
 				start := time.Now()
 				got, err := f.Invoke(ctx, mustEvent(t, "not-modified.json"))
 				if took := time.Since(start); err != nil || got.StatusCode != tc.status || took > tc.atMost {
-					t.Errorf("%d after %v, %v", got.StatusCode, took, err)
+					t.Errorf("got %d after %v (%v), expected a response in time", got.StatusCode, took, err)
 				}
 				time.Sleep(2 * time.Minute) // until the handler has returned, too
 			})
@@ -296,8 +296,8 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
-// What a handler that was left behind still writes goes nowhere.
-func TestHandlerLeftBehind(t *testing.T) {
+// Writes of an abandoned handler are dropped.
+func TestAbandonedHandlerWritesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, _ := serve(func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(time.Second)
@@ -313,14 +313,14 @@ func TestHandlerLeftBehind(t *testing.T) {
 		defer cancel()
 		got, err := f.Invoke(ctx, mustEvent(t, "not-modified.json"))
 		if err != nil || got.StatusCode != http.StatusServiceUnavailable || strings.Contains(got.Body, "late") || got.Headers["X-Late"] != "" {
-			t.Errorf("%+v %v", got, err)
+			t.Errorf("got %+v (%v), expected 503 without the late writes", got, err)
 		}
-		time.Sleep(2 * time.Minute) // its writes race with nothing
+		time.Sleep(2 * time.Minute) // the abandoned handler's writes must not race with the response
 	})
 }
 
-// A path that only begins like the stage is not in it.
-func TestStageIsAWholeSegment(t *testing.T) {
+// A path that only begins with the stage's name is not in that stage.
+func TestOnlyWholeStageIsRemovedFromPath(t *testing.T) {
 	for path, want := range map[string]string{"/prod/v1/products": "/v1/products", "/production/v1": "/production/v1", "/prod": "/", "/v1/prod": "/v1/prod"} {
 		event := mustEvent(t, "stage-and-query.json")
 		event.RawPath = path
@@ -333,7 +333,7 @@ func TestStageIsAWholeSegment(t *testing.T) {
 	}
 }
 
-func TestQueryIsReadable(t *testing.T) {
+func TestHandlerGetsQuery(t *testing.T) {
 	f, _ := serve(func(_ http.ResponseWriter, r *http.Request) {
 		if diff := cmp.Diff(url.Values{"limit": {"5"}, "cursor": {"YQ==", "b,c"}, "empty": {""}}, r.URL.Query()); diff != "" {
 			t.Error(diff)

@@ -14,9 +14,9 @@ import (
 // maxValues is the embedded metric format's limit of values per metric and line.
 const maxValues = 100
 
-// Metrics is a checkout.Recorder for CloudWatch. It collects the measurements of an invocation and writes them to the log
-// in the embedded metric format, from which CloudWatch extracts them without an API call. A metric's labels are its
-// dimensions, and its name is that on /metrics.
+// Metrics is a checkout.Recorder for CloudWatch. It collects the measurements of an invocation and writes them to the
+// log in the embedded metric format. CloudWatch extracts them from there, without an API call. A metric's labels are
+// its dimensions, and its name is that on /metrics.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 type Metrics struct {
 	namespace string

@@ -35,11 +35,11 @@ func lines(t *testing.T, text string) (all []string) {
 		var members map[string]any
 		if json.Unmarshal([]byte(line), &head) != nil || json.Unmarshal([]byte(line), &members) != nil ||
 			len(head.AWS.CloudWatchMetrics) != 1 || head.AWS.Timestamp == 0 {
-			t.Fatalf("not the format: %s", line)
+			t.Fatalf("the line is not in the embedded metric format: %s", line)
 		}
 		m := head.AWS.CloudWatchMetrics[0]
 		if m.Namespace != "shop-dev" || len(m.Metrics) != 1 || len(m.Dimensions) != 1 {
-			t.Fatalf("%+v", m)
+			t.Fatalf("the line is %+v, expected one metric", m)
 		}
 		var labels []string
 		for _, dimension := range m.Dimensions[0] {
@@ -78,8 +78,8 @@ func TestMetricsFormat(t *testing.T) {
 	}
 }
 
-// CloudWatch takes 100 values a line.
-func TestManyObservations(t *testing.T) {
+// CloudWatch accepts 100 values per line.
+func TestMetricsSplitLongLines(t *testing.T) {
 	var out bytes.Buffer
 	m := lambdaserver.NewMetrics("shop-dev", &out)
 	for range 250 {
@@ -88,12 +88,12 @@ func TestManyObservations(t *testing.T) {
 	m.Flush()
 	all := lines(t, out.String())
 	if n := strings.Count(strings.Join(all, ""), "0.001"); len(all) != 3 || n != 250 {
-		t.Errorf("%d lines with %d values", len(all), n)
+		t.Errorf("got %d lines with %d values, expected 3 with 250", len(all), n)
 	}
 }
 
 // A line that belongs to an invocation has its ids, in groups and with attributes, too.
-func TestLogHasTheInvocation(t *testing.T) {
+func TestLogLinesHaveInvocationIDs(t *testing.T) {
 	var out bytes.Buffer
 	log := lambdaserver.NewLogger(&out, 0)
 	ctx := lambdacontext.NewContext(context.Background(), &lambdacontext.LambdaContext{AwsRequestID: "c6af9ac6-7b61"})

@@ -5,7 +5,7 @@
 // the product's row is locked, and no lock outlives a call, even if the caller dies. Every routine locks in the same
 // order: payment_events, holds, orders, products last.
 //
-// Go does the rest: it retries a call where that is harmless (call.go), classifies error numbers (errors.go), scans the
-// one row that every routine returns (result.go), installs the schema, the routines and the two database users
-// (migrate.go), and recomputes every counter from the rows (audit.go).
+// Go does the rest. It retries a call where that is harmless (call.go), classifies error numbers (errors.go), and scans
+// the one row that every routine returns (result.go). It installs the schema, the routines and the two database users
+// (migrate.go). It recomputes every counter from the rows (audit.go).
 package ledger

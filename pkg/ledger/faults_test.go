@@ -49,17 +49,17 @@ func waitForLockWait(t *testing.T, env *ledgertest.Env) {
 		if waiting > 0 {
 			return
 		}
-		time.Sleep(150 * time.Millisecond) // between two looks: innodb_trx is a copy, made anew 100 ms after it was last read
+		time.Sleep(150 * time.Millisecond) // innodb_trx is a copy that the server renews only 100 ms after the last read
 	}
-	t.Fatal("no call came to wait for a lock")
+	t.Fatal("no call waited for a lock")
 }
 
 func TestDeadlockIsRetriedAndCounted(t *testing.T) {
 	t.Parallel()
 	env := ledgertest.New(t)
 	env.MustPut(t, "hot", 5)
-	// The other transaction: it has the product, will want the hold, and has changed so much more that InnoDB
-	// makes the routine the victim.
+	// The other transaction has locked the product and will want the hold. It has changed so much more that InnoDB
+	// rolls back the routine.
 	other := begin(t, env)
 	exec(t, other, "SELECT id FROM products WHERE id = 'hot' FOR UPDATE")
 	for i := range 100 {
@@ -72,7 +72,7 @@ func TestDeadlockIsRetriedAndCounted(t *testing.T) {
 		_, err := env.PlaceHold(context.Background(), checkout.HoldRequest{ID: id, ProductID: "hot", Qty: 1, TTL: ttl})
 		placed <- err
 	}()
-	waitForLockWait(t, env) // it has inserted the hold and waits for the product
+	waitForLockWait(t, env) // the call has inserted the hold and waits for the product
 	exec(t, other, "SELECT id FROM holds WHERE id = ? FOR UPDATE", id[:])
 	if err := other.Rollback(); err != nil {
 		t.Fatal(err)
@@ -81,10 +81,10 @@ func TestDeadlockIsRetriedAndCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := env.Counts.Of("ledger_retries_total/1213"); n < 1 {
-		t.Errorf("%v retries after a deadlock were counted", n)
+		t.Errorf("%v retries after a deadlock were counted, expected at least 1", n)
 	}
 	if p, err := env.RefreshProduct(context.Background(), "hot"); err != nil || p.ReservedStock != 1 {
-		t.Errorf("%+v %v", p, err)
+		t.Errorf("the product is %+v (%v), expected 1 reserved unit", p, err)
 	}
 	env.MustAudit(t)
 }
@@ -98,24 +98,24 @@ func TestLockHeldTooLongIsBusy(t *testing.T) {
 	start := time.Now()
 	_, err := env.PlaceHold(context.Background(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: "hot", Qty: 1, TTL: ttl})
 	if checkout.CodeOf(err) != checkout.CodeBusy {
-		t.Errorf("got %v, want busy", err)
+		t.Errorf("got %v, expected busy", err)
 	}
-	if took := time.Since(start); took > 20*time.Second { // the server's limit is 3 s, the call's 8
+	if took := time.Since(start); took > 20*time.Second { // the server's limit is 3 s, that of the call 8 s
 		t.Errorf("busy came after %s, expected it after the server's lock wait timeout", took)
 	}
 	if err := other.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	if audit := env.MustAudit(t); audit.Holds != 0 { // half of it must not be left behind
-		t.Errorf("%d holds", audit.Holds)
+	if audit := env.MustAudit(t); audit.Holds != 0 { // no part of the hold may remain
+		t.Errorf("%d holds are left, expected none", audit.Holds)
 	}
-	// The connection that waited is in order again.
+	// The connection that waited works again.
 	if _, err := env.PlaceHold(context.Background(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: "hot", Qty: 5, TTL: ttl}); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestLostResponse cuts the connection between the server's COMMIT and its answer: the retry, with the same id, must
+// TestLostResponse cuts the connection between the server's COMMIT and its response. The retry, with the same id, must
 // find the hold that the first try placed.
 func TestLostResponse(t *testing.T) {
 	t.Parallel()
@@ -138,17 +138,17 @@ func TestLostResponse(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = l.Close() })
 
-	proxy.cutAnswerTo("CALL place_hold")
+	proxy.cutResponseTo("CALL place_hold")
 	id := ledgertest.NewID()
 	receipt, err := l.PlaceHold(context.Background(), checkout.HoldRequest{ID: id, ProductID: "hot", Qty: 2, TTL: ttl})
 	if err != nil || receipt.Hold.ID != id || receipt.Repeated {
-		t.Fatalf("%+v %v", receipt, err)
+		t.Fatalf("the retry returned %+v (%v), expected the hold of the first try", receipt, err)
 	}
 	if counts.Of("ledger_retries_total/lost") != 1 {
-		t.Error("the answer was not lost: this test tests nothing")
+		t.Error("the response was not lost, so this test proves nothing")
 	}
 	if receipt.Product.ReservedStock != 2 {
-		t.Errorf("reserved %d", receipt.Product.ReservedStock)
+		t.Errorf("%d units are reserved, expected 2", receipt.Product.ReservedStock)
 	}
 	env.MustAudit(t)
 }
@@ -178,7 +178,7 @@ func TestApplicationUserCannotChangeStock(t *testing.T) {
 	}
 }
 
-func TestMigrateAgain(t *testing.T) {
+func TestMigrateIsIdempotent(t *testing.T) {
 	t.Parallel()
 	env := ledgertest.New(t)
 	env.MustPut(t, "kept", 5)
@@ -216,7 +216,7 @@ func TestMigrateAgain(t *testing.T) {
 func TestAuditFindsDrift(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		states []checkout.Trigger // what happens to the stage first
+		states []checkout.Trigger // triggers that prepare the stage
 		damage []string           // ? is the stage's id
 	}{
 		"reserved_stock_drift":       {nil, []string{"UPDATE products SET reserved_stock = 1 WHERE ? <> ''"}},
@@ -263,13 +263,13 @@ func TestAuditFindsDrift(t *testing.T) {
 					return
 				}
 			}
-			t.Errorf("not found: %+v", audit)
+			t.Errorf("the audit is %+v, expected the damage among its findings", audit)
 		})
 	}
 }
 
-// TestFailureLeavesNothingHalfDone makes the last step of each routine fail, the product's counters, by a CHECK: what
-// the steps before it wrote is gone, and no lock is left behind.
+// TestFailureLeavesNothingHalfDone uses a CHECK to fail the last step of each routine, the update of the product's
+// counters. The earlier steps must be undone, and no lock may remain.
 func TestFailureLeavesNothingHalfDone(t *testing.T) {
 	t.Parallel()
 	env := ledgertest.New(t)

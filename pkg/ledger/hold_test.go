@@ -9,7 +9,7 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// Whatever the caller believes the price to be, the ledger says the same, and what it refuses leaves no row behind.
+// Whatever price the caller passes, the outcome is the same, and a refusal leaves no row behind.
 func TestRefusalsDoNotDependOnThePriceSeen(t *testing.T) {
 	t.Parallel()
 	env := ledgertest.New(t)

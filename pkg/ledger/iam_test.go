@@ -20,10 +20,10 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-// byIAM is how Aurora's plugin is named, which no server here has.
+// byIAM is the clause of Aurora's plugin, which no server here has.
 const byIAM = "IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'"
 
-// tap is a network for DSNs whose statements a test can read, and in which it can replace a clause.
+// tap is a network for DSNs. Through it a test can read the statements, and replace a clause in them.
 type tap struct {
 	name        string
 	clause, new string // replaced in every statement, if not empty
@@ -43,7 +43,7 @@ func newTap(t *testing.T, clause, replacement string) *tap {
 	return p
 }
 
-// seen are the statements that contain text.
+// seen returns the statements that contain text.
 func (p *tap) seen(text string) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -55,7 +55,7 @@ type tapped struct {
 	tap *tap
 }
 
-// Write gets one packet: the driver writes each at once.
+// Write gets one packet, because the driver writes each at once.
 func (c *tapped) Write(packet []byte) (int, error) {
 	const header, query = 4, 0x03
 	if len(packet) <= header || packet[3] != 0 || packet[header] != query {
@@ -82,8 +82,8 @@ func randomName(t *testing.T) string {
 	return hex.EncodeToString(b)
 }
 
-// iamSchema is a schema that does not exist yet: an administrator's DSN of it through the tap, and a direct connection
-// to the server. What is made is dropped at the end.
+// iamSchema is a schema that does not exist yet: an administrator's DSN for it through the tap, and a direct connection
+// to the server. Everything created is dropped at the end.
 func iamSchema(t *testing.T, p *tap) (name, dsn string, admin *sql.DB) {
 	t.Helper()
 	cfg, err := mysql.ParseDSN(ledgertest.ServerDSN(t))
@@ -110,7 +110,7 @@ func iamSchema(t *testing.T, p *tap) (name, dsn string, admin *sql.DB) {
 	return name, behind.FormatDSN(), admin
 }
 
-// users are those of a schema.
+// users returns the users of a schema.
 func users(t *testing.T, admin *sql.DB, schema string) []string {
 	t.Helper()
 	rows, err := admin.QueryContext(context.Background(), "SELECT user FROM mysql.user WHERE user IN (?, ?) ORDER BY user", schema+"_app", schema+"_owner")
@@ -132,8 +132,8 @@ func users(t *testing.T, admin *sql.DB, schema string) []string {
 	return found
 }
 
-// Without Aurora's plugin the server refuses the application's user (1524 on MySQL and MariaDB alike), and the migration
-// says at which step: what comes before is there, and can be repeated.
+// Without Aurora's plugin the server refuses the application's user (error 1524 on MySQL and MariaDB), and the
+// migration names the step. The earlier steps are done, and can be repeated.
 func TestMigrateForIAMAsksForAurorasPlugin(t *testing.T) {
 	t.Parallel()
 	p := newTap(t, "", "")
@@ -142,10 +142,10 @@ func TestMigrateForIAMAsksForAurorasPlugin(t *testing.T) {
 		err := ledger.MigrateForIAM(context.Background(), dsn)
 		var server *mysql.MySQLError
 		if !errors.As(err, &server) || server.Number != 1524 || !strings.Contains(err.Error(), "CREATE USER IF NOT EXISTS") {
-			t.Fatalf("got %v", err)
+			t.Fatalf("got %v, expected error 1524 at CREATE USER", err)
 		}
 		if got := users(t, admin, name); !slices.Equal(got, []string{name + "_owner"}) {
-			t.Errorf("users %v", got)
+			t.Errorf("the users are %v, expected only the owner", got)
 		}
 	}
 	want := "CREATE USER IF NOT EXISTS '" + name + "_app'@'%' " + byIAM
@@ -154,9 +154,9 @@ func TestMigrateForIAMAsksForAurorasPlugin(t *testing.T) {
 	}
 }
 
-// The rest of the migration, on a server to which the plugin's clause alone is a password: it ends with the same schema
-// and the same rights as Migrate, and can be repeated.
-func TestMigrateForIAMIsMigrateButForThePlugin(t *testing.T) {
+// The rest of the migration, on a server that gets a password instead of the plugin's clause. It results in the same
+// schema and rights as Migrate, and can be repeated.
+func TestMigrateForIAMDiffersOnlyByPlugin(t *testing.T) {
 	t.Parallel()
 	const password = "Stands-for-1-token"
 	p := newTap(t, byIAM, "IDENTIFIED BY '"+password+"'")
@@ -169,10 +169,10 @@ func TestMigrateForIAMIsMigrateButForThePlugin(t *testing.T) {
 	app := "'" + name + "_app'@'%' "
 	once := []string{"CREATE USER IF NOT EXISTS " + app + byIAM, "ALTER USER " + app + byIAM}
 	if got := p.seen("AWSAuthenticationPlugin"); !slices.Equal(got, append(once, once...)) {
-		t.Errorf("statements with the plugin: %q", got)
+		t.Errorf("the statements with the plugin are %q, expected CREATE USER and ALTER USER, twice each", got)
 	}
 	if got := users(t, admin, name); !slices.Equal(got, []string{name + "_app", name + "_owner"}) {
-		t.Errorf("users %v", got)
+		t.Errorf("the users are %v, expected the application's and the owner", got)
 	}
 	mustGrant(t, admin, name)
 
@@ -187,14 +187,14 @@ func TestMigrateForIAMIsMigrateButForThePlugin(t *testing.T) {
 	}
 	defer func() { _ = l.Close() }()
 	if a, err := l.Audit(context.Background()); err != nil || !a.Clean {
-		t.Errorf("the application's user: %+v, %v", a, err)
+		t.Errorf("the application's user gets the audit %+v (%v), expected a clean one", a, err)
 	}
 	if _, err := l.Hold(context.Background(), ledgertest.NewID()); checkout.CodeOf(err) != checkout.CodeHoldNotFound {
-		t.Errorf("the application's user calls a routine: %v", err)
+		t.Errorf("the application's user gets %v from a routine, expected hold_not_found", err)
 	}
 }
 
-// mustGrant compares the application's rights with those that Migrate gives.
+// mustGrant compares the application's rights with those from Migrate.
 func mustGrant(t *testing.T, admin *sql.DB, name string) {
 	t.Helper()
 	rows, err := admin.QueryContext(context.Background(), "SHOW GRANTS FOR "+name+"_app@'%'")

@@ -9,7 +9,7 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-// A migration may take longer than any request: here it waits for a table.
+// A migration may take longer than any request. Here it waits for a table.
 func TestMigrationMayTakeLong(t *testing.T) {
 	t.Parallel()
 	env := ledgertest.New(t)
@@ -21,7 +21,7 @@ func TestMigrationMayTakeLong(t *testing.T) {
 	if _, err := conn.ExecContext(t.Context(), "LOCK TABLES goose_db_version WRITE"); err != nil {
 		t.Fatal(err)
 	}
-	const locked = 7 * time.Second // a request's patience ends after 5
+	const locked = 7 * time.Second // longer than readTimeout, which ends a request after 5 s
 	unlocked := make(chan error, 1)
 	time.AfterFunc(locked, func() {
 		_, err := conn.ExecContext(context.Background(), "UNLOCK TABLES")

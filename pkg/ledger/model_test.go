@@ -19,9 +19,9 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-// TestModel drives random sequences of everything that can happen against the ledger and against a model that knows
-// nothing but checkout.Transitions. After every step counters and states agree and the audit is clean. rapid prints
-// the seed and the shortest sequence of a failure.
+// TestModel drives random sequences of all operations against the ledger, and against a model that knows only
+// checkout.Transitions. After every step the counters and states agree, and the audit is clean. rapid prints the seed
+// and the shortest sequence of a failure.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	env := ledgertest.New(t)
@@ -68,7 +68,7 @@ type entry struct {
 	qty     int64
 	expires time.Time
 	payBy   time.Time
-	hold    checkout.HoldStatus  // as stored: an overdue one is active until something takes its units back
+	hold    checkout.HoldStatus  // as stored: an overdue one is active until its units are reclaimed
 	order   checkout.OrderStatus // empty: none
 	reason  checkout.Reason
 	place   checkout.StockPlace // of its units
@@ -137,7 +137,7 @@ func (m *machine) due(e *entry) bool {
 	return (e.hold == checkout.HoldActive && !m.now.Before(e.expires)) || (e.order == checkout.OrderPendingPayment && !m.now.Before(e.payBy))
 }
 
-// reclaim is what the ledger does when stock runs short, and what a sweep does.
+// reclaim models what the ledger does when stock runs short, and what a sweep does.
 func (m *machine) reclaim() {
 	for _, e := range m.entries {
 		if !m.due(e) {
@@ -162,7 +162,7 @@ func (m *machine) state(e *entry) checkout.State {
 	}
 }
 
-// move does what the table says; false when it says nothing.
+// move applies the table's row, and returns false if there is none.
 func (m *machine) move(e *entry, on checkout.Trigger) bool {
 	row, ok := checkout.Find(m.state(e), on)
 	if !ok {
@@ -174,7 +174,7 @@ func (m *machine) move(e *entry, on checkout.Trigger) bool {
 		}
 		if m.available() < e.qty {
 			if !row.IfSoldOut {
-				panic("the table sells units that nobody has")
+				panic("the table sells units that are not reserved")
 			}
 			row.To, row.Reason, row.Stock = checkout.OrderRefundDue, checkout.ReasonLatePayment, checkout.StockAvailable
 		}
@@ -294,7 +294,7 @@ func (m *machine) cancel(t *rapid.T) {
 }
 
 func (m *machine) event(t *rapid.T) {
-	id := ledgertest.NewID() // of nothing
+	id := ledgertest.NewID() // an id without a hold
 	if len(m.ids) > 0 && rapid.IntRange(0, 9).Draw(t, "unknown") > 0 {
 		id, _ = m.draw(t)
 	}
@@ -336,7 +336,7 @@ func (m *machine) deliver(t *rapid.T, event checkout.PaymentEvent) {
 	m.settled[event.EventID] = want != checkout.PaymentUnmatched
 }
 
-// pass lets time go by, often to the very instant at which something is due.
+// pass advances the clock, often to the very instant at which something is due.
 func (m *machine) pass(t *rapid.T) {
 	if len(m.ids) > 0 && rapid.Bool().Draw(t, "to the instant") {
 		_, e := m.draw(t)
@@ -358,7 +358,7 @@ func (m *machine) sweep(t *rapid.T) {
 	m.reclaim()
 }
 
-// check compares everything.
+// check compares the ledger's counters and states with the model's.
 func (m *machine) check(t *rapid.T) {
 	products, err := m.ledger.Products(m.ctx, "", 10)
 	must(t, err)

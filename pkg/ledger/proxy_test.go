@@ -8,11 +8,11 @@ import (
 	"testing"
 )
 
-// proxy stands between a client and the server, and can lose an answer.
+// proxy forwards between a client and the server, and can lose a response.
 type proxy struct {
 	addr   string
 	mu     sync.Mutex
-	marker []byte // nil: let everything through
+	marker []byte // nil: forward everything
 }
 
 func newProxy(t *testing.T, server string) *proxy {
@@ -40,8 +40,8 @@ func newProxy(t *testing.T, server string) *proxy {
 	return p
 }
 
-// cutAnswerTo closes the connection instead of passing on the answer to the next request that contains marker.
-func (p *proxy) cutAnswerTo(marker string) {
+// cutResponseTo closes the connection instead of forwarding the response to the next request that contains marker.
+func (p *proxy) cutResponseTo(marker string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.marker = []byte(marker)
@@ -50,7 +50,7 @@ func (p *proxy) cutAnswerTo(marker string) {
 func (p *proxy) serve(client, backend net.Conn) {
 	cut := make(chan struct{})
 	var once sync.Once
-	go func() { // answers
+	go func() { // responses
 		defer func() { _, _ = client.Close(), backend.Close() }()
 		buf := make([]byte, 64<<10)
 		for {
@@ -59,7 +59,7 @@ func (p *proxy) serve(client, backend net.Conn) {
 				return
 			}
 			select {
-			case <-cut: // the server has answered, so it has committed; nobody hears of it
+			case <-cut: // the server has responded, so it has committed, but the client never learns it
 				return
 			default:
 			}

@@ -25,8 +25,8 @@ func together(n int, call func()) {
 	wg.Wait()
 }
 
-// Callers with one key, on a product that has enough for one of them: a repeat that looked the key up before the first
-// call committed, and the product after, must not be told that it is sold out.
+// Several callers have one key, on a product with enough stock for one of them. A caller may look the key up before the
+// first call commits, and read the product after it. It must still not be refused as sold out.
 func TestOneKeyOnTheLastUnit(t *testing.T) {
 	t.Parallel()
 	env := ledgertest.New(t)
@@ -51,13 +51,13 @@ func TestOneKeyOnTheLastUnit(t *testing.T) {
 		n := 0
 		holds.Range(func(any, any) bool { n++; return true })
 		if n != 1 {
-			t.Fatalf("round %d: %d holds", round, n)
+			t.Fatalf("round %d: %d holds, expected 1", round, n)
 		}
 	}
 	env.MustAudit(t)
 }
 
-// Sweepers at the same instant: what they released together is what was due, each unit once.
+// Several sweepers run at the same instant. Together they release exactly the due stock, each unit once.
 func TestSweepersReleaseNothingTwice(t *testing.T) {
 	t.Parallel()
 	env := ledgertest.New(t)
@@ -84,7 +84,7 @@ func TestSweepersReleaseNothingTwice(t *testing.T) {
 			}
 			released.Add(int64(receipt.Holds + receipt.Orders))
 		})
-		s.sweep(t) // what every one of them passed over because another had it
+		s.sweep(t) // the holds that every sweeper skipped because another had locked them
 		if reserved, sold := s.counters(t); released.Load() > due || reserved != 0 || sold != 0 {
 			t.Fatalf("round %d: %d released of %d due, %d still reserved", round, released.Load(), due, reserved)
 		}

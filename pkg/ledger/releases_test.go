@@ -14,7 +14,7 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// The column deliveries counts deliveries, and a retry of a stored event is none.
+// The column deliveries counts deliveries, and a retry of a stored event is not one.
 func TestRetryOfAStoredEventCountsNoDelivery(t *testing.T) {
 	t.Parallel()
 	env := ledgertest.New(t)
@@ -53,8 +53,8 @@ func TestRetryOfAStoredEventCountsNoDelivery(t *testing.T) {
 	env.MustAudit(t)
 }
 
-// During a rollback the functions of this release run on the routines of the one before, whose columns had no names.
-func TestRowsOfTheReleaseBeforeAreUnderstood(t *testing.T) {
+// During a rollback this release's functions call the previous release's routines, whose columns have no names.
+func TestReadsRowsOfPreviousRelease(t *testing.T) {
 	t.Parallel()
 	env := ledgertest.New(t)
 	ctx := context.Background()

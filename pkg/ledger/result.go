@@ -38,7 +38,8 @@ func scanResult(rows *sql.Rows) (result, error) {
 	if err != nil {
 		return result{}, fmt.Errorf("reading the columns of a routine: %w", err)
 	}
-	// The release before did not name its columns. Its routines are there while a rollback is under way; drop this then.
+	// The previous release did not name its columns, and its routines are installed during a rollback. Remove this one
+	// release later.
 	if names[0] != resultColumns[0] && len(names) == len(resultColumns) {
 		names = resultColumns
 	}

@@ -17,7 +17,7 @@ const (
 	window = 15 * time.Minute
 )
 
-// stage is one product with one hold of two units in it, brought into a state.
+// stage is one product and one hold of two units, in a given state.
 type stage struct {
 	*ledgertest.Env
 	product string
@@ -40,7 +40,7 @@ func (s *stage) place(t *testing.T, id checkout.ID) {
 	}
 }
 
-// age makes a hold, or its order, due, as if its time had passed.
+// age makes a hold, or its order, due, as if its time limit had passed.
 func (s *stage) age(t *testing.T, id checkout.ID) {
 	t.Helper()
 	for _, statement := range []string{
@@ -81,7 +81,7 @@ func (s *stage) event(on checkout.Trigger) checkout.PaymentEvent {
 	return e
 }
 
-// fire pulls a trigger and returns the result of the payment event, if it is one.
+// fire pulls a trigger. For a payment event it returns the result.
 func (s *stage) fire(t *testing.T, on checkout.Trigger) checkout.PaymentResult {
 	t.Helper()
 	ctx := context.Background()
@@ -112,7 +112,7 @@ func mustBeDomain(t *testing.T, err error) {
 	}
 }
 
-// state reads where the stage stands: the order's status, or the hold's.
+// state returns the stage's state: the order's status, or the hold's while there is no order.
 func (s *stage) state(t *testing.T) (checkout.State, checkout.Reason) {
 	t.Helper()
 	o, err := s.Order(context.Background(), s.id)
@@ -183,8 +183,7 @@ func arrange(t *testing.T, env *ledgertest.Env, i int, stock int64) *stage {
 	return s
 }
 
-// TestTransitions drives every state with every trigger and compares with the table: what it names, and that
-// nothing else changes anything.
+// TestTransitions drives every state with every trigger. Each result must be the table's, and nothing else may change.
 func TestTransitions(t *testing.T) {
 	t.Parallel()
 	env := ledgertest.New(t)
@@ -207,11 +206,11 @@ func TestTransitions(t *testing.T) {
 				if !moves {
 					wantState := setup.state
 					if setup.state == checkout.NoOrderActive && on == checkout.OnPayBy {
-						wantState = checkout.NoOrderExpired // time passes for a hold, too
+						wantState = checkout.NoOrderExpired // time also passes for a hold
 						reservedBefore = 0
 					}
 					if state != wantState || reason != reasonBefore || reserved != reservedBefore || sold != soldBefore {
-						t.Errorf("no row moves this, but: %s %s, reserved %d → %d, sold %d → %d", state, reason, reservedBefore, reserved, soldBefore, sold)
+						t.Errorf("got %s %s, reserved %d → %d, sold %d → %d, expected no change, because no row matches", state, reason, reservedBefore, reserved, soldBefore, sold)
 					}
 					if result != "" && result != checkout.PaymentIgnored {
 						t.Errorf("result %q, want ignored", result)
@@ -242,8 +241,8 @@ func TestTransitions(t *testing.T) {
 	env.MustAudit(t)
 }
 
-// TestLatePayment is the table's IfSoldOut column: whoever paid too late gets units only if there are any, and what is
-// overdue counts as there.
+// TestLatePayment tests the table's column IfSoldOut. A late payment gets units only if there are any, and overdue
+// units count as available.
 func TestLatePayment(t *testing.T) {
 	t.Parallel()
 	env := ledgertest.New(t)
@@ -254,12 +253,12 @@ func TestLatePayment(t *testing.T) {
 		}
 		t.Run(setup.name+"/sold out", func(t *testing.T) {
 			s := arrange(t, env, i, 3)
-			s.place(t, ledgertest.NewID()) // one is left, two are needed
+			s.place(t, ledgertest.NewID()) // one unit is left, but two are needed
 			s.fire(t, checkout.OnSucceeded)
 			state, reason := s.state(t)
 			reserved, sold := s.counters(t)
 			if state != checkout.State(checkout.OrderRefundDue) || reason != checkout.ReasonLatePayment || reserved != 2 || sold != 0 {
-				t.Errorf("%s %s, reserved %d, sold %d", state, reason, reserved, sold)
+				t.Errorf("got %s %s, reserved %d, sold %d, expected refund_due (late_payment) and no unit sold", state, reason, reserved, sold)
 			}
 		})
 		t.Run(setup.name+"/sold out by an overdue hold", func(t *testing.T) {
@@ -271,7 +270,7 @@ func TestLatePayment(t *testing.T) {
 			state, _ := s.state(t)
 			reserved, sold := s.counters(t)
 			if state != checkout.State(checkout.OrderPaid) || reserved != 0 || sold != 2 {
-				t.Errorf("%s, reserved %d, sold %d", state, reserved, sold)
+				t.Errorf("got %s, reserved %d, sold %d, expected paid with 2 units sold", state, reserved, sold)
 			}
 		})
 	}
@@ -288,24 +287,24 @@ func TestUnmatchedEventIsAppliedLater(t *testing.T) {
 	for range 2 {
 		receipt, err := env.ApplyPayment(ctx, early, window)
 		if err != nil || receipt.Result != checkout.PaymentUnmatched || receipt.Order != nil {
-			t.Fatalf("%+v %v", receipt, err)
+			t.Fatalf("the early event got %+v (%v), expected unmatched without an order", receipt, err)
 		}
 	}
 	if events, err := env.UnmatchedEvents(ctx, time.Hour, 10); err != nil || len(events) != 0 {
-		t.Fatalf("nothing to retry while there is no hold: %v %v", events, err)
+		t.Fatalf("expected no event to retry before the hold exists, got %v (%v)", events, err)
 	}
 	s.place(t, s.id)
 	events, err := env.UnmatchedEvents(ctx, time.Hour, 10)
 	if err != nil || len(events) != 1 {
-		t.Fatalf("%v %v", events, err)
+		t.Fatalf("the events to retry are %v (%v), expected one", events, err)
 	}
 	receipt, err := env.ApplyPayment(ctx, events[0], window)
 	if err != nil || receipt.Result != checkout.PaymentApplied || receipt.Order.Status != checkout.OrderPaid {
-		t.Fatalf("%+v %v", receipt, err)
+		t.Fatalf("the retry got %+v (%v), expected applied and paid", receipt, err)
 	}
 	receipt, err = env.ApplyPayment(ctx, early, window)
 	if err != nil || receipt.Result != checkout.PaymentDuplicate || receipt.Order.Status != checkout.OrderPaid {
-		t.Fatalf("%+v %v", receipt, err)
+		t.Fatalf("a later delivery got %+v (%v), expected duplicate and paid", receipt, err)
 	}
 	env.MustAudit(t)
 }

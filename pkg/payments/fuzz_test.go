@@ -51,7 +51,7 @@ func FuzzStandard(f *testing.F) {
 			t.Fatalf("a correctly signed delivery returned %v", err)
 		}
 		if err == nil && (event.EventID != id || event.Provider != "standard") {
-			t.Fatalf("identity %s %q", event.Provider, event.EventID)
+			t.Fatalf("the event's identity is %s %q, expected standard %q", event.Provider, event.EventID, id)
 		}
 	})
 }
@@ -103,7 +103,7 @@ func FuzzStripe(f *testing.F) {
 			t.Fatalf("a correctly signed delivery returned %v", err)
 		}
 		if err == nil && event.Provider != "stripe" {
-			t.Fatalf("provider %q", event.Provider)
+			t.Fatalf("the provider is %q, expected stripe", event.Provider)
 		}
 	})
 }
@@ -132,7 +132,7 @@ func checkResult(t *testing.T, event checkout.PaymentEvent, err error, body []by
 		codes := []checkout.Code{checkout.CodeSignatureInvalid, checkout.CodeTimestampTolerance, checkout.CodeMalformedRequest, checkout.CodeInvalidRequest}
 		code := checkout.CodeOf(err)
 		if !slices.Contains(codes, code) || event != (checkout.PaymentEvent{}) || (code == checkout.CodeInvalidRequest) != (len(fieldsOf(err)) > 0) {
-			t.Fatalf("%v %v with %+v", err, fieldsOf(err), event)
+			t.Fatalf("got %v with the fields %v and the event %+v, expected a refusal by its own rules", err, fieldsOf(err), event)
 		}
 		return
 	}
@@ -144,6 +144,6 @@ func checkResult(t *testing.T, event checkout.PaymentEvent, err error, body []by
 		event.Amount.Currency != "" && (len(event.Amount.Currency) != 3 || event.Amount.Currency != strings.ToUpper(event.Amount.Currency)),
 		event.Kind != checkout.PaymentOther && event.Subject == nil,
 		event.Kind == checkout.PaymentSucceeded && event.Amount.Currency == "":
-		t.Fatalf("%+v of %q", event, body)
+		t.Fatalf("the event %+v of the body %q breaks an invariant", event, body)
 	}
 }

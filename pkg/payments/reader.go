@@ -18,8 +18,8 @@ const (
 	lastSecond = 253402300799
 )
 
-// object is a JSON object with unparsed members. A struct would not do: encoding/json lets "TYPE" set the field "type",
-// and lets the last of two equal names win, so that two readers of a body could see different payments.
+// object is a JSON object with unparsed members. A struct would not do, because two readers of a body could see
+// different payments: encoding/json lets "TYPE" set the field "type", and lets the last of two equal names win.
 type object struct {
 	path    string // its path in the body, with a dot at the end; empty for the body itself
 	members map[string]json.RawMessage

@@ -37,12 +37,12 @@ func TestRotatedSecretsAreReloaded(t *testing.T) {
 	body := []byte(`{"type":"something.else","data":{}}`)
 	type step struct {
 		after   time.Duration
-		secrets []string // what is in the store from now on; nil: as before
-		err     error    // likewise
+		secrets []string // secrets in the store from now on; nil: unchanged
+		err     error    // error of the store from now on
 		signed  string
 		want    checkout.Code
-		reads   int // in all
-		logged  int // lines in this step
+		reads   int // reads since the start
+		logged  int // lines logged in this step
 	}
 	for name, steps := range map[string][]step{
 		"both secrets are accepted, and read once in five minutes": {
@@ -50,12 +50,12 @@ func TestRotatedSecretsAreReloaded(t *testing.T) {
 			{after: 4 * time.Minute, signed: previous, want: none, reads: 1},
 			{after: time.Minute, signed: current, want: none, reads: 2},
 		},
-		"a secret that is newer than ours is found by its mismatch": {
+		"a newer secret is found after a signature mismatch": {
 			{secrets: []string{previous}, signed: previous, want: none, reads: 1},
 			{after: 2 * time.Second, secrets: []string{current, previous}, signed: current, want: none, reads: 2},
 			{signed: previous, want: none, reads: 2},
 		},
-		"forged deliveries read once a second at most": {
+		"forged deliveries cause at most one read per second": {
 			{secrets: []string{current}, signed: other, want: checkout.CodeSignatureInvalid, reads: 1},
 			{signed: other, want: checkout.CodeSignatureInvalid, reads: 1},
 			{after: time.Second, signed: other, want: checkout.CodeSignatureInvalid, reads: 2},
@@ -82,7 +82,7 @@ func TestRotatedSecretsAreReloaded(t *testing.T) {
 			{after: time.Second, err: errors.New("away"), signed: other, want: checkout.CodeSignatureInvalid, reads: 3, logged: 1},
 			{after: 30 * time.Second, signed: current, want: none, reads: 4},
 		},
-		"a typing error that has been mended does no harm": {
+		"a corrected typing error does no harm": {
 			{secrets: []string{"sk_live_"}, signed: current, want: checkout.CodeBusy, reads: 1, logged: 1},
 			{after: time.Second, secrets: []string{current, "sk_live_", previous}, signed: current, want: none, reads: 2, logged: 1},
 			{signed: previous, want: none, reads: 2},
@@ -101,7 +101,7 @@ func TestRotatedSecretsAreReloaded(t *testing.T) {
 				var log bytes.Buffer
 				r := payments.NewRotatingStandard(s.read, slog.New(slog.NewTextHandler(&log, nil)))
 				for i, step := range steps {
-					time.Sleep(step.after) // in the test's own time
+					time.Sleep(step.after) // by the test's fake clock
 					s.err = step.err
 					if step.secrets != nil {
 						s.secrets = nil

@@ -32,7 +32,7 @@ func TestTimestampToleranceIsFiveMinutesEitherWay(t *testing.T) {
 		} {
 			t.Run(fmt.Sprintf("%s %v", p.name, off), func(t *testing.T) {
 				t.Parallel()
-				synctest.Test(t, func(t *testing.T) { // its clock stands still at a whole second
+				synctest.Test(t, func(t *testing.T) { // the test's clock starts at a whole second and stands still
 					header := p.sign(time.Now().Add(off), []byte(p.body))
 					_, err := p.event(header, []byte(p.body))
 					wantCode(t, err, want)
@@ -60,7 +60,7 @@ func TestTimestampIsSigned(t *testing.T) {
 	t.Parallel()
 	for _, p := range providers(t) {
 		header := p.sign(time.Now().Add(-time.Hour), []byte(p.body))
-		p.withTimestamp(header, fmt.Sprint(time.Now().Unix())) // a replay that is made to look fresh
+		p.withTimestamp(header, fmt.Sprint(time.Now().Unix())) // a replay with a fresh timestamp
 		_, err := p.event(header, []byte(p.body))
 		wantCode(t, err, checkout.CodeSignatureInvalid)
 	}

@@ -94,7 +94,7 @@ func readStandard(id string, body []byte) (checkout.PaymentEvent, error) {
 	}
 	envelope, details := &reader{}, &reader{}
 	// The signature covers "id.timestamp.body" as one string. The body starts with "{", so if the id has no "{", the
-	// string can be split in only one way, and no delivery can be presented as another one.
+	// string can be split in only one way. No delivery can then be presented as another one.
 	if !printable(id) || strings.Contains(id, "{") {
 		envelope.expect(object{}, standardwebhooks.HeaderWebhookID, "1 to 255 printable ASCII characters other than {")
 	}

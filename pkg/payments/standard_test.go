@@ -115,7 +115,7 @@ func TestStandardEvents(t *testing.T) {
 			s, body := mustStandard(t, standardSecret), []byte(fill.Replace(tc.body))
 			got, err := s.Event(s.Sign("msg_1", time.Now(), body), body)
 			if err != nil {
-				t.Fatalf("%v %v", err, fieldsOf(err))
+				t.Fatalf("a valid event was refused: %v %v", err, fieldsOf(err))
 			}
 			tc.want.Provider, tc.want.EventID, tc.want.Digest = "standard", "msg_1", sha256.Sum256(body)
 			if diff := cmp.Diff(tc.want, got); diff != "" {
@@ -209,12 +209,12 @@ func TestStandardMalformedBodies(t *testing.T) {
 	for name, body := range bodies {
 		raw := []byte(fill.Replace(body))
 		if _, err := s.Event(s.Sign("msg_1", time.Now(), raw), raw); checkout.CodeOf(err) != checkout.CodeMalformedRequest {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, expected malformed_request", name, err)
 		}
 		header := s.Sign("msg_1", time.Now(), raw)
 		header.Set("webhook-signature", "v1,bm9wZQ==")
 		if _, err := s.Event(header, raw); checkout.CodeOf(err) != checkout.CodeSignatureInvalid {
-			t.Errorf("%s, with a wrong signature: %v", name, err)
+			t.Errorf("%s, with a wrong signature: got %v, expected signature_invalid", name, err)
 		}
 	}
 }
@@ -235,10 +235,10 @@ func TestStandardEventIDIsPrintableASCII(t *testing.T) {
 	} {
 		event, err := s.Event(s.Sign(id, time.Now(), body), body)
 		if diff := cmp.Diff(want, fieldsOf(err)); diff != "" {
-			t.Errorf("%q: %v\n%s", id, err, diff)
+			t.Errorf("the id %q: got %v; fields differ (-expected +got):\n%s", id, err, diff)
 		}
 		if want == nil && event.EventID != id {
-			t.Errorf("%q became %q", id, event.EventID)
+			t.Errorf("the id %q became %q, expected it unchanged", id, event.EventID)
 		}
 	}
 }
@@ -253,7 +253,7 @@ func TestStandardSignatureCoversOneDelivery(t *testing.T) {
 	header.Set("webhook-id", fmt.Sprintf(`msg_1.%d.{"type":"note"}`, now.Unix()))
 	_, err := s.Event(header, inner)
 	if diff := cmp.Diff([]string{"webhook-id"}, fieldsOf(err)); diff != "" {
-		t.Errorf("%v\n%s", err, diff)
+		t.Errorf("got %v; fields differ (-expected +got):\n%s", err, diff)
 	}
 }
 
@@ -269,16 +269,16 @@ func TestStandardBodyIsReadBack(t *testing.T) {
 		body := payments.StandardBody(kind, at, data)
 		event, err := s.Event(s.Sign("msg_1", time.Now(), body), body)
 		if err != nil {
-			t.Fatalf("%v %v: %s", err, fieldsOf(err), body)
+			t.Fatalf("the body was refused: %v %v: %s", err, fieldsOf(err), body)
 		}
 		if event.Type != kind || event.Kind == checkout.PaymentOther || *event.Subject != subject ||
 			event.PaymentID != data.PaymentID || event.Amount.Currency != data.Currency ||
 			!event.OccurredAt.Equal(at.Truncate(time.Millisecond)) {
-			t.Errorf("%s became %+v", body, event)
+			t.Errorf("the body %s became %+v, expected the payment that was written", body, event)
 		}
 	}
 	const want = `{"type":"payment.failed","timestamp":"2026-05-01T10:00:00.123Z","data":{}}`
 	if got := string(payments.StandardBody("payment.failed", at, payments.StandardData{})); got != want {
-		t.Errorf("%s, want %s", got, want)
+		t.Errorf("the body is %s, expected %s", got, want)
 	}
 }

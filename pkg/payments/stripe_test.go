@@ -104,7 +104,7 @@ func TestStripeEvents(t *testing.T) {
 			s, body := mustStripe(t, stripeSecret), []byte(stripeEvent(tc.eventType, tc.object))
 			got, err := s.Event(s.Sign(time.Now(), body), body)
 			if err != nil {
-				t.Fatalf("%v %v", err, fieldsOf(err))
+				t.Fatalf("a valid event was refused: %v %v", err, fieldsOf(err))
 			}
 			at := time.Unix(1777629600, 0).UTC()
 			want := tc.want
@@ -169,11 +169,11 @@ func TestStripeMalformedBodies(t *testing.T) {
 	for name, body := range bodies {
 		raw := []byte(body)
 		if _, err := s.Event(s.Sign(time.Now(), raw), raw); checkout.CodeOf(err) != checkout.CodeMalformedRequest {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, expected malformed_request", name, err)
 		}
 		header := s.Sign(time.Now(), []byte("something else"))
 		if _, err := s.Event(header, raw); checkout.CodeOf(err) != checkout.CodeSignatureInvalid {
-			t.Errorf("%s, with a wrong signature: %v", name, err)
+			t.Errorf("%s, with a wrong signature: got %v, expected signature_invalid", name, err)
 		}
 	}
 }

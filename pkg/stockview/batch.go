@@ -13,7 +13,7 @@ import (
 //
 // The first reader of an idle product reads at once, alone. Readers that arrive during that read form the next batch:
 // they wait for its end, and then the first of them reads for all. Unlike singleflight, no reader gets the result of a
-// read that began before it asked, so a batched result is never older than that of a read of its own. One read per
+// read that began before it asked. A batched result is therefore as fresh as a read of the reader's own. One read per
 // product is in flight at a time. A function in Lambda serves one request at a time, so it never waits here.
 type batcher struct {
 	mu sync.Mutex

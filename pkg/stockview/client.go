@@ -47,8 +47,8 @@ type client struct {
 
 func newClient(addr string, signIn func(context.Context) (string, string, error), log *slog.Logger) *client {
 	c := &client{
-		// Each call has its own connection and a deadline, so the library never starts its background reader, which
-		// does not survive the freeze of a Lambda function. No call is retried: a write could happen twice.
+		// Each call has its own connection and a deadline, so the library never starts its background reader. That
+		// reader does not survive the freeze of a Lambda function. No call is retried: a write could happen twice.
 		options: valkey.ClientOption{
 			InitAddress: []string{addr}, ForceSingleClient: true, DisableCache: true, DisableRetry: true, DisableAutoPipelining: true,
 			BlockingPoolSize: poolSize, ReadBufferEachConn: bufferSize, WriteBufferEachConn: bufferSize,

@@ -1,14 +1,14 @@
 // Package stockview is the checkout.StockView on Valkey (or Redis). It keeps one cache entry per product in front of
-// the ledger, for reads and for early refusals. It decides nothing: it may be stale, empty, wrong, slow or down, and
-// then costs at most 50 ms per call, or nothing once its circuit breaker is open.
+// the ledger, for reads and for early refusals. It decides nothing, so it may be stale, empty, wrong, slow or
+// down. It then costs at most 50 ms per call, or nothing once its circuit breaker is open.
 //
 // # Entries
 //
 // A product's entry is the state that a ledger call returned. It is stored only if its version is newer than the
 // cached one (write.lua), so reads never go back in time. A write replaces the entry instead of deleting it, so a
-// burst of writes causes no burst of misses. Entries expire after a little less than two seconds. A miss is filled by
-// one caller per process (singleflight) and one process (a short lock) with one ledger call, which reclaims due stock
-// first. So a sold-out product costs the database one call per expired entry, whatever the traffic.
+// burst of writes causes no burst of misses. Entries expire after a little less than two seconds. One ledger
+// call, which reclaims due stock first, fills a miss: one caller per process makes it (singleflight), and one process at
+// a time (a short lock). So a sold-out product costs the database one call per expired entry, whatever the traffic.
 //
 // # Used keys
 //

@@ -9,11 +9,11 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// An entry as the release before wrote it: both releases share a cache during a deployment.
+// An entry in the previous release's format: both releases share a cache during a deployment.
 const entryBefore = `7 {"id":"demo","name":"Demo","price":{"amount":4999,"currency":"USD"},"stock":100,"reserved_stock":2,` +
 	`"sold_stock":3,"keyed_holds":4,"version":7,"max_qty_per_hold":5,"sale_starts_at":"2026-11-27T09:00:00Z","as_of":"2026-11-26T09:00:00.123456Z"}`
 
-func TestEntryFormatIsThatOfTheReleaseBefore(t *testing.T) {
+func TestEntryFormatIsUnchangedSincePreviousRelease(t *testing.T) {
 	t.Parallel()
 	starts := time.Date(2026, 11, 27, 9, 0, 0, 0, time.UTC)
 	product := checkout.Product{

@@ -39,8 +39,8 @@ func wait(t *testing.T, c valkey.Client, key string) {
 	}
 }
 
-// A cache that is gone, then hangs, then is back: the ledger answers, soon without waiting for the cache, and the view
-// finds back by itself.
+// A cache is down, then hangs, then works again. The view reads from the ledger, soon without waiting for the cache,
+// and recovers by itself.
 func TestCacheFails(t *testing.T) {
 	t.Parallel()
 	private, err := devstack.StartCache(context.Background(), t.TempDir(), nil)
@@ -76,7 +76,7 @@ func TestCacheFails(t *testing.T) {
 		if n := counts.Of("cache_lookups_total/skipped") - skipped; n < 50 {
 			t.Errorf("%s: %v of 100 lookups skipped the cache, expected most of them", fault.name, n)
 		}
-		// The shortest of them, which a busy machine delays least.
+		// The shortest of several calls, because a busy machine delays it least.
 		if shortest > time.Second {
 			t.Errorf("%s: each lookup waited for the cache for %s or more, expected 50 ms", fault.name, shortest)
 		}
@@ -94,13 +94,13 @@ func TestCacheFails(t *testing.T) {
 				break
 			}
 			if time.Now().After(deadline) {
-				t.Fatalf("%s: lookups do not come from the cache again", fault.name)
+				t.Fatalf("%s: lookups do not use the cache again", fault.name)
 			}
 		}
 	}
 }
 
-// Something listens, but never says anything.
+// A server that accepts connections but never responds.
 func TestCacheThatNeverResponds(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

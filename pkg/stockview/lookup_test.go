@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestLookupTellsMissFromHit(t *testing.T) {
+func TestLookupReportsHitOrMiss(t *testing.T) {
 	s := newSource()
 	v := newView(t, s)
 	find := func() bool {

@@ -20,7 +20,7 @@ import (
 	"flashsale/pkg/stockview"
 )
 
-var cache *devstack.Cache // of this package alone
+var cache *devstack.Cache // only for this package
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "stockview")
@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// source stands for the ledger: it is not what is tested here, and it counts how often it is asked.
+// source replaces the ledger, which is not tested here, and counts its calls.
 type source struct {
 	mu      sync.Mutex
 	product checkout.Product
@@ -53,7 +53,7 @@ type source struct {
 
 func (s *source) RefreshProduct(context.Context, string) (checkout.Product, error) {
 	s.reads.Add(1)
-	time.Sleep(s.slow) // as long as a database takes
+	time.Sleep(s.slow) // as slow as a database
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.product
@@ -68,7 +68,7 @@ func (s *source) GrantedKeys(_ context.Context, _ string, limit int) ([]checkout
 	return append([]checkout.IdempotencyKey{}, s.keys[:min(limit, len(s.keys))]...), nil
 }
 
-// grant is a hold placed with a key: the product as the ledger's answer has it.
+// grant is a hold placed with a key. It has the product as the ledger returned it.
 func (s *source) grant(key checkout.IdempotencyKey) checkout.Product {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,8 +104,8 @@ func newKey() *checkout.IdempotencyKey {
 	return &key
 }
 
-// Writers that come in any order leave the newest state, and no reader sees time go back. A round in which the cache
-// was late proves nothing, since a view then does without it: such a round is played again.
+// Writers in any order leave the newest state, and no reader sees the state go back in time. A round in which the cache
+// timed out proves nothing, because the view then works without it. Such a round is repeated.
 func TestNewestVersionWins(t *testing.T) {
 	t.Parallel()
 	for round := 1; ; round++ {
@@ -166,8 +166,8 @@ func newestVersionRound(t *testing.T) (failures []string, late bool) {
 	return failures, counts.Of("cache_lookups_total/failure")+counts.Of("cache_lookups_total/skipped") > 0 || s.reads.Load() > 0
 }
 
-// A miss is filled once, for all who wait in two processes.
-func TestMissStorm(t *testing.T) {
+// A miss is filled once for all readers that wait, in two processes.
+func TestConcurrentMissesShareOneFill(t *testing.T) {
 	t.Parallel()
 	s := newSource()
 	s.slow = 30 * time.Millisecond
@@ -183,20 +183,20 @@ func TestMissStorm(t *testing.T) {
 		wg.Go(func() {
 			<-gate
 			if p, _ := look(t, views[i%2], s, nil); p.ID != s.product.ID {
-				t.Errorf("%+v", p)
+				t.Errorf("the lookup returned %+v, expected the product", p)
 			}
 		})
 	}
 	close(gate)
 	wg.Wait()
-	// Two, or more when the machine is so busy that the cache takes longer than it may and is done without.
+	// Each of the two processes needs one fill. A busy machine, on which cache calls time out, needs more.
 	if n := s.reads.Load(); n > 100 {
 		t.Errorf("500 lookups at once read the ledger %d times, expected them to share a read", n)
 	}
 }
 
-// A product that does not change costs one read an entry's life, and no entry lives for two seconds.
-func TestOneReadALife(t *testing.T) {
+// A product that does not change costs one read per entry's lifetime, and no entry lives for two seconds.
+func TestUnchangedProductCostsOneReadPerEntry(t *testing.T) {
 	t.Parallel()
 	s, counts := newSource(), &ledgertest.Counts{}
 	v := stockview.New(stockview.Options{Addr: cache.Addr(), Source: s, Recorder: counts, Logger: slog.New(slog.DiscardHandler)})
@@ -207,7 +207,7 @@ func TestOneReadALife(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for time.Since(start) < runs {
-				asked := time.Now() // what a busy machine does later does not make the entry older
+				asked := time.Now() // before the read, so that a later delay does not make the entry look older
 				p, _ := look(t, v, s, nil)
 				if age := asked.Sub(p.AsOf); age > 2*time.Second {
 					t.Errorf("the product is %s old, expected at most 2 s", age)
@@ -222,7 +222,7 @@ func TestOneReadALife(t *testing.T) {
 	}
 }
 
-func TestNotStartedEndsAtTheStart(t *testing.T) {
+func TestNotStartedEntryExpiresAtSaleStart(t *testing.T) {
 	t.Parallel()
 	s := newSource()
 	v := newView(t, s)
@@ -242,7 +242,7 @@ func TestNotStartedEndsAtTheStart(t *testing.T) {
 	}
 }
 
-// The set of used keys proves only what is true, whatever becomes of it.
+// The set of used keys never gives a false proof, whatever happens to it.
 func TestUnusedKeyIsProven(t *testing.T) {
 	t.Parallel()
 	s, counts := newSource(), &ledgertest.Counts{}
@@ -261,7 +261,7 @@ func TestUnusedKeyIsProven(t *testing.T) {
 			if unused == wantProof {
 				break
 			}
-			if !wantProof || time.Now().After(deadline) { // a cache that is late proves nothing: then again
+			if !wantProof || time.Now().After(deadline) { // a slow cache proves nothing, so try again
 				t.Fatalf("%s: a fresh key is proven unused: %v, expected %v", when, unused, wantProof)
 			}
 		}
@@ -302,7 +302,7 @@ func TestUnusedKeyIsProven(t *testing.T) {
 	check("made anew", true)
 }
 
-// With keys being granted all the time no used key is ever taken for unused.
+// While keys are being granted, no used key is ever taken for unused.
 func TestUnusedKeyUnderLoad(t *testing.T) {
 	t.Parallel()
 	s := newSource()

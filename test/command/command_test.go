@@ -44,12 +44,12 @@ func TestRejectsInvalidCommandLines(t *testing.T) {
 	} {
 		code, stdout, stderr := d.Run(t, strings.Fields(c.args)...)
 		if code != c.code || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.HasPrefix(stderr, "flashsale: ") || !strings.Contains(stderr, c.says) {
-			t.Errorf("%s: exit %d\n%s%s", c.args, code, stdout, stderr)
+			t.Errorf("%s: exit %d, expected one line with the reason, got\n%s%s", c.args, code, stdout, stderr)
 		}
 	}
 	d.Env = append(d.Env, "HOLD_TTL=soon")
 	if code, _, stderr := d.Run(t, "audit"); code != 2 || stderr != "flashsale: HOLD_TTL cannot be understood, expected a duration such as 2m or 90s\n" {
-		t.Errorf("exit %d: %s", code, stderr)
+		t.Errorf("an invalid HOLD_TTL: exit %d, expected 2 and the reason, got %s", code, stderr)
 	}
 	d.Env = append(d.Env, "HOLD_TTL=2m", "MYSQL_DSN=root:hunter2@tcp("+shoptest.FreeAddr(t)+")/flashsale")
 	if code, _, stderr := d.Run(t, "audit"); code != 3 || strings.Contains(stderr, "hunter2") || strings.Count(stderr, "\n") != 1 {
@@ -57,7 +57,7 @@ func TestRejectsInvalidCommandLines(t *testing.T) {
 	}
 	for _, args := range []string{"--help", "", "run --help", "product put --help", "webhook send --help"} {
 		if code, stdout, stderr := d.Run(t, strings.Fields(args)...); code != 0 || !strings.Contains(stdout, "Usage: flashsale") || stderr != "" {
-			t.Errorf("%q: exit %d %s %s", args, code, stdout, stderr)
+			t.Errorf("%q: exit %d, expected 0 and the help, got %s %s", args, code, stdout, stderr)
 		}
 	}
 	if len(d.Processes()) > 0 {
@@ -65,8 +65,8 @@ func TestRejectsInvalidCommandLines(t *testing.T) {
 	}
 }
 
-// A purchase as the README has it, on private servers that the first command starts and the last one stops; then the
-// ways in which a run can end.
+// The README's purchase, on private servers that the first command starts and the last one stops. After it, the ways in
+// which a run can end.
 func TestRunAndItsCommands(t *testing.T) {
 	t.Parallel()
 	d := shoptest.NewDesk(t)
@@ -80,7 +80,7 @@ func TestRunAndItsCommands(t *testing.T) {
 	for _, page := range []string{"/docs/", "/openapi.yaml", "/metrics", "/v1/products/demo"} {
 		a := s.Do(t, http.MethodGet, page, "", nil)
 		if a.Status != http.StatusOK || a.Body == "" {
-			t.Errorf("%s: %d", page, a.Status)
+			t.Errorf("%s: status %d, expected 200 with a body", page, a.Status)
 		}
 		if page == "/docs/" && regexp.MustCompile(`(src|href)="(https?:)?//`).MatchString(a.Body) {
 			t.Error("the page needs the internet")
@@ -90,44 +90,44 @@ func TestRunAndItsCommands(t *testing.T) {
 	send := []string{"webhook", "send", "--type", "payment.succeeded", "--order", order.OrderID(), "--id", "evt_1"}
 	for _, want := range []string{`"result":"applied"`, `"result":"duplicate"`} {
 		if code, stdout, stderr := d.Run(t, send...); code != 0 || !strings.Contains(stdout, want) {
-			t.Errorf("exit %d: %s%s", code, stdout, stderr)
+			t.Errorf("webhook send: exit %d, expected 0 and its result, got %s%s", code, stdout, stderr)
 		}
 	}
 	if code, stdout, stderr := d.Run(t, append(send, "--age", "6m")...); code != 1 || !strings.Contains(stdout, "timestamp_out_of_tolerance") {
-		t.Errorf("exit %d: %s%s", code, stdout, stderr)
+		t.Errorf("an old signature: exit %d, expected 1 and timestamp_out_of_tolerance, got %s%s", code, stdout, stderr)
 	}
 	hold := s.MustHold(t, 1) // paid before the order
 	if code, stdout, _ := d.Run(t, "webhook", "send", "--type", "payment.succeeded", "--hold", hold.HoldID(), "--url", s.URL); code != 0 || !strings.Contains(stdout, `"paid"`) {
-		t.Errorf("exit %d: %s", code, stdout)
+		t.Errorf("a payment of a hold: exit %d, expected 0 and a paid order, got %s", code, stdout)
 	}
 	put := strings.Fields("product put lamp --name Lamp --price 29.90 --currency eur --stock 20 --sale-ends-at 2099-01-01T00:00:00Z")
 	if code, stdout, stderr := d.Run(t, put...); code != 0 || stdout != "Created lamp: \"Lamp\", 29.90 EUR, 20 of 20 available, at most 10 per hold, until 2099-01-01T00:00:00Z.\n" {
-		t.Errorf("exit %d: %s%s", code, stdout, stderr)
+		t.Errorf("product put: exit %d, expected 0 and the created product, got %s%s", code, stdout, stderr)
 	}
 	if code, stdout, _ := d.Run(t, "product", "put", "lamp", "--stock", "5", "--sale-ends-at", "none"); code != 0 || stdout != "Changed lamp: \"Lamp\", 29.90 EUR, 5 of 5 available, at most 10 per hold.\n" {
-		t.Errorf("exit %d: %s", code, stdout)
+		t.Errorf("product put: exit %d, expected 0 and the changed product, got %s", code, stdout)
 	}
 	if code, _, stderr := d.Run(t, "product", "put", "demo", "--stock", "1"); code != 1 || !strings.Contains(stderr, "expected at least 2") {
-		t.Errorf("exit %d: %s", code, stderr)
+		t.Errorf("a stock below the units taken: exit %d, expected 1 and the reason, got %s", code, stderr)
 	}
 	if code, _, stderr := d.Run(t, "product", "put", "new", "--stock", "1"); code != 1 || !strings.Contains(stderr, "a new product needs") {
-		t.Errorf("exit %d: %s", code, stderr)
+		t.Errorf("a new product without name and price: exit %d, expected 1 and the reason, got %s", code, stderr)
 	}
 	if code, stdout, _ := d.Run(t, "product", "list"); code != 0 || strings.Count(stdout, "\n") != 3 || !strings.Contains(stdout, "49.99 USD") {
-		t.Errorf("exit %d: %s", code, stdout)
+		t.Errorf("product list: exit %d, expected 0 and two products, got %s", code, stdout)
 	}
 	if code, stdout, stderr := d.Run(t, "audit"); code != 0 || !strings.Contains(stdout, "Clean") {
-		t.Errorf("exit %d: %s%s", code, stdout, stderr)
+		t.Errorf("audit: exit %d, expected 0 and Clean, got %s%s", code, stdout, stderr)
 	}
 	var audit struct{ Clean bool }
 	if code, stdout, _ := d.Run(t, "audit", "--json"); code != 0 || json.Unmarshal([]byte(stdout), &audit) != nil || !audit.Clean {
-		t.Errorf("exit %d: %s", code, stdout)
+		t.Errorf("audit --json: exit %d, expected 0 and clean, got %s", code, stdout)
 	}
 	if code, _, stderr := d.Run(t, "run"); code != 3 || !strings.Contains(stderr, "already runs on "+addr) {
 		t.Errorf("a second run: exit %d: %s", code, stderr)
 	}
 
-	// Its parent is killed: the next run takes its place, and the data are there.
+	// The parent is killed: the next run takes the server's place, and the data remain.
 	if err := parent.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -135,9 +135,10 @@ func TestRunAndItsCommands(t *testing.T) {
 	parent, second := d.Serve(t, addr)
 	t.Cleanup(func() { _ = syscall.Kill(second, syscall.SIGKILL) })
 	if a := s.Do(t, http.MethodGet, "/v1/orders/"+order.OrderID(), "", nil); a.Text("status") != "paid" {
-		t.Errorf("%+v", a)
+		t.Errorf("the order is %+v after a restart, expected it paid", a)
 	}
-	// It is killed itself: the servers go on until the next run, which takes them over and ends orderly.
+	// The server itself is killed: the database and the cache stay up, and the next run takes them over and stops in
+	// order.
 	if err := syscall.Kill(second, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +154,7 @@ func TestRunAndItsCommands(t *testing.T) {
 		t.Error(err)
 	}
 	if left := d.Processes(); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
+		t.Errorf("processes %v are left, expected none", left)
 	}
 	checkLog(t, filepath.Join(d.Dir, "run.log"))
 	if t.Failed() {
@@ -161,7 +162,7 @@ func TestRunAndItsCommands(t *testing.T) {
 	}
 }
 
-// checkLog checks that a log is JSON, a line a request, and keeps secrets.
+// checkLog checks that a log is JSON with one line per request, and has no secrets.
 func checkLog(t *testing.T, path string) {
 	t.Helper()
 	text := string(shoptest.Must(os.ReadFile(path))(t))
@@ -177,27 +178,27 @@ func checkLog(t *testing.T, path string) {
 			Duration           float64 `json:"duration_ms"`
 		}
 		if err := json.Unmarshal([]byte(line), &entry); err != nil {
-			t.Errorf("not JSON: %s", line)
+			t.Errorf("the log has a line that is not JSON: %s", line)
 		}
 		if entry.Msg == "request" {
 			requests++
 			if entry.Method == "" || entry.Route == "" || entry.Status == 0 || entry.RequestID == "" || entry.Duration <= 0 {
-				t.Errorf("incomplete: %s", line)
+				t.Errorf("the log has an incomplete line: %s", line)
 			}
 		}
 	}
 	if requests < 10 {
-		t.Errorf("%d requests in the log", requests)
+		t.Errorf("the log has %d requests, expected at least 10", requests)
 	}
 	if regexp.MustCompile(`whsec_|v1,|sha256`).MatchString(text) {
 		t.Error("a secret or a signature is in the log")
 	}
 }
 
-// Servers that are given are used, by run and by every other command, and nothing is started.
+// If servers are given, run and all other commands use them, and nothing is started.
 func TestUsesGivenServers(t *testing.T) {
 	t.Parallel()
-	s := shoptest.Open(t, 5, shoptest.Options{}) // its schema and its servers
+	s := shoptest.Open(t, 5, shoptest.Options{}) // its schema and its servers are given to the command
 	cacheAddr := os.Getenv("CACHE_ADDR")
 	if cacheAddr == "" {
 		t.Log("on the private cache")
@@ -206,20 +207,20 @@ func TestUsesGivenServers(t *testing.T) {
 	addr := shoptest.FreeAddr(t)
 	d := shoptest.NewDesk(t, "MYSQL_DSN="+s.AdminDSN, "CACHE_ADDR="+cacheAddr, "ADDR="+addr, "WEBHOOK_SECRETS="+shoptest.Secret("new"))
 	if code, _, stderr := d.Run(t, "migrate"); code != 0 {
-		t.Fatalf("exit %d: %s", code, stderr)
+		t.Fatalf("migrate: exit %d, expected 0, got %s", code, stderr)
 	}
 	parent, pid := d.Serve(t, addr)
 	other := &shoptest.Shop{URL: "http://" + addr, ProductID: s.ProductID, Client: http.DefaultClient}
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	order := other.MustOrder(t, 5)
 	if code, stdout, stderr := d.Run(t, "webhook", "send", "--type", "payment.succeeded", "--order", order.OrderID()); code != 0 || !strings.Contains(stdout, "paid") {
-		t.Errorf("exit %d: %s%s", code, stdout, stderr)
+		t.Errorf("webhook send: exit %d, expected 0 and a paid order, got %s%s", code, stdout, stderr)
 	}
 	if _, err := s.Admin.ExecContext(context.Background(), "UPDATE products SET sold_stock = 4 WHERE id = ?", s.ProductID); err != nil {
 		t.Fatal(err)
 	}
 	if code, stdout, stderr := d.Run(t, "audit"); code != 1 || !strings.Contains(stdout, "sold_stock_drift") || !strings.Contains(stderr, "not clean") {
-		t.Errorf("exit %d: %s%s", code, stdout, stderr)
+		t.Errorf("audit of a wrong counter: exit %d, expected 1 and sold_stock_drift, got %s%s", code, stdout, stderr)
 	}
 	if err := syscall.Kill(pid, syscall.SIGINT); err != nil {
 		t.Fatal(err)

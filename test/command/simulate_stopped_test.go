@@ -36,11 +36,11 @@ func TestSimulateStopsItsServer(t *testing.T) {
 }
 
 // Ctrl-C after the last arrival ends the checks: the second one, or the first if arrivals had ended by themselves.
-func TestSimulateIsInterruptedInChecks(t *testing.T) {
+func TestSimulateStopsDuringChecks(t *testing.T) {
 	const says = "flashsale: interrupted before the sale was checked: there is no result\n"
 	s := shoptest.Open(t, 1, shoptest.Options{HoldTTL: time.Second, PaymentWindow: time.Second})
 	proxy := httputil.NewSingleHostReverseProxy(shoptest.Must(url.Parse(s.URL))(t))
-	// Every order is lost. The checks wait ten seconds after the last of them.
+	// Every response to an order is lost. The checks wait ten seconds after the last of them.
 	lossy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost && r.URL.Path == "/v1/orders" {
 			w.WriteHeader(http.StatusBadGateway)
@@ -54,7 +54,7 @@ func TestSimulateIsInterruptedInChecks(t *testing.T) {
 	args = append(args, "--url", lossy.URL)
 	for name, c := range map[string]struct {
 		args    []string
-		waitFor []string // Ctrl-C comes once after each
+		waitFor []string // Ctrl-C is sent once after each
 	}{
 		"in the checks": {args, []string{"s checking"}},
 		"twice":         {append(args, "--shoppers", "600", "--spike", "1m", "--duration", "1m"), []string{"no_answer", "s checking"}},
@@ -75,7 +75,8 @@ func TestSimulateIsInterruptedInChecks(t *testing.T) {
 	}
 }
 
-// A server that dies during the sale and comes back is checked. One that stays dead is a case of internal/simulator.
+// After a server dies during the sale and restarts, the sale is still checked. internal/simulator tests a server that
+// stays dead.
 func TestSimulateChecksRestartedServer(t *testing.T) {
 	d, args := simulation(t, ledgertest.New(t).AdminDSN, "HOLD_TTL=1s", "PAYMENT_WINDOW=1s")
 	t.Parallel()
@@ -110,7 +111,7 @@ func leaveOldReport(t *testing.T, d shoptest.Desk) {
 	}
 }
 
-// noReport checks that no report remains that could pass for that of this sale, which has no result.
+// noReport checks that there is no report: this sale has no result, and an older report could pass for it.
 func noReport(t *testing.T, d shoptest.Desk) {
 	t.Helper()
 	if files := shoptest.Must(os.ReadDir(filepath.Join(d.Dir, "out")))(t); len(files) > 0 {

@@ -56,7 +56,7 @@ func TestSimulateRejectsBadFlags(t *testing.T) {
 	}
 }
 
-// A sale on a server of its own leaves its report, and no process.
+// A sale on a server of its own leaves its report and no process.
 func TestSimulate(t *testing.T) {
 	d, args := simulation(t, ledgertest.New(t).AdminDSN, "HOLD_TTL=1s", "PAYMENT_WINDOW=1s")
 	t.Parallel()
@@ -118,9 +118,9 @@ func TestSimulateFindsWrongLedger(t *testing.T) {
 	}
 }
 
-// The response to an internal error does not tell its cause; the command finds it in the log of its own server. Here a CHECK
-// forbids what the ledger's guard allows.
-func TestSimulateTellsTheCause(t *testing.T) {
+// The response to an internal error does not show its cause; the command finds it in the log of its own server. Here a
+// CHECK forbids a change that the ledger's guard allows.
+func TestSimulateShowsCauseOfInternalErrors(t *testing.T) {
 	env := ledgertest.New(t)
 	if _, err := env.Admin.ExecContext(context.Background(), "ALTER TABLE products ADD CONSTRAINT products_few_reserved CHECK (reserved_stock < 1)"); err != nil {
 		t.Fatal(err)

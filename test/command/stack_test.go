@@ -22,9 +22,9 @@ import (
 
 const adminTimeout = 30 * time.Second
 
-// aws answers the command as AWS would: CloudFormation knows one stack, Lambda calls its admin function, and Secrets
-// Manager has its webhook secret. While throttled is set, Lambda refuses to list products, and loses and counts
-// migrations.
+// aws responds to the command as AWS would. CloudFormation knows one stack, Lambda calls its admin function, and
+// Secrets Manager has its webhook secret. While throttled is set, Lambda refuses to list products, and counts
+// migrations but loses their responses.
 func aws(t *testing.T, s *shoptest.Shop, api string, throttled *atomic.Bool, migrations *atomic.Int32) *httptest.Server {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -65,13 +65,13 @@ func aws(t *testing.T, s *shoptest.Shop, api string, throttled *atomic.Bool, mig
 			w.WriteHeader(http.StatusInternalServerError)
 			return
 		}
-		answer, err := s.Cloud.Pools["admin"].Invoke(r.Context(), json.RawMessage(payload), adminTimeout)
+		result, err := s.Cloud.Pools["admin"].Invoke(r.Context(), json.RawMessage(payload), adminTimeout)
 		var failure *lambdaemu.Failure
 		if errors.As(err, &failure) {
 			w.Header().Set("X-Amz-Function-Error", "Unhandled")
-			answer, _ = json.Marshal(failure)
+			result, _ = json.Marshal(failure)
 		}
-		_, _ = w.Write(answer)
+		_, _ = w.Write(result)
 	})
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
@@ -103,7 +103,7 @@ func TestCommandsOnAStack(t *testing.T) {
 	expect(0, "No refund is due.", "--stack shop-dev refunds")
 	expect(0, "No event is unmatched.", "--stack shop-dev unmatched")
 
-	// A payment of the wrong amount, one for nothing, and then a broken counter.
+	// Three cases for the audit and the lists: a payment of the wrong amount, one for no order, and a broken counter.
 	id := s.MustOrder(t, 2)
 	expect(0, `"order_status":"refund_due"`, "--stack shop-dev webhook send --type payment.succeeded --amount 1 --currency USD --payment-id pay_wrong --order "+id.OrderID())
 	nothing := checkout.ID(uuid.New()).OrderID()
@@ -123,7 +123,7 @@ func TestCommandsOnAStack(t *testing.T) {
 	throttled.Store(true)
 	expect(3, "calling the admin function", "--stack shop-dev migrate")
 	if n := migrations.Load(); n != 1 {
-		t.Errorf("%d migrations for one command whose answer was lost", n)
+		t.Errorf("%d migrations for one command whose response was lost", n)
 	}
 	if _, err := s.Admin.Exec("DROP TABLE payment_events"); err != nil {
 		t.Fatal(err)
@@ -132,24 +132,24 @@ func TestCommandsOnAStack(t *testing.T) {
 	expect(3, "the function's log has the cause under request id", "--stack shop-dev audit")                    // failed
 }
 
-// The lists are the same on servers that can be reached from here.
+// The lists are the same on servers that this machine can reach.
 func TestListsOnLocalServers(t *testing.T) {
 	t.Parallel()
 	s := shoptest.Open(t, 10, shoptest.Options{})
 	d := shoptest.NewDesk(t, "MYSQL_DSN="+s.AdminDSN, "CACHE_ADDR=127.0.0.1:1")
 	if code, stdout, stderr := d.Run(t, "refunds"); code != 0 || stdout != "No refund is due.\n" {
-		t.Errorf("%d %s %s", code, stdout, stderr)
+		t.Errorf("refunds: exit %d, expected 0 and no refund, got %s %s", code, stdout, stderr)
 	}
 	if code, stdout, stderr := d.Run(t, "unmatched", "--json"); code != 0 || stdout != "[]\n" {
-		t.Errorf("%d %s %s", code, stdout, stderr)
+		t.Errorf("unmatched --json: exit %d, expected 0 and an empty list, got %s %s", code, stdout, stderr)
 	}
 	id := s.MustOrder(t, 1)
 	s.Deliver(t, "evt_wrong", s.Event("payment.succeeded", id, 2))
 	s.Deliver(t, "evt_early", s.Event("payment.succeeded", ledgertest.NewID(), 2))
 	if code, stdout, _ := d.Run(t, "refunds"); code != 0 || !strings.Contains(stdout, id.OrderID()+"  99.98 USD  amount_mismatch  standard  pay_1") {
-		t.Errorf("%d %s", code, stdout)
+		t.Errorf("refunds: exit %d, expected 0 and the order with its payment, got %s", code, stdout)
 	}
 	if code, stdout, _ := d.Run(t, "unmatched"); code != 0 || !strings.Contains(stdout, "evt_early") || strings.Contains(stdout, "evt_wrong") {
-		t.Errorf("%d %s", code, stdout)
+		t.Errorf("unmatched: exit %d, expected 0 and only evt_early, got %s", code, stdout)
 	}
 }

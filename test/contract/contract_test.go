@@ -19,8 +19,8 @@ import (
 
 var idForm = regexp.MustCompile(`^(hold|ord)_[0-7][0-9a-hjkmnp-tv-z]{25}$`)
 
-// What pkg/api tests in every form arrives at a client as it left the handler, through the server and through the
-// gateway: one request for each kind of refusal.
+// One request for each kind of refusal, through the server and through the gateway: the client gets the handler's
+// response unchanged. pkg/api tests every form of each.
 func TestRefusalsReachTheClient(t *testing.T) {
 	t.Parallel()
 	shoptest.ServerAndFunctions(t, func(t *testing.T, open shoptest.Opener) {
@@ -68,42 +68,42 @@ func TestHoldsAndOrders(t *testing.T) {
 		id, ok := checkout.ParseHoldID(a.Text("id"))
 		if a.Status != http.StatusCreated || !ok || !idForm.MatchString(a.Text("id")) || a.Header.Get("Location") != "/v1/holds/"+a.Text("id") ||
 			a.Text("status") != "active" || a.Text("order_id") != "" || a.Header.Get("Idempotent-Replayed") != "" {
-			t.Errorf("%+v", a)
+			t.Errorf("the hold is %+v, expected 201 with a new active hold", a)
 		}
 		if again := s.PostHold(t, 2, `a-key-in-quotes-is-the-same`); again.Status != 200 || again.Header.Get("Idempotent-Replayed") != "true" || again.Body != a.Body {
-			t.Errorf("%+v", again)
+			t.Errorf("a request with the same key got %+v, expected 200 with the same body", again)
 		}
 		shoptest.CheckProblem(t, s.PostHold(t, 3, `a-key-in-quotes-is-the-same`), 422, "idempotency_key_reused")
 		created, expires := parseTime(t, a.Text("created_at")), parseTime(t, a.Text("expires_at"))
 		if d := expires.Sub(created); d != 2*time.Minute {
-			t.Errorf("it lasts %s", d)
+			t.Errorf("the hold lasts %s, expected 2 minutes", d)
 		}
 
 		first := s.PostOrder(t, id)
 		if first.Status != http.StatusCreated || first.Text("id") != id.OrderID() || first.Text("hold_id") != id.HoldID() ||
 			first.Header.Get("Location") != "/v1/orders/"+id.OrderID() || first.Text("status") != "pending_payment" || !strings.Contains(first.Body, `"amount":{"amount":9998,"currency":"USD"}`) {
-			t.Errorf("%+v", first)
+			t.Errorf("the order is %+v, expected 201 with an unpaid order of 99.98 USD", first)
 		}
 		if d := parseTime(t, first.Text("pay_by")).Sub(parseTime(t, first.Text("created_at"))); d != 15*time.Minute {
-			t.Errorf("it waits %s", d)
+			t.Errorf("the order waits %s for its payment, expected 15 minutes", d)
 		}
 		if again := s.PostOrder(t, id); again.Status != 200 || again.Body != first.Body {
-			t.Errorf("%+v", again)
+			t.Errorf("a second order of the hold got %+v, expected 200 with the same body", again)
 		}
 		if h := s.Do(t, http.MethodGet, "/v1/holds/"+id.HoldID(), "", nil); h.Text("status") != "ordered" || h.Text("order_id") != id.OrderID() {
-			t.Errorf("%+v", h)
+			t.Errorf("the hold is %+v, expected ordered with the order's id", h)
 		}
 		shoptest.CheckProblem(t, s.Do(t, http.MethodDelete, "/v1/holds/"+id.HoldID(), "", nil), 409, "hold_ordered")
 		for range 2 {
 			if c := s.Do(t, http.MethodPost, "/v1/orders/"+id.OrderID()+"/cancel", "", nil); c.Status != 200 || c.Text("status") != "cancelled" || c.Text("reason") != "customer" {
-				t.Errorf("%+v", c)
+				t.Errorf("a cancellation got %+v, expected 200 with a cancelled order", c)
 			}
 		}
 
 		released := s.MustHold(t, 1)
 		for range 2 {
 			if d := s.Do(t, http.MethodDelete, "/v1/holds/"+released.HoldID(), "", nil); d.Status != 204 || d.Body != "" {
-				t.Errorf("%+v", d)
+				t.Errorf("a release got %+v, expected 204 without a body", d)
 			}
 		}
 		shoptest.CheckProblem(t, s.PostOrder(t, released), 409, "hold_released")
@@ -133,7 +133,7 @@ func TestExpiredHold(t *testing.T) {
 		})
 		shoptest.CheckProblem(t, s.PostOrder(t, id), 410, "hold_expired")
 		if d := s.Do(t, http.MethodDelete, "/v1/holds/"+id.HoldID(), "", nil); d.Status != 204 {
-			t.Errorf("%+v", d)
+			t.Errorf("a release after the expiry got %+v, expected 204", d)
 		}
 		s.MustAudit(t)
 	})
@@ -148,7 +148,7 @@ func TestUnpaidOrderGivesItsStockBack(t *testing.T) {
 			o := s.Do(t, http.MethodGet, "/v1/orders/"+id.OrderID(), "", nil)
 			return o.Text("status") == "cancelled" && o.Text("reason") == "payment_timeout"
 		})
-		// The stock view hears of it a moment after the order's row.
+		// The order's change reaches the stock view a moment after the order's row.
 		shoptest.Eventually(t, "the stock is back", func() bool { return s.PostHold(t, 2, "").Status == http.StatusCreated })
 		s.MustAudit(t)
 	})
@@ -206,11 +206,11 @@ func TestProducts(t *testing.T) {
 		a := s.Do(t, http.MethodGet, path, "", nil)
 		etag := a.Header.Get("ETag")
 		if a.Status != 200 || etag == "" || a.Header.Get("Cache-Control") != "public, max-age=1" || parseTime(t, a.Text("as_of")).IsZero() {
-			t.Errorf("%+v", a)
+			t.Errorf("the product is %+v, expected 200 with an ETag, a Cache-Control of one second and as_of", a)
 		}
 		for _, match := range []string{etag, "*", `"x", ` + etag, strings.TrimPrefix(etag, "W/")} {
 			if n := s.Do(t, http.MethodGet, path, "", http.Header{"If-None-Match": {match}}); n.Status != 304 || n.Body != "" || n.Header.Get("ETag") != etag {
-				t.Errorf("%s: %+v", match, n)
+				t.Errorf("with If-None-Match %s: got %+v, expected 304 without a body", match, n)
 			}
 		}
 		s.MustHold(t, 1)
@@ -230,13 +230,13 @@ func TestProducts(t *testing.T) {
 			}
 			a := s.Do(t, http.MethodGet, "/v1/products?limit=2&cursor="+cursor, "", nil)
 			if err := json.Unmarshal([]byte(a.Body), &page); err != nil || !strings.Contains(a.Body, `"next_cursor":`) {
-				t.Fatalf("%+v", a)
+				t.Fatalf("got %+v, expected a page of products", a)
 			}
 			for _, p := range page.Data {
 				ids = append(ids, p.ID)
 			}
 			if page.HasMore != (page.NextCursor != nil) || pages > 3 {
-				t.Fatalf("%+v", a)
+				t.Fatalf("got %+v, expected at most 3 pages, and a cursor on each but the last", a)
 			}
 			if !page.HasMore {
 				break

@@ -1,5 +1,5 @@
-// Package contract tests the HTTP contract on a real database and cache, served by the local server and by the
-// Lambda functions. What needs neither is tested in pkg/api.
+// Package contract tests the HTTP contract on a real database and cache, served by the local server and by the Lambda
+// functions. Tests that need neither are in pkg/api.
 package contract
 
 import (

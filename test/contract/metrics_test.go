@@ -12,7 +12,7 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// What happens is to be seen on /metrics, under the names that checkout.Metrics documents.
+// /metrics shows every event of a sale, under the names in checkout.Metrics.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	s := shoptest.Open(t, 3, shoptest.Options{})
@@ -39,7 +39,7 @@ func TestMetrics(t *testing.T) {
 		{"flashsale_webhook_events_total", "standard/refused", 1},
 	} {
 		if got := s.Metric(t, want.name, want.labels); got != want.value {
-			t.Errorf("%s{%s} is %v, want %v", want.name, want.labels, got, want.value)
+			t.Errorf("%s{%s} is %v, expected %v", want.name, want.labels, got, want.value)
 		}
 	}
 	for _, name := range []string{"flashsale_cache_lookups_total", "flashsale_sweep_runs_total"} {
@@ -51,12 +51,12 @@ func TestMetrics(t *testing.T) {
 	page := s.Do(t, http.MethodGet, "/metrics", "", nil).Body
 	for _, m := range checkout.Metrics {
 		if len(m.Labels) == 0 && !strings.Contains(page, "flashsale_"+m.Name) {
-			t.Errorf("%s is not there from the start", m.Name)
+			t.Errorf("%s is missing from the first scrape, expected 0", m.Name)
 		}
 	}
 }
 
-// A hold that expires unseen is swept, and the sweep says how late it was.
+// The sweep releases a hold that expired without a request, and records how late it was.
 func TestSweepLagIsMeasured(t *testing.T) {
 	t.Parallel()
 	s := shoptest.Open(t, 3, shoptest.Options{HoldTTL: 100 * time.Millisecond})
@@ -66,6 +66,6 @@ func TestSweepLagIsMeasured(t *testing.T) {
 		t.Errorf("the lag is %v s, expected a second or two", lag)
 	}
 	if n := s.Metric(t, "flashsale_sweep_holds_total", ""); n != 1 {
-		t.Errorf("%v holds swept", n)
+		t.Errorf("%v holds were swept, expected 1", n)
 	}
 }

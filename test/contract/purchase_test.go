@@ -7,7 +7,7 @@ import (
 	"flashsale/internal/shoptest"
 )
 
-// The README's purchase. The functions' output has each request and each metric, and no secret.
+// The README's purchase. The functions' output has each request and each metric, but no secret.
 func TestPurchase(t *testing.T) {
 	t.Parallel()
 	shoptest.ServerAndFunctions(t, func(t *testing.T, open shoptest.Opener) {

@@ -39,28 +39,28 @@ func TestWebhooks(t *testing.T) {
 		}
 
 		if a := post(s.OldSigner.Sign("e1", now, body(id)), body(id)); a.Status != 200 || a.Text("result") != "applied" || a.Text("order_id") != id.OrderID() || a.Text("order_status") != "paid" {
-			t.Errorf("%+v", a)
+			t.Errorf("the first delivery got %+v, expected applied and paid", a)
 		}
 		if a := post(s.Signer.Sign("e1", now.Add(time.Second), body(id)), body(id)); a.Status != 200 || a.Text("result") != "duplicate" {
-			t.Errorf("%+v", a)
+			t.Errorf("the second delivery got %+v, expected duplicate", a)
 		}
 		unknown := ledgertest.NewID()
 		for range 2 {
 			if a := post(s.Signer.Sign("e2", now, body(unknown)), body(unknown)); a.Status != 202 || a.Text("result") != "unmatched" || a.Text("order_id") != "" {
-				t.Errorf("%+v", a)
+				t.Errorf("an event of an unknown hold got %+v, expected 202 unmatched", a)
 			}
 		}
 		odd := []byte(`{"type":"customer.created","data":{"anything":[1]}}`)
 		if a := post(s.Signer.Sign("e3", now, odd), odd); a.Status != 200 || a.Text("result") != "ignored" {
-			t.Errorf("%+v", a)
+			t.Errorf("an event of another type got %+v, expected ignored", a)
 		}
-		// Paid before the order: the order is made there and then.
+		// The payment arrives before the order, and creates it.
 		early := s.MustHold(t, 1)
 		if a := post(s.Signer.Sign("e4", now, body(early)), body(early)); a.Text("result") != "applied" || a.Text("order_status") != "paid" {
-			t.Errorf("%+v", a)
+			t.Errorf("a payment before its order got %+v, expected applied and paid", a)
 		}
 		if a := s.PostOrder(t, early); a.Status != 200 || a.Text("status") != "paid" {
-			t.Errorf("%+v", a)
+			t.Errorf("the order of the paid hold is %+v, expected 200 and paid", a)
 		}
 		s.DeliverStripeEvents(t)
 		s.MustAudit(t)

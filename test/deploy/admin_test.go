@@ -21,13 +21,13 @@ const adminTimeout = 30 * time.Second
 // ask calls the function admin, as `aws lambda invoke` would.
 func ask(t testing.TB, f *lambdaemu.Function, payload string) (string, error) {
 	t.Helper()
-	answer, err := f.Invoke(context.Background(), json.RawMessage(payload), adminTimeout)
-	return strings.TrimSpace(string(answer)), err
+	result, err := f.Invoke(context.Background(), json.RawMessage(payload), adminTimeout)
+	return strings.TrimSpace(string(result)), err
 }
 
-// CloudFormation has the function migrate a database that does not exist yet, is told the outcome at the address that it
-// gave, and gets the same resource each time.
-func TestSchemaResource(t *testing.T) {
+// For CloudFormation the function migrates the database, here one that lacks a routine. It reports the outcome to the
+// given address, and names the same resource each time.
+func TestSchemaResourceMigrates(t *testing.T) {
 	t.Parallel()
 	o := shoptest.WithDefaults(t, shoptest.Options{})
 	s := shoptest.New(t, 1, o)
@@ -47,7 +47,7 @@ func TestSchemaResource(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, kind := range []string{"Create", "Update", "Delete"} {
-		if kind == "Delete" { // it changes nothing, so that a stack can go while its database is ill
+		if kind == "Delete" { // it changes nothing, so that a stack with a broken database can be deleted
 			if _, err := s.Admin.Exec("DROP PROCEDURE snapshot"); err != nil {
 				t.Fatal(err)
 			}
@@ -56,7 +56,7 @@ func TestSchemaResource(t *testing.T) {
 			t.Fatal(err)
 		}
 		if told["method"] != http.MethodPut || told["Status"] != "SUCCESS" || told["PhysicalResourceId"] != "schema" || told["StackId"] == "" || told["RequestId"] != "c1" {
-			t.Errorf("%s: %v", kind, told)
+			t.Errorf("%s: CloudFormation was told %v, expected SUCCESS", kind, told)
 		}
 		var routines int
 		if err := s.Admin.QueryRow("SELECT COUNT(*) FROM information_schema.routines WHERE routine_schema = DATABASE() AND routine_name IN ('place_hold', 'snapshot')").Scan(&routines); err != nil {
@@ -67,16 +67,17 @@ func TestSchemaResource(t *testing.T) {
 		}
 	}
 
-	// CloudFormation that cannot be told: the log says so, without the address that lets anybody answer.
+	// If CloudFormation cannot be reached, the log says so. It does not show the address, with which anybody could
+	// respond.
 	gone := httptest.NewServer(nil)
 	gone.Close()
 	_, err := ask(t, f, strings.ReplaceAll(event("Update"), s3.URL, gone.URL))
 	f.Stop()
 	if err == nil || !strings.Contains(f.Output(), "reporting to CloudFormation") || strings.Contains(f.Output()+err.Error(), "signature=x") {
-		t.Errorf("%v\n%s", err, f.Output())
+		t.Errorf("expected an error and a log that names CloudFormation without the signature, got %v\n%s", err, f.Output())
 	}
 
-	// A migration that fails fails the deployment, which is told where to look and nothing more.
+	// A failed migration fails the deployment. CloudFormation is told where the log is, and nothing more.
 	broken := shoptest.WithDefaults(t, shoptest.Options{})
 	broken.CacheAddr = o.CacheAddr
 	wrong := *s
@@ -85,16 +86,16 @@ func TestSchemaResource(t *testing.T) {
 	_, _ = ask(t, bad, event("Update"))
 	reason, _ := told["Reason"].(string)
 	if told["Status"] != "FAILED" || told["PhysicalResourceId"] != "schema" || !strings.Contains(reason, "request id") || strings.Contains(reason, "127.0.0.1") {
-		t.Errorf("%v", told)
+		t.Errorf("CloudFormation was told %v, expected FAILED with the request id", told)
 	}
-	bad.Stop() // its last words come through a pipe
+	bad.Stop() // a pipe carries its last output
 	if out := bad.Output(); !strings.Contains(out, "127.0.0.1:1") || strings.Contains(out, "hunter2") {
 		t.Errorf("the log has not the cause, or the password: %s", out)
 	}
 }
 
-// What is asked of the function directly, and what is wrong with it.
-func TestAdminFunction(t *testing.T) {
+// Operators' requests to the function, and invalid ones.
+func TestAdminRunsOperationsAndRefusesInvalidRequests(t *testing.T) {
 	t.Parallel()
 	o := shoptest.WithDefaults(t, shoptest.Options{})
 	s := shoptest.New(t, 5, o)
@@ -122,7 +123,7 @@ func TestAdminFunction(t *testing.T) {
 		{`"audit"`, `"code":"malformed_request"`},
 	} {
 		if got, err := ask(t, f, tc.payload); err != nil || !strings.Contains(got, tc.want) {
-			t.Errorf("%s: %s %v, want %s", tc.payload, got, err, tc.want)
+			t.Errorf("%s: got %s %v, expected %s", tc.payload, got, err, tc.want)
 		}
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"flashsale/internal/template"
 )
 
-// The commands and keys that template.yaml allows the cache's user suffice: a cache that allows no more refuses nothing
-// that the functions ask.
+// The commands and keys that template.yaml allows are enough: a cache with exactly those rights refuses nothing that
+// the functions send.
 func TestCacheUserRightsSuffice(t *testing.T) {
 	t.Parallel()
 	cache := shoptest.StartCache(t)

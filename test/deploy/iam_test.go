@@ -34,7 +34,7 @@ const (
 	administratorARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!cluster-AbCdEf"
 )
 
-// fronts are what AWS puts in front of a shop's database, cache and secrets.
+// fronts are the AWS services in front of a shop's database, cache and secrets.
 type fronts struct {
 	authority *awstest.Authority
 	account   *awstest.Account
@@ -66,15 +66,15 @@ func newFronts(t *testing.T, s *shoptest.Shop, o shoptest.Options) fronts {
 	return f
 }
 
-// env is the environment of a function in AWS: what template.yaml sets, no more and no less, what Lambda adds, and where
-// the authority and Secrets Manager are.
+// env is the environment of a function in AWS: exactly the variables that template.yaml sets, those that Lambda adds,
+// and the addresses of the authority and of Secrets Manager.
 func (f fronts) env(t *testing.T, name string) []string {
 	t.Helper()
 	host, port, err := net.SplitHostPort(f.proxy.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	values := map[string]string{ // in place of the template's references to resources and parameters, and its ports and names
+	values := map[string]string{ // replace the template's references to resources and parameters, and its ports and names
 		"DB_HOST": host, "DB_PORT": port, "DB_NAME": f.database.DBName, "DB_USER": f.database.User, "CACHE_ADDR": f.cache.Addr,
 		"CACHE_NAME": f.cacheName, "CACHE_USER": f.cacheName, "WEBHOOK_SECRET_ARN": standardARN, "STRIPE_WEBHOOK_SECRET_ARN": stripeARN,
 		"DB_ADMIN_HOST": "cluster.invalid", "DB_ADMIN_SECRET_ARN": administratorARN,
@@ -97,8 +97,8 @@ func (f fronts) env(t *testing.T, name string) []string {
 	return slices.Clip(append(env, "SSL_CERT_FILE="+f.authority.File, "AWS_ENDPOINT_URL_SECRETS_MANAGER="+f.secrets.URL))
 }
 
-// The functions as they are in AWS, with IAM and TLS to the database, the cache and the secrets: a purchase, a sweep, an
-// audit, and a rotation. No connection of the database is pinned, and no log has a secret.
+// The functions as in AWS, with IAM and TLS to the database, the cache and the secrets: a purchase, a sweep, an audit
+// and a rotation. No database connection is pinned, and no log has a secret.
 func TestFunctionsSignInWithIAM(t *testing.T) {
 	t.Parallel()
 	o := shoptest.WithDefaults(t, shoptest.Options{})
@@ -109,7 +109,7 @@ func TestFunctionsSignInWithIAM(t *testing.T) {
 	for _, visit := range []string{"first", "second"} {
 		begun := time.Now()
 		if a := s.Do(t, http.MethodGet, "/v1/products/"+s.ProductID, "", nil); a.Status != http.StatusOK {
-			t.Fatalf("%+v", a)
+			t.Fatalf("the product is %+v, expected 200", a)
 		}
 		t.Logf("the %s visit of the product took %s", visit, time.Since(begun).Round(time.Millisecond))
 	}
@@ -127,15 +127,15 @@ func TestFunctionsSignInWithIAM(t *testing.T) {
 	for _, operation := range []string{"audit", "list_products", "list_refunds_due", "list_unmatched_events"} {
 		got, err := s.Cloud.Pools["admin"].Invoke(t.Context(), map[string]string{"operation": operation}, adminTimeout)
 		if err != nil || strings.Contains(string(got), `"error"`) {
-			t.Errorf("%s: %s, %v", operation, got, err)
+			t.Errorf("%s: got %s, %v, expected a result", operation, got, err)
 		}
 	}
 	s.MustAudit(t)
 	f.mustBeClean(t, s)
 }
 
-// rotate gives the webhook a secret that the functions have not seen. It counts within a second or two, and the one
-// before it stays good; the one before that does not.
+// rotate sets a webhook secret that the functions have not seen. They accept it within two seconds, and still accept
+// the previous one, but not the one before that.
 func rotate(t *testing.T, s *shoptest.Shop, secrets *awstest.SecretsManager) {
 	t.Helper()
 	pay := func(signer *payments.Standard) shoptest.Response {
@@ -167,8 +167,8 @@ func rotate(t *testing.T, s *shoptest.Shop, secrets *awstest.SecretsManager) {
 	shoptest.CheckProblem(t, pay(s.OldSigner), http.StatusUnauthorized, "signature_invalid")
 }
 
-// mustBeClean fails the test if a front had to refuse or pin something, if the cache was no use, or if the functions'
-// logs show a secret.
+// mustBeClean fails the test if a front refused or pinned something, or if the cache was never used. It also fails it
+// if the functions' logs show a secret.
 func (f fronts) mustBeClean(t *testing.T, s *shoptest.Shop) {
 	t.Helper()
 	if pins := f.proxy.Pins(); len(pins) > 0 {
@@ -177,7 +177,7 @@ func (f fronts) mustBeClean(t *testing.T, s *shoptest.Shop) {
 	if refusals := slices.Concat(f.proxy.Refusals(), f.cache.Refusals(), f.cache.Denied(t), f.secrets.Refusals()); len(refusals) > 0 {
 		t.Errorf("refused: %q", refusals)
 	}
-	s.Stop() // then its output is whole
+	s.Stop() // after it the output is complete
 	output := s.Cloud.Output()
 	for _, word := range append(f.account.Secrets(), "whsec_", shoptest.Secret("new")[6:], shoptest.Secret("old")[6:], shoptest.Secret("newest")[6:], f.database.Passwd) {
 		if strings.Contains(output, word) {
@@ -192,8 +192,8 @@ func (f fronts) mustBeClean(t *testing.T, s *shoptest.Shop) {
 		connections, len(f.cache.Logins()))
 }
 
-// Without the right to sign in, or with servers that are not trusted, a function tells its log why, and nobody else. The
-// webhook's sender is asked to come again.
+// Without the right to sign in, or with untrusted servers, a function writes the reason to its log only. The webhook's
+// response asks the sender to retry.
 func TestFunctionThatCannotSignInLogsWhy(t *testing.T) {
 	t.Parallel()
 	o := shoptest.WithDefaults(t, shoptest.Options{})
@@ -224,7 +224,7 @@ func (f fronts) mustFail(t *testing.T, name, path, body string, status int, want
 	t.Helper()
 	process := shoptest.Must(lambdaemu.Start(context.Background(), shoptest.Function(t, name), f.env(t, name)...))(t)
 	a, err := shoptest.Invoke(t, process, path, body, 10*time.Second)
-	process.Stop() // then its output is whole
+	process.Stop() // after it the output is complete
 	if err != nil || a.Status != status || strings.Contains(a.Body, want) {
 		t.Errorf("%s: %+v, %v, want %d", name, a, err, status)
 	}
@@ -234,14 +234,15 @@ func (f fronts) mustFail(t *testing.T, name, path, body string, status int, want
 	}
 	for _, word := range f.account.Secrets() {
 		if strings.Contains(output+a.Body, word) {
-			t.Errorf("%s shows %s", name, word)
+			t.Errorf("the log or the response of %s shows %s, which is secret", name, word)
 		}
 	}
 }
 
-// The deployment's migration, as far as it goes without Aurora: the administrator's login comes from Secrets Manager, the
-// cluster shows a certificate of the authority inside the function, and the application's user is to sign in with IAM,
-// for which no server here has the plugin. (The authority inside is replaced for the test: Amazon's signs for nobody.)
+// The deployment's migration, as far as it can run without Aurora. The administrator's login comes from Secrets
+// Manager, and an authority embedded in the function signs the cluster's certificate. The migration fails where it
+// needs Aurora's IAM plugin, which no server here has. The test replaces the embedded authority, because only Amazon
+// can sign with Amazon's.
 func TestAdminMigratesAtTheCluster(t *testing.T) {
 	t.Parallel()
 	o := shoptest.WithDefaults(t, shoptest.Options{})
@@ -261,14 +262,14 @@ func TestAdminMigratesAtTheCluster(t *testing.T) {
 	}
 	env := append(f.env(t, "admin"), "DB_ADMIN_HOST="+host, "DB_PORT="+port) // the last one counts
 	process := shoptest.Must(lambdaemu.Start(context.Background(), adminTrusting(t, f.authority), env...))(t)
-	answer, err := process.Invoke(context.Background(), map[string]string{"operation": "migrate"}, adminTimeout)
-	process.Stop() // then its output is whole
+	result, err := process.Invoke(context.Background(), map[string]string{"operation": "migrate"}, adminTimeout)
+	process.Stop() // after it the output is complete
 	output := process.Output()
 	if err == nil || !strings.Contains(output, "AWSAuthenticationPlugin") || !strings.Contains(output, "1524") {
-		t.Errorf("the server was not asked for Aurora's plugin: %s, %v\n%s", answer, err, output)
+		t.Errorf("the server was not asked for Aurora's plugin: %s, %v\n%s", result, err, output)
 	}
 	if n := cluster.Tokens(); n == 0 || len(cluster.Refusals()) > 0 {
-		t.Errorf("%d logins, refused: %q", n, cluster.Refusals())
+		t.Errorf("%d logins and the refusals %q, expected at least one login and no refusal", n, cluster.Refusals())
 	}
 	for _, word := range append(f.account.Secrets(), password) {
 		if strings.Contains(output+fmt.Sprint(err), word) {
@@ -277,7 +278,7 @@ func TestAdminMigratesAtTheCluster(t *testing.T) {
 	}
 }
 
-// adminTrusting builds the function admin with another authority in place of Amazon's.
+// adminTrusting builds the function admin with another authority instead of Amazon's.
 func adminTrusting(t *testing.T, authority *awstest.Authority) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -289,7 +290,7 @@ func adminTrusting(t *testing.T, authority *awstest.Authority) string {
 	binary := filepath.Join(dir, "admin")
 	out, err := exec.Command("go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", binary, "flashsale/functions/admin").CombinedOutput()
 	if err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("building the function: %v: %s", err, out)
 	}
 	return binary
 }

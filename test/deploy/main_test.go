@@ -1,5 +1,5 @@
-// Package deploy tests what a deployment consists of: template.yaml, and the functions as the processes that Lambda runs,
-// with stand-ins for the fronts of AWS's services.
+// Package deploy tests the parts of a deployment: template.yaml, and the functions as the processes that Lambda runs.
+// Stand-ins replace the AWS services in front of the database, the cache and the secrets.
 package deploy
 
 import (

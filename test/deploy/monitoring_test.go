@@ -189,7 +189,7 @@ func TestAlarmsNotifyAndSayWhatToDo(t *testing.T) {
 			t.Errorf("%s: expected a description of 100 to 1024 characters, got %d", id, len(description))
 		}
 		if !cmp.Equal(template.At(alarm, "Properties", "AlarmActions"), []any{object{"Ref": "AlarmTopic"}}) {
-			t.Errorf("%s notifies nobody", id)
+			t.Errorf("%s notifies no topic", id)
 		}
 	}
 }

@@ -114,7 +114,7 @@ func TestMonitoringComesAfterSchedule(t *testing.T) {
 	}
 }
 
-// Each timeout outlasts the one inside it, so that the outer one can report the inner one.
+// Each timeout is longer than the one inside it, so that the outer one can report the inner one.
 func TestTimeoutsAreNested(t *testing.T) {
 	checkout := checkoutTemplate(t)
 	resources := checkout.At("Resources").(object)
@@ -159,7 +159,7 @@ func TestTimeoutsAreNested(t *testing.T) {
 		wait{"CloudFormation", seconds(t, template.At(resources, "Schema", "Properties", "ServiceTimeout"))})
 }
 
-// scheduleExpression is the syntax of EventBridge Scheduler, where one of anything is singular.
+// scheduleExpression is the syntax of EventBridge Scheduler, which requires the singular for 1.
 var scheduleExpression = regexp.MustCompile(`^(rate\((1 (minute|hour|day)|([2-9]|[1-9]\d+) (minutes|hours|days))\)|cron\(\S+( \S+){5}\)|at\(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\))$`)
 
 func TestScheduleIsValidAndHasDeadLetterQueue(t *testing.T) {

@@ -161,7 +161,8 @@ func TestFunctionCodeCannotUseNetworkPermissions(t *testing.T) {
 	}
 }
 
-// Rules.guard limits wildcards; the reason for each one stands beside it, and comments are visible here only.
+// rules.guard limits wildcards. The reason for each wildcard is in a comment beside it, and only this test can see
+// comments.
 func TestWildcardsAreExplained(t *testing.T) {
 	found := 0
 	var walk func(n *yaml.Node, explained bool, in string)

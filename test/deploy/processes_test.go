@@ -19,9 +19,9 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// Two of the function expire at once take everything back once, are done before their deadline, and say how late they
-// were and what the audit found.
-func TestExpireFunction(t *testing.T) {
+// Two processes of the function expire release all due stock exactly once. They end before their deadline, and report
+// how late they were and what the audit found.
+func TestExpireProcessesReleaseStockOnce(t *testing.T) {
 	t.Parallel()
 	o := shoptest.WithDefaults(t, shoptest.Options{HoldTTL: 200 * time.Millisecond})
 	s := shoptest.New(t, 500, o)
@@ -50,20 +50,20 @@ func TestExpireFunction(t *testing.T) {
 	wg.Wait()
 	var outputs [2]string
 	for i, f := range processes {
-		f.Stop() // then its output is complete
+		f.Stop() // after it the output is complete
 		outputs[i] = f.Output()
 	}
 	if p := s.Stock(t); p.ReservedStock != 0 {
-		t.Errorf("%+v", p)
+		t.Errorf("the product is %+v, expected no reserved units", p)
 	}
 	swept := shoptest.SumOf(outputs[0], "flashsale_sweep_holds_total") + shoptest.SumOf(outputs[1], "flashsale_sweep_holds_total")
 	if swept != holds {
-		t.Errorf("%v holds swept, want %d once each", swept, holds)
+		t.Errorf("%v holds were swept, expected %d, each once", swept, holds)
 	}
 	for _, output := range outputs {
 		for name, want := range map[string]float64{"flashsale_audit_broken": 0, "flashsale_refunds_due": 0, "flashsale_unmatched_events": 0} {
 			if got := shoptest.SumOf(output, name); got != want || !strings.Contains(output, `"`+name+`"`) {
-				t.Errorf("%s is %v", name, got)
+				t.Errorf("the function recorded %s as %v, expected 0", name, got)
 			}
 		}
 	}
@@ -73,7 +73,7 @@ func TestExpireFunction(t *testing.T) {
 	s.MustAudit(t)
 }
 
-// How long a process takes from exec until it asks for its first event. No connection is made in it.
+// The time from exec until a process asks for its first event. It opens no connection before that.
 func TestColdStart(t *testing.T) {
 	t.Parallel()
 	var opened atomic.Int64
@@ -101,7 +101,7 @@ func TestColdStart(t *testing.T) {
 		t.Logf("%-8s exec to first next: median %v of 20 (%v to %v)", name, times[10].Round(100*time.Microsecond), times[0].Round(100*time.Microsecond), times[19].Round(100*time.Microsecond))
 	}
 	if n := opened.Load(); n > 0 {
-		t.Errorf("%d connections before the first event", n)
+		t.Errorf("%d connections before the first event, expected none", n)
 	}
 }
 
@@ -114,7 +114,7 @@ func TestRejectsNonHTTPEvent(t *testing.T) {
 	t.Cleanup(f.Stop)
 	var failure *lambdaemu.Failure
 	if _, err := f.Invoke(context.Background(), []int{1}, 10*time.Second); !errors.As(err, &failure) {
-		t.Errorf("%v", err)
+		t.Errorf("Invoke returned %v, expected a Failure", err)
 	}
 	if a := s.InvokeHold(t, f); a.Status != http.StatusCreated {
 		t.Errorf("the next request: %+v", a)
@@ -126,7 +126,7 @@ func TestRejectsNonHTTPEvent(t *testing.T) {
 }
 
 // A function that cannot start says why, in one line without a secret.
-func TestMisconfiguredFunction(t *testing.T) {
+func TestMisconfiguredFunctionLogsOneLine(t *testing.T) {
 	t.Parallel()
 	for want, env := range map[string][]string{
 		"DB_HOST is missing":                 {"CACHE_ADDR=127.0.0.1:1"},
@@ -139,7 +139,7 @@ func TestMisconfiguredFunction(t *testing.T) {
 			f.Stop()
 		}
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "exit status 2") || strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("%v, want %s", err, want)
+			t.Errorf("Start returned %v, expected an error with %s", err, want)
 		}
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"flashsale/internal/shoptest"
 )
 
-// TestSAMLocal buys through `sam local start-api`: what `sam build` built, in containers, behind SAM's idea of the API
-// that template.yaml describes. It needs Docker and a minute, so only `make sam-local-test` runs it.
+// TestSAMLocal buys through `sam local start-api`, with the output of `sam build` in containers, behind SAM's emulation
+// of the API. It needs Docker and a minute, so only `make sam-local-test` runs it.
 func TestSAMLocal(t *testing.T) {
 	if os.Getenv("SAM_LOCAL_TEST") == "" {
 		t.Skip("`make sam-local-test` runs this")
@@ -33,11 +33,11 @@ func TestSAMLocal(t *testing.T) {
 		"WEBHOOK_SECRETS="+shoptest.Secret("new")+","+shoptest.Secret("old"), "STRIPE_WEBHOOK_SECRETS=whsec_stripe_secret")
 	s.URL = "http://" + addr
 	s.Purchase(t)
-	s.DeliverStripeEvents(t) // a signature with commas, at which the API's adapter would split the header
+	s.DeliverStripeEvents(t) // the signature has commas, at which the API's adapter would split the header
 	s.MustAudit(t)
 	stop()
 	if a, err := s.Try(http.MethodGet, "/v1/products", "", nil); err == nil {
-		t.Errorf("sam local still answers: %+v", a)
+		t.Errorf("sam local still responds: %+v", a)
 	}
 }
 
@@ -82,7 +82,7 @@ func samLocal(t *testing.T, env ...string) (stop func()) {
 	for deadline := time.Now().Add(limit); !strings.Contains(said(), lastWords); time.Sleep(100 * time.Millisecond) {
 		select {
 		case err := <-ended:
-			ended <- err // for stop
+			ended <- err // stop waits for it
 			var exit *exec.ExitError
 			if errors.As(err, &exit) && exit.ExitCode() == noDocker {
 				lines := strings.Split(strings.TrimSpace(said()), "\n")

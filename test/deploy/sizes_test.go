@@ -72,7 +72,7 @@ func withNumbers(checkout template.Template, value any, parameters map[string]st
 	return out
 }
 
-// Every number of a sale has a parameter that overrides it, and each is used for its own function.
+// Every number of a sale size has a parameter that overrides it, and each number reaches its own function.
 func TestEveryNumberOfSaleSizeHasOverride(t *testing.T) {
 	checkout := checkoutTemplate(t)
 	sizes := checkout.At("Mappings", "SaleSizes").(object)

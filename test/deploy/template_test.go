@@ -1,5 +1,6 @@
-// The template.s tests check that the deployment (template.yaml, deploy/, samconfig.toml) and the code agree, and settings
-// that a linter accepts either way. Policy that holds for any template is in deploy/rules.guard (`make validate`).
+// The template's tests check that the code agrees with the deployment (template.yaml, deploy/, samconfig.toml). They
+// also check settings that a linter accepts either way. Rules for any template are in deploy/rules.guard (`make
+// validate`).
 package deploy
 
 import (
@@ -35,7 +36,7 @@ func monitoringTemplate(t testing.TB) template.Template {
 
 func title(name string) string { return strings.ToUpper(name[:1]) + name[1:] }
 
-// list wraps a value that stands alone.
+// list puts a single value into a list.
 func list(value any) []any {
 	if l, ok := value.([]any); ok {
 		return l

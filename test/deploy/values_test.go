@@ -12,7 +12,7 @@ import (
 	"flashsale/internal/template"
 )
 
-// A linter accepts these settings either way, and the other way would be a fault. A number in a path is an index.
+// A linter accepts these settings either way, but only one is right. A number in a path is an index.
 func TestSettingsThatMustNotChange(t *testing.T) {
 	ref := func(name string) object { return object{"Ref": name} }
 	nowhere := []any{object{"CidrIp": "127.0.0.1/32", "Description": "nowhere", "IpProtocol": "-1"}}

@@ -20,9 +20,9 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// rush lets 40 shoppers place and repeat holds until the product is sold out and for as long as trouble goes on, and
-// checks that no promise is broken meanwhile. trouble waits with serve(n) until n more requests have their response: so
-// the sale goes on whatever state the cache is in. It returns the median time of a request.
+// rush lets 40 shoppers place and repeat holds until the product is sold out and trouble has returned. It checks that
+// no promise is broken meanwhile. trouble calls serve(n) to wait until n more requests have their response, so the sale
+// continues whatever state the cache is in. rush returns the median time of a request.
 func rush(t *testing.T, s *shoptest.Shop, trouble func(serve func(n int))) (median time.Duration) {
 	t.Helper()
 	var over atomic.Bool
@@ -60,12 +60,12 @@ func rush(t *testing.T, s *shoptest.Shop, trouble func(serve func(n int))) (medi
 		return len(took)
 	}
 	func() {
-		defer wg.Wait() // also when trouble ends the test
+		defer wg.Wait() // also if trouble ends the test
 		defer over.Store(true)
 		trouble(func(n int) {
 			t.Helper()
 			before := served()
-			shoptest.Eventually(t, "the sale goes on", func() bool { return served() >= before+n })
+			shoptest.Eventually(t, "the sale continues", func() bool { return served() >= before+n })
 		})
 	}()
 	slices.Sort(took)
@@ -75,7 +75,7 @@ func rush(t *testing.T, s *shoptest.Shop, trouble func(serve func(n int))) (medi
 	if p.ReservedStock != int64(len(granted)) || p.AvailableStock() < 0 {
 		t.Errorf("%d units are reserved and %d available, expected the %d granted and none below zero", p.ReservedStock, p.AvailableStock(), len(granted))
 	}
-	for key, id := range granted { // whatever the cache remembers of them, and although it is sold out
+	for key, id := range granted { // whatever the cache has of them, and although the product is sold out
 		if a := s.PostHold(t, 1, key); a.Status != http.StatusOK || a.Text("id") != id {
 			t.Errorf("the key of %s: got %+v, expected 200 and the same hold", id, a)
 		}
@@ -100,17 +100,17 @@ func TestCacheKilledWhileServing(t *testing.T) {
 	cache := shoptest.StartCache(t)
 	s := shoptest.Open(t, 300, shoptest.Options{CacheAddr: cache.Addr()})
 	rush(t, s, func(serve func(n int)) {
-		serve(300) // with it, …
+		serve(300) // with the cache
 		if err := cache.Kill(); err != nil {
 			t.Error(err)
 		}
 		waitForCache(t, s, "unavailable")
-		serve(300) // … without it, …
+		serve(300) // without it
 		if err := cache.Restart(context.Background()); err != nil {
 			t.Error(err)
 		}
 		waitForCache(t, s, "ok")
-		serve(300) // … and with it again, empty
+		serve(300) // with it again, now empty
 	})
 	hitsAgain(t, s)
 }
@@ -118,7 +118,7 @@ func TestCacheKilledWhileServing(t *testing.T) {
 // hitsAgain waits until the stock view reads from the cache.
 func hitsAgain(t *testing.T, s *shoptest.Shop) {
 	t.Helper()
-	shoptest.Eventually(t, "reads come from the cache again", func() bool {
+	shoptest.Eventually(t, "reads use the cache again", func() bool {
 		first := s.Do(t, http.MethodGet, "/v1/products/"+s.ProductID, "", nil)
 		return first.Text("as_of") == s.Do(t, http.MethodGet, "/v1/products/"+s.ProductID, "", nil).Text("as_of")
 	})
@@ -133,7 +133,7 @@ func TestCacheStoppedFromTheStart(t *testing.T) {
 	}
 	s := shoptest.Open(t, 100, shoptest.Options{CacheAddr: addr})
 	if a := s.Do(t, http.MethodGet, "/healthz", "", nil); a.Status != http.StatusOK || a.Text("status") != "degraded" {
-		t.Errorf("%+v", a)
+		t.Errorf("/healthz returned %+v, expected 200 and degraded", a)
 	}
 	rush(t, s, func(serve func(n int)) { serve(800) })
 }
@@ -147,7 +147,7 @@ func TestCacheHangs(t *testing.T) {
 		if err := cache.Pause(); err != nil {
 			t.Error(err)
 		}
-		serve(400) // although the cache responds to nobody
+		serve(400) // although the cache does not respond
 		if err := cache.Resume(); err != nil {
 			t.Error(err)
 		}
@@ -181,7 +181,7 @@ func TestCacheFlushed(t *testing.T) {
 	})
 }
 
-// A false entry lasts no longer than an entry lives, and no hold is granted because of it.
+// A false entry lasts no longer than any entry, and it grants no hold.
 func TestCacheWithFalseEntries(t *testing.T) {
 	t.Parallel()
 	cache := shoptest.StartCache(t)
@@ -214,7 +214,7 @@ func TestCacheWithFalseEntries(t *testing.T) {
 			lie(s, available(1000), withEnd)
 			for _, a := range shoptest.AtOnce(50, func(int) shoptest.Response { return s.PostHold(t, 1, "") }) {
 				if a.Code() != "sold_out" {
-					t.Errorf("%+v", a)
+					t.Errorf("a hold of a sold-out product got %+v, expected sold_out", a)
 				}
 			}
 			seesWithin(t, s, 2*time.Second, 0)
@@ -239,7 +239,7 @@ func TestCacheWithFalseEntries(t *testing.T) {
 			lie(s, func(p *checkout.Product) { p.Price = price }, true)
 			id := s.MustOrder(t, 2)
 			if o := shoptest.Must(s.Order(ctx, id))(t); o.Amount != (checkout.Money{Amount: 2 * 4999, Currency: "USD"}) {
-				t.Errorf("%+v", o)
+				t.Errorf("the order is %+v, expected the ledger's price", o)
 			}
 			s.MustAudit(t)
 		})
@@ -262,13 +262,13 @@ func TestCacheWithFalseEntries(t *testing.T) {
 		}
 		a := s.PostHold(t, 3, "key-in-a-broken-cache")
 		if again := s.PostHold(t, 3, "key-in-a-broken-cache"); a.Status != http.StatusCreated || again.Status != http.StatusOK {
-			t.Errorf("%+v %+v", a, again)
+			t.Errorf("a hold and its repetition got %+v and %+v, expected 201 and 200", a, again)
 		}
 		s.MustAudit(t)
 	})
 }
 
-// seesWithin waits until a reader sees the available stock. A request sent after the limit has to see it.
+// seesWithin waits until a reader sees the available stock. A request sent after the limit must see it.
 func seesWithin(t *testing.T, s *shoptest.Shop, limit time.Duration, available int64) {
 	t.Helper()
 	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
@@ -286,17 +286,17 @@ func seesWithin(t *testing.T, s *shoptest.Shop, limit time.Duration, available i
 	}
 }
 
-// Refusals of a sold-out product cost the database next to nothing, with a key or without.
-func TestSoldOutCostsTheDatabaseNothing(t *testing.T) {
+// Refusals of a sold-out product cost the database almost nothing, with a key or without.
+func TestSoldOutRefusalsSpareTheDatabase(t *testing.T) {
 	t.Parallel()
 	s := shoptest.Open(t, 20, shoptest.Options{})
 	for i := range 20 {
 		if a := s.PostHold(t, 1, fmt.Sprintf("granted-before-the-rush-%d", i)); a.Status != http.StatusCreated {
-			t.Fatalf("%+v", a)
+			t.Fatalf("a hold before the rush got %+v, expected 201", a)
 		}
 	}
 	calls := func() float64 { return s.Metric(t, "flashsale_ledger_calls_total", "") }
-	late := func() float64 { // lookups that the cache did not answer in time: then the gate is open
+	late := func() float64 { // lookups that timed out in the cache: the gate then lets the hold pass
 		return s.Metric(t, "flashsale_cache_lookups_total", "failure") + s.Metric(t, "flashsale_cache_lookups_total", "skipped")
 	}
 	before, lateBefore, start := calls(), late(), time.Now()
@@ -320,7 +320,7 @@ func TestSoldOutCostsTheDatabaseNothing(t *testing.T) {
 	seconds := time.Since(start).Seconds()
 	spent, missed := calls()-before, late()-lateBefore
 	t.Logf("%d refusals, %.2f ledger calls per second, the cache was late %v times", refused.Load(), spent/seconds, missed)
-	// About one call per life of an entry; besides, a lookup that failed costs a read, and with a key another.
+	// About one call per entry's lifetime. A failed lookup costs one read more, and with a key another one.
 	if limit := 8 + 2*seconds + 3*missed; spent > limit {
 		t.Errorf("%d refusals cost %v ledger calls, expected at most %.0f", refused.Load(), spent, limit)
 	}

@@ -13,8 +13,8 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// The database is killed twice and restarted while 50 clients place holds, each repeated with its key until it has a
-// response: no hold is lost and none is doubled.
+// The database is killed twice and restarted while 50 clients place holds. Each client repeats its hold, with the same
+// key, until it gets a response. No hold is lost and none is doubled.
 func TestDatabaseKilledAndRestarted(t *testing.T) {
 	t.Parallel()
 	database := shoptest.StartDatabase(t)
@@ -32,16 +32,16 @@ func TestDatabaseKilledAndRestarted(t *testing.T) {
 				a := s.PostHold(t, 1, key)
 				for a.Status >= 500 {
 					if a.Code() != "busy" || a.Header.Get("Retry-After") == "" {
-						t.Errorf("%+v", a)
+						t.Errorf("a hold during the outage got %+v, expected busy with Retry-After", a)
 					}
 					mu.Lock()
 					retries++
 					mu.Unlock()
-					time.Sleep(50 * time.Millisecond) // Retry-After says longer; a client that does not care
+					time.Sleep(50 * time.Millisecond) // a client that ignores the longer Retry-After
 					a = s.PostHold(t, 1, key)
 				}
 				if a.Status != http.StatusCreated && a.Status != http.StatusOK {
-					t.Errorf("%+v", a)
+					t.Errorf("a hold got %+v, expected 201 or 200", a)
 				}
 				mu.Lock()
 				held[key] = a.Text("id")
@@ -74,12 +74,12 @@ func TestDatabaseKilledAndRestarted(t *testing.T) {
 	over.Store(true)
 	wg.Wait()
 
-	t.Logf("%d holds, %d times busy, %v answers lost", len(held), retries, s.Metric(t, "flashsale_ledger_retries_total", "lost"))
+	t.Logf("%d holds, %d times busy, %v responses lost", len(held), retries, s.Metric(t, "flashsale_ledger_retries_total", "lost"))
 	ids := map[string]bool{}
 	for key, id := range held {
 		parsed, ok := checkout.ParseHoldID(id)
 		if !ok || ids[id] {
-			t.Fatalf("%s has %q", key, id)
+			t.Fatalf("the key %s got the hold %q, expected one that no other key has", key, id)
 		}
 		ids[id] = true
 		if _, err := s.Hold(context.Background(), parsed); err != nil {
@@ -87,6 +87,6 @@ func TestDatabaseKilledAndRestarted(t *testing.T) {
 		}
 	}
 	if audit := s.MustAudit(t); audit.Holds != int64(len(held)) {
-		t.Errorf("%d holds for %d keys", audit.Holds, len(held))
+		t.Errorf("%d holds for %d keys, expected as many holds as keys", audit.Holds, len(held))
 	}
 }

@@ -27,7 +27,7 @@ func calls(t testing.TB, s *shoptest.Shop) (n int) {
 	return n
 }
 
-// A process that is killed or frozen while the database works on its call: the holds of others are placed meanwhile.
+// A process is killed or frozen while the database works on its call. Meanwhile other shoppers' holds are placed.
 func TestProcessLostInACall(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -42,18 +42,18 @@ func TestProcessLostInACall(t *testing.T) {
 			o := shoptest.WithDefaults(t, shoptest.Options{})
 			s := shoptest.New(t, 1_000_000, o)
 			lost, other := s.StartFunction(t, "holds", o), s.StartFunction(t, "holds", o)
-			s.InvokeHold(t, lost) // connected
+			s.InvokeHold(t, lost) // so that it is connected
 			s.InvokeHold(t, other)
 
 			unlock := s.LockProduct(t)
 			type result struct {
-				answer shoptest.Response
-				err    error
+				response shoptest.Response
+				err      error
 			}
-			answered := make(chan result, 1)
+			responded := make(chan result, 1)
 			go func() {
 				a, err := shoptest.Invoke(t, lost, "/v1/holds", s.HoldBody(2), 30*time.Second)
-				answered <- result{a, err}
+				responded <- result{a, err}
 			}()
 			shoptest.Eventually(t, "the call waits for the row", func() bool { return calls(t, s) > 0 })
 			if err := lost.Signal(tc.signal); err != nil {
@@ -62,7 +62,7 @@ func TestProcessLostInACall(t *testing.T) {
 			began := time.Now()
 			unlock()
 
-			// Others get their holds while the process is lost.
+			// Other shoppers get their holds while the process is lost.
 			var waits []time.Duration
 			for time.Since(began) < tc.frozen || len(waits) < 50 {
 				start := time.Now()
@@ -78,22 +78,22 @@ func TestProcessLostInACall(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			got := <-answered
+			got := <-responded
 			switch {
 			case tc.signal == syscall.SIGKILL && !errors.Is(got.err, lambdaemu.ErrGone):
 				t.Errorf("killed: %+v", got)
-			case tc.signal == syscall.SIGSTOP && (got.err != nil || (got.answer.Status != http.StatusCreated && got.answer.Code() != "busy")):
+			case tc.signal == syscall.SIGSTOP && (got.err != nil || (got.response.Status != http.StatusCreated && got.response.Code() != "busy")):
 				t.Errorf("thawed: %+v", got)
 			}
-			t.Logf("its own answer: %d %s %v", got.answer.Status, got.answer.Code(), got.err)
-			if tc.signal == syscall.SIGSTOP { // it works as before
+			t.Logf("its own response: %d %s %v", got.response.Status, got.response.Code(), got.err)
+			if tc.signal == syscall.SIGSTOP { // it works again
 				if a := s.InvokeHold(t, lost); a.Status != http.StatusCreated {
 					t.Errorf("after the freeze: %+v", a)
 				}
 			}
-			// The lost call happened or not, whole.
+			// The lost call took effect completely, or not at all.
 			if p := s.Stock(t); p.ReservedStock < int64(len(waits)+2) {
-				t.Errorf("%d reserved after %d holds", p.ReservedStock, len(waits)+2)
+				t.Errorf("%d units are reserved after %d holds of one unit, expected at least as many", p.ReservedStock, len(waits)+2)
 			}
 			s.MustAudit(t)
 		})
@@ -122,7 +122,7 @@ func TestConnectionsGoneStale(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f.Stop() // its last words come through a pipe
+	f.Stop() // a pipe carries its last output
 	if out := f.Output(); strings.Contains(out, `"level":"ERROR"`) {
 		t.Error(out)
 	}
@@ -158,7 +158,7 @@ func killConnections(t testing.TB, s *shoptest.Shop) {
 	}
 }
 
-// A request that waits for a lock longer than its function has left gets its response in time.
+// A request gets its response in time even if it waits for a lock longer than its function may run.
 func TestFunctionRespondsBeforeItsDeadline(t *testing.T) {
 	t.Parallel()
 	o := shoptest.WithDefaults(t, shoptest.Options{})
@@ -168,7 +168,8 @@ func TestFunctionRespondsBeforeItsDeadline(t *testing.T) {
 	unlock := s.LockProduct(t)
 	defer unlock()
 	const limit = 1500 * time.Millisecond
-	// A machine that stalls for longer than the function's reserve makes it late once; one without a reserve is always late.
+	// A machine that stalls longer than the function's reserve makes one response late. A function without a reserve
+	// would be late every time.
 	shoptest.Eventually(t, "a response within the function's time", func() bool {
 		r, err := shoptest.Invoke(t, f, "/v1/holds", s.HoldBody(1), limit)
 		if err != nil {
@@ -190,8 +191,8 @@ func TestFunctionRespondsBeforeItsDeadline(t *testing.T) {
 	s.MustAudit(t)
 }
 
-// The functions go on through a database that is killed and comes back.
-func TestFunctionsWithoutTheDatabase(t *testing.T) {
+// The functions keep working after their database is killed and restarted.
+func TestFunctionsSurviveDatabaseRestart(t *testing.T) {
 	t.Parallel()
 	database := shoptest.StartDatabase(t)
 	o := shoptest.WithDefaults(t, shoptest.Options{DSN: database.DSN()})

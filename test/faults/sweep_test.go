@@ -9,8 +9,8 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// TestBadRowDoesNotStopTheSweep damages one due hold so that its stock cannot be taken back: everything else that is
-// due is, of its own product and of others, and the sweep says that something is wrong.
+// TestBadRowDoesNotStopTheSweep damages one due hold so that its stock cannot be released. The sweep must still release
+// everything else that is due, of this product and of others, and report the failure.
 func TestBadRowDoesNotStopTheSweep(t *testing.T) {
 	t.Parallel()
 	s := shoptest.Open(t, 50, shoptest.Options{})
@@ -41,7 +41,7 @@ func TestBadRowDoesNotStopTheSweep(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// The most overdue of all, and more than the product has reserved.
+	// This hold is the most overdue, and has more units than the product has reserved.
 	if _, err := s.Admin.ExecContext(ctx, "UPDATE holds SET qty = 1000, created_at = created_at - INTERVAL 2 DAY, expires_at = UTC_TIMESTAMP(6) - INTERVAL 1 DAY WHERE id = ?", bad[:]); err != nil {
 		t.Fatal(err)
 	}

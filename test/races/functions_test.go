@@ -8,8 +8,8 @@ import (
 	"flashsale/internal/shoptest"
 )
 
-// Sixteen processes of the function, started at one instant, on fifty units.
-func TestSixteenProcessesOnFiftyUnits(t *testing.T) {
+// Sixteen processes of the function start at the same instant and compete for fifty units.
+func TestFunctionProcessesNeverOversell(t *testing.T) {
 	t.Parallel()
 	o := shoptest.WithDefaults(t, shoptest.Options{})
 	s := shoptest.New(t, 50, o)

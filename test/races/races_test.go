@@ -17,7 +17,7 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// 400 shoppers press the button in the same instant, for 50 units.
+// 400 shoppers press the button at the same instant, for 50 units.
 func TestStartGate(t *testing.T) {
 	t.Parallel()
 	shoptest.ServerAndFunctions(t, func(t *testing.T, open shoptest.Opener) {
@@ -45,7 +45,7 @@ func wantStock(t *testing.T, s *shoptest.Shop, reserved, sold int64) {
 	}
 }
 
-// With quantities of 1 to 5, as much is granted as fits: no hold is refused that would have fitted in the end.
+// With quantities of 1 to 5, no hold is refused whose units would still be available at the end.
 func TestStartGateQuantities(t *testing.T) {
 	t.Parallel()
 	s := shoptest.Open(t, 50, shoptest.Options{})
@@ -76,7 +76,7 @@ func TestStartGateQuantities(t *testing.T) {
 func wantOneCreated(t *testing.T, responses []shoptest.Response) {
 	t.Helper()
 	counts := shoptest.Tally(responses)
-	lost := slices.ContainsFunc(responses, func(r shoptest.Response) bool { return r.Retried }) // then that may have been the 201
+	lost := slices.ContainsFunc(responses, func(r shoptest.Response) bool { return r.Retried }) // the lost response may have been the 201
 	if counts["Created"]+counts["OK"] != len(responses) || counts["Created"] > 1 || (counts["Created"] == 0 && !lost) {
 		t.Errorf("got the responses %v, expected one Created and %d OK", counts, len(responses)-1)
 	}
@@ -115,7 +115,7 @@ func TestOneKeyMakesOneHold(t *testing.T) {
 	})
 }
 
-// The same key on a product that has just enough, or not enough, for one of its callers, at the edge; pkg/ledger has the
+// The same key on a product that has enough for one of its callers, or not even that, over HTTP. pkg/ledger has the
 // race in the database itself.
 func TestOneKeyOnTheLastUnitOverHTTP(t *testing.T) {
 	t.Parallel()
@@ -152,8 +152,8 @@ func TestOneEventManyDeliveries(t *testing.T) {
 	})
 }
 
-// Success, failure and the customer's cancel of one order at once: whatever comes first, the money is there at the end
-// and so are the units, unless another shopper got them in between.
+// Success, failure and the shopper's cancellation reach one order at the same instant. In any order, the payment is
+// recorded at the end and the units are sold, unless another shopper got them in between.
 func TestSuccessFailureAndCancelAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, contested := range []bool{false, true} {
@@ -175,15 +175,15 @@ func TestSuccessFailureAndCancelAtOnce(t *testing.T) {
 					return shoptest.Response{Status: http.StatusConflict}
 				},
 			}
-			answers := shoptest.AtOnce(len(calls), func(i int) shoptest.Response { return calls[i]() })
+			responses := shoptest.AtOnce(len(calls), func(i int) shoptest.Response { return calls[i]() })
 			order := shoptest.Must(s.Order(context.Background(), id))(t)
 			p := s.Stock(t)
-			won := answers[3].Status == http.StatusCreated || answers[3].Status == http.StatusOK
+			won := responses[3].Status == http.StatusCreated || responses[3].Status == http.StatusOK
 			switch {
 			case order.Status == checkout.OrderPaid && !won && p.SoldStock == 2 && p.ReservedStock == 0:
 			case order.Status == checkout.OrderRefundDue && order.Reason == checkout.ReasonLatePayment && won && p.SoldStock == 0 && p.ReservedStock == 1:
 			default:
-				t.Fatalf("round %d: %s %s, reserved %d, sold %d, rival %d", round, order.Status, order.Reason, p.ReservedStock, p.SoldStock, answers[3].Status)
+				t.Fatalf("round %d: %s %s, reserved %d, sold %d, rival %d", round, order.Status, order.Reason, p.ReservedStock, p.SoldStock, responses[3].Status)
 			}
 			s.MustAudit(t)
 			emptyLedger(t, s)
@@ -191,7 +191,7 @@ func TestSuccessFailureAndCancelAtOnce(t *testing.T) {
 	}
 }
 
-// orderAll orders all of the stock, as soon as the cache shows that it is there.
+// orderAll orders the whole stock as soon as the cache shows it as available.
 func orderAll(t *testing.T, s *shoptest.Shop, key string) checkout.ID {
 	t.Helper()
 	var r shoptest.Response
@@ -206,7 +206,7 @@ func orderAll(t *testing.T, s *shoptest.Shop, key string) checkout.ID {
 	return id
 }
 
-// emptyLedger empties the ledger, so that a round begins with all of the stock.
+// emptyLedger empties the ledger, so that a round begins with the whole stock.
 func emptyLedger(t *testing.T, s *shoptest.Shop) {
 	t.Helper()
 	for _, statement := range []string{
@@ -220,20 +220,20 @@ func emptyLedger(t *testing.T, s *shoptest.Shop) {
 	s.App.View.Put(context.Background(), s.Stock(t), nil)
 }
 
-// A hold's order, its release and two sweeps at the instant of its expiry, 200 times.
+// A hold's order, its release and two sweeps run at the instant of its expiry, 200 times.
 func TestExpiryOrderAndReleaseAtOnce(t *testing.T) {
 	t.Parallel()
 	s := shoptest.Open(t, 200, shoptest.Options{HoldTTL: 100 * time.Millisecond})
 	var wg sync.WaitGroup
 	for range 200 / 20 {
-		for range 20 { // rounds at a time, to be done sooner
+		for range 20 { // several rounds at a time, to finish sooner
 			wg.Go(func() { expiryRound(t, s) })
 		}
 		wg.Wait()
 		s.MustAudit(t)
 	}
 	if p := s.Stock(t); p.ReservedStock+p.AvailableStock() != 200 {
-		t.Errorf("%+v", p)
+		t.Errorf("the product is %+v, expected 200 units, reserved or available", p)
 	}
 }
 
@@ -258,9 +258,9 @@ func expiryRound(t *testing.T, s *shoptest.Shop) {
 		func() shoptest.Response { return s.Do(t, http.MethodDelete, "/v1/holds/"+id.HoldID(), "", nil) },
 		sweep, sweep,
 	}
-	answers := shoptest.AtOnce(len(calls), func(i int) shoptest.Response { return calls[i]() })
+	responses := shoptest.AtOnce(len(calls), func(i int) shoptest.Response { return calls[i]() })
 	hold := shoptest.Must(s.Hold(ctx, id))(t)
-	ordered, released := answers[0], answers[1]
+	ordered, released := responses[0], responses[1]
 	ok := false
 	switch hold.Status {
 	case checkout.HoldOrdered:
@@ -271,11 +271,11 @@ func expiryRound(t *testing.T, s *shoptest.Shop) {
 		ok = ordered.Code() == "hold_expired" && released.Status == http.StatusNoContent && !hold.HasOrder
 	}
 	if !ok {
-		t.Errorf("%s: order %d %s, release %d %s", hold.Status, ordered.Status, ordered.Code(), released.Status, released.Code())
+		t.Errorf("the hold is %s; the order got %d %s and the release %d %s: expected only one of them to succeed", hold.Status, ordered.Status, ordered.Code(), released.Status, released.Code())
 	}
 }
 
-// A unit comes back within two seconds of its hold's expiry while somebody asks for it, and never before.
+// If anyone asks for it, a unit returns within two seconds of its hold's expiry, and never before.
 func TestUnitIsBackInTime(t *testing.T) {
 	t.Parallel()
 	s := shoptest.Open(t, 1, shoptest.Options{HoldTTL: time.Second})
@@ -283,7 +283,7 @@ func TestUnitIsBackInTime(t *testing.T) {
 	var lags []time.Duration
 	for range ledgertest.Thorough(2, 5) {
 		var next checkout.Hold
-		var longest time.Duration // between two requests: a busy machine asks seldom
+		var longest time.Duration // the longest pause between two requests: a busy machine asks less often
 		for asked := time.Now(); next.CreatedAt.IsZero(); {
 			a := s.PostHold(t, 1, "")
 			longest = max(longest, time.Since(asked))
@@ -293,9 +293,9 @@ func TestUnitIsBackInTime(t *testing.T) {
 				id, _ := checkout.ParseHoldID(a.Text("id"))
 				next = shoptest.Must(s.Hold(context.Background(), id))(t)
 			case a.Code() == "sold_out":
-				time.Sleep(5 * time.Millisecond) // between two asks
+				time.Sleep(5 * time.Millisecond) // between two requests
 			default:
-				t.Fatalf("%+v", a)
+				t.Fatalf("a hold got %+v, expected 201 or sold_out", a)
 			}
 		}
 		lag := next.CreatedAt.Sub(first.ExpiresAt)

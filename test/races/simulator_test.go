@@ -73,7 +73,7 @@ func TestSimulationOfCorrectLedger(t *testing.T) {
 			t.Errorf("%s is broken in %d cases: %v", c.Name, c.Broken, c.Evidence)
 		}
 		if c.LookedAt == 0 && c.Name != "leftovers_can_be_bought" {
-			t.Errorf("%s looked at nothing", c.Name)
+			t.Errorf("%s checked nothing", c.Name)
 		}
 	}
 	f := report.Figures
@@ -107,7 +107,7 @@ func TestSimulationIsCheckedAfterInterrupt(t *testing.T) {
 	}
 }
 
-// With the usual times of minutes the simulation does not wait for expiry. Its bounds are wide then, and still hold.
+// With limits of minutes the simulation does not wait for expiry. Its bounds are then wide, and must still hold.
 func TestSimulationWithLongTimes(t *testing.T) {
 	s := shoptest.Open(t, 1, shoptest.Options{})
 	t.Parallel()
@@ -128,8 +128,8 @@ const (
 	plenty    = 5000 // units: more than all shoppers want
 )
 
-// Live sales against wrong ledgers. No race decides them: each defect shows in every run, because many shoppers of the
-// plan meet it. The subtle defects are histories in internal/simulator.
+// Live sales against wrong ledgers. No race decides the result: every run shows each defect, because the plan leads
+// many shoppers to it. Subtle defects are tested with constructed histories in internal/simulator.
 func TestSimulationFindsWrongLedgers(t *testing.T) {
 	for name, sale := range map[string]struct {
 		sale    simulator.Sale
@@ -172,7 +172,7 @@ func TestSimulationFindsWrongLedgers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if sale.noCache {
-				sale.options.CacheAddr = shoptest.FreeAddr(t) // nothing listens there
+				sale.options.CacheAddr = shoptest.FreeAddr(t) // nothing listens on this address
 			}
 			s := shoptest.Open(t, 1, sale.options)
 			texts := map[string][]string{}
