@@ -149,6 +149,7 @@ func (u *unroutedWriter) WriteHeader(status int) {
 		err = &checkout.Error{Code: codeMethodNotAllowed, Detail: "This path allows " + u.Header().Get("Allow") + "."}
 	}
 	u.Header().Del("X-Content-Type-Options") // set by http.Error
+	u.Header().Del("Location")               // set by the mux's redirect of a path such as /v1/products/..
 	writeProblem(u.ResponseWriter, infoOf(u.request.Context()), err)
 }
 

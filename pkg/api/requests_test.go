@@ -105,6 +105,7 @@ func TestRoutesAndIDs(t *testing.T) {
 		{http.MethodGet, "/v1//products", "", 404, "not_found"},
 		{http.MethodGet, "/v1/./products", "", 404, "not_found"},
 		{http.MethodGet, "/v1/holds/../products", "", 404, "not_found"},
+		{http.MethodGet, "/v1/products/..", "", 404, "not_found"},
 		{http.MethodPost, "//v1/holds", holdBody, 404, "not_found"},
 		{http.MethodPost, "/V1/holds", holdBody, 404, "not_found"},
 		{http.MethodGet, "/v1/holds", "", 405, "method_not_allowed"},
@@ -142,6 +143,9 @@ func TestRoutesAndIDs(t *testing.T) {
 		wantProblem(t, w, c.status, c.code)
 		if allow := w.Header().Get("Allow"); (c.status == http.StatusMethodNotAllowed) != (allow != "") {
 			t.Errorf("%s %s: Allow is %q", c.method, c.path, allow)
+		}
+		if location := w.Header().Get("Location"); location != "" {
+			t.Errorf("%s %s: expected no Location beside a problem, got %q", c.method, c.path, location)
 		}
 		wantCalls(t, e)
 	}
