@@ -150,7 +150,7 @@ func (t target) outcome(one *Record) (wanted, measured string) {
 	return sign + " " + number(want) + t.unit, measured
 }
 
-// Targets are the rows of the table of targets: what, then wanted and measured for each database server.
+// Targets are the rows of the table of targets. Each has its text, then the wanted and the measured value per database server.
 func (r *report) Targets() (rows [][]string) {
 	for _, t := range targets {
 		row := []string{t.text}

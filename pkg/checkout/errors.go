@@ -36,7 +36,7 @@ const (
 type Error struct {
 	Code   Code
 	Detail string
-	Fields []FieldError // invalid_request: what each field should have been
+	Fields []FieldError // invalid_request: the expected value of each field
 
 	AvailableStock *int64     // sold_out: units that can still be held
 	SaleStartsAt   *time.Time // sale_not_started: when the sale starts
