@@ -13,7 +13,7 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-var expiryAbout = "100,000 holds of 1 to 3 units are due, and `Service.Sweep` runs in a loop until none is left; `flashsale run` calls it every second. " +
+var expiryAbout = "100,000 holds are due, and `Service.Sweep` runs in a loop until none is left; `flashsale run` calls it every second. " +
 	"Meanwhile, and before for comparison (*idle*), 200 new holds per second of the same products are placed through `Service.PlaceHold`, with the gate and the " +
 	"stock view. Their times count from when each was due. *old rows*: the tables start with 1,000,000 ended holds, half of them with a cancelled order. " +
 	"Afterwards the audit has to be clean."
@@ -22,25 +22,24 @@ var expiryAbout = "100,000 holds of 1 to 3 units are due, and `Service.Sweep` ru
 // slower.
 func runExpiry(ctx context.Context, t *trial) error {
 	run := func(name string, products, old int) func(context.Context) error {
-		return func(ctx context.Context) error {
-			return t.onSchema(ctx, func(ctx context.Context, s *site) (err error) {
-				ids := make([]string, products)
-				for i := range ids {
-					if ids[i], err = s.product(ctx, fullStock); err != nil {
-						return err
-					}
+		return t.fresh(func(ctx context.Context, s *site) error {
+			ids := []string{s.onSale}
+			for range products - 1 {
+				id, err := s.product(ctx, fullStock)
+				if err != nil {
+					return err
 				}
-				if old > 0 {
-					_, expired := s.holds(ctx, ids, old/2, "expired", longAgo)
-					_, ordered := s.holds(ctx, ids, old/2, "ordered", longAgo)
-					err = errors.Join(expired, ordered)
+				ids = append(ids, id)
+			}
+			if old > 0 {
+				_, expired := s.holds(ctx, products, old/2, "expired", longAgo)
+				_, ordered := s.holds(ctx, products, old/2, "ordered", longAgo)
+				if err := errors.Join(expired, ordered); err != nil {
+					return err
 				}
-				if err == nil {
-					err = s.sweepAll(ctx, name, ids)
-				}
-				return err
-			})
-		}
+			}
+			return s.sweepAll(ctx, name, ids)
+		})
 	}
 	old := t.size(1_000_000, 2000)
 	return t.alternate(ctx, func() {
@@ -57,7 +56,7 @@ func (s *site) sweepAll(ctx context.Context, name string, products []string) (er
 	if err != nil {
 		return err
 	}
-	a := app.New(app.Config{HoldTTL: 24 * time.Hour, PaymentWindow: payWindow},
+	a := app.New(app.Config{HoldTTL: 24 * time.Hour, PaymentWindow: 15 * time.Minute},
 		app.Deps{Ledger: l, CacheAddr: s.options.CacheAddr, Recorder: swept, Logger: slog.New(slog.DiscardHandler)})
 	defer func() { err = errors.Join(err, a.Close()) }()
 	const interval = 5 * time.Millisecond
@@ -65,15 +64,15 @@ func (s *site) sweepAll(ctx context.Context, name string, products []string) (er
 		_, _, err := a.Service.PlaceHold(ctx, products[n%len(products)], 1, nil)
 		return err
 	}
-	if _, err := pacedFor(ctx, interval, s.length(time.Second), place); err != nil { // the warm-up
+	if _, err := paced(ctx, interval, time.After(s.length(time.Second)), place); err != nil { // the warm-up
 		return err
 	}
-	idle, err := pacedFor(ctx, interval, s.length(5*time.Second), place)
+	idle, err := paced(ctx, interval, time.After(s.length(5*time.Second)), place)
 	if err != nil {
 		return err
 	}
 	due := s.size(100_000, 2000)
-	if _, err := s.holds(ctx, products, due, "active", justNow); err != nil {
+	if _, err := s.holds(ctx, len(products), due, "active", justNow); err != nil {
 		return err
 	}
 	if err := sleep(ctx, s.length(2*time.Second)); err != nil { // the database server finishes its work on so many new rows

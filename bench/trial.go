@@ -16,6 +16,9 @@ type trial struct {
 	cpu usage // of all measurements so far
 }
 
+// caseLength is a multiple of the server's two seconds between two reads of a product.
+const caseLength = 4 * time.Second
+
 // length is how long one case runs in one round.
 func (t *trial) length(full time.Duration) time.Duration {
 	if t.Tiny {
@@ -47,6 +50,11 @@ func (t *trial) alternate(ctx context.Context, compare func(), cases ...func(ctx
 	return nil
 }
 
+// fresh returns a case that runs on a schema of its own, with empty tables.
+func (t *trial) fresh(do func(ctx context.Context, s *site) error) func(context.Context) error {
+	return func(ctx context.Context) error { return t.onSchema(ctx, do) }
+}
+
 // watched runs do, and adds the CPU time meanwhile to that of the trial.
 func (s *site) watched(do func() error) (usage, error) {
 	stop := watch(s.pids...)
@@ -58,36 +66,31 @@ func (s *site) watched(do func() error) (usage, error) {
 	return u, err
 }
 
-// measured returns a case that runs a load and adds its figures: throughput and percentiles; with a server also the CPU
-// time of a call and the statements of the database server.
-func (s *site) measured(name string, l load) func(context.Context) error {
+// measured returns a case that runs a closed loop and adds its figures: throughput and percentiles; with a server also
+// the CPU time of a call and the statements of the database server.
+func (s *site) measured(name string, callers int, op func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
-		var before, after float64
-		var used usage
-		l.warmUp = s.length(time.Second) / 2
-		l.window = func(measure func() error) (err error) {
-			if before, err = s.statements(ctx); err != nil {
-				return err
-			}
-			if used, err = s.watched(measure); err != nil {
-				return err
-			}
-			after, err = s.statements(ctx)
-			return err
-		}
-		sample, err := l.run(ctx)
+		callers := s.size(callers, callers/8)
+		_, err := closed(ctx, callers, s.length(time.Second)/2, op) // the warm-up
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		s.add(name, l.counts+"/s", sample.rate)
-		s.add(name, "p50, ms", sample.p50)
-		s.add(name, "p99, ms", sample.p99)
-		if l.apart > 0 {
-			s.add(name, "holds/s", sample.apart)
+		var got sample
+		before, err1 := s.statements(ctx)
+		used, err2 := s.watched(func() (err error) {
+			got, err = closed(ctx, callers, s.length(caseLength), op)
+			return err
+		})
+		after, err3 := s.statements(ctx)
+		if err := errors.Join(err1, err2, err3); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
+		s.add(name, "calls/s", got.rate)
+		s.add(name, "p50, ms", got.p50)
+		s.add(name, "p99, ms", got.p99)
 		if s.addr != "" {
 			s.add(name, "statements/s", (after-before-1)/used.took) // without the second count
-			s.add(name, "CPU per call, µs", (used.ours-used.self)/used.took/(sample.rate+sample.apart)*1e6)
+			s.add(name, "CPU per call, µs", used.measured/used.took/got.rate*1e6)
 		}
 		return nil
 	}
@@ -95,13 +98,10 @@ func (s *site) measured(name string, l load) func(context.Context) error {
 
 // idle is a case without load: it counts the statements of the server itself.
 func (s *site) idle(ctx context.Context) error {
-	before, err := s.statements(ctx)
+	before, err1 := s.statements(ctx)
 	start := time.Now()
-	err = errors.Join(err, sleep(ctx, s.length(4*time.Second)))
-	if err != nil {
-		return err
-	}
-	after, err := s.statements(ctx)
+	err2 := sleep(ctx, s.length(caseLength))
+	after, err3 := s.statements(ctx)
 	s.add("idle", "statements/s", (after-before-1)/time.Since(start).Seconds())
-	return err
+	return errors.Join(err1, err2, err3)
 }
