@@ -197,14 +197,13 @@ func TestExperiments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range experiments {
-		if !strings.Contains(string(document), "## "+e.Title) {
-			t.Errorf("the report has no section %q", e.Title)
-		}
-	}
 	for _, one := range r.Records {
-		if got := summary(one); len(one.Figures) == 0 || strings.Contains(got, "–") {
+		got := summary(one)
+		if strings.Contains(got, "–") {
 			t.Errorf("a target was not measured:\n%s", got)
+		}
+		if cell := " | " + one.Cell(one.Figures[0].Case, one.Figures[0].Quantity) + " |"; !strings.Contains(string(document), "| "+one.Figures[0].Case+cell) {
+			t.Errorf("the report has no row that starts with %q", one.Figures[0].Case+cell)
 		}
 	}
 	if len(r.Records) != len(experiments) {
@@ -226,7 +225,7 @@ func TestRefusesDirectoryThatCannotBeWritten(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := (&options{Out: file}).run(t.Context()); err == nil || !strings.Contains(err.Error(), file) {
+	if err := (&options{Rounds: 1, Out: file}).run(t.Context()); err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("error is %v, expected one that names %s", err, file)
 	}
 }

@@ -5,30 +5,25 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"time"
 
 	"flashsale/pkg/checkout"
 )
 
 const bulkRows = 50_000 // per statement; more would fill the undo log
 
-// expiry of the n-th hold, in SQL.
-const (
-	longAgo  = "UTC_TIMESTAMP(6) - INTERVAL 1 DAY - INTERVAL n MICROSECOND"
-	justNow  = "UTC_TIMESTAMP(6) - INTERVAL 1 SECOND - INTERVAL n MICROSECOND"
-	tomorrow = "UTC_TIMESTAMP(6) + INTERVAL 1 DAY"
-)
-
 // holds places n holds of one unit in the database, spread over the first products of the site, as if they had been
-// placed one by one. It updates the products' counters to match, and returns the id of the n-th hold.
-func (s *site) holds(ctx context.Context, products, n int, status, expires string) (func(n int) checkout.ID, error) {
-	prefix := newID() // the last six bytes are the number
+// placed one by one. They expire a microsecond apart. It updates the products' counters to match, and returns the id of
+// the n-th hold.
+func (s *site) holds(ctx context.Context, products, n int, status string, expiresIn time.Duration) (func(n int) checkout.ID, error) {
+	prefix := newID() // the last four bytes are the number
 	for first := 0; first < n; first += bulkRows {
-		//nolint:gosec // G202: constants
 		_, err := s.admin.ExecContext(ctx, `
 			INSERT INTO holds (id, product_id, qty, unit_price, currency, status, created_at, expires_at)
-			SELECT UNHEX(CONCAT(?, LPAD(HEX(n), 12, '0'))), CONCAT(?, n % ?), 1, ?, 'USD', ?, `+expires+` - INTERVAL 2 DAY, `+expires+`
-			FROM (SELECT ? + i - 1 AS n FROM JSON_TABLE(CONCAT('[', REPEAT('0,', ? - 1), '0]'), '$[*]' COLUMNS (i FOR ORDINALITY)) t) numbers`,
-			hex.EncodeToString(prefix[:10]), s.prefix, products, unitPrice, status, first, min(bulkRows, n-first))
+			SELECT UNHEX(CONCAT(?, LPAD(HEX(n), 8, '0'))), CONCAT(?, n % ?), 1, ?, 'USD', ?, due - INTERVAL 2 DAY, due
+			FROM (SELECT n, UTC_TIMESTAMP(6) + INTERVAL ? SECOND - INTERVAL n MICROSECOND AS due FROM (
+				SELECT ? + i - 1 AS n FROM JSON_TABLE(CONCAT('[', REPEAT('0,', ? - 1), '0]'), '$[*]' COLUMNS (i FOR ORDINALITY)) t) numbers) times`,
+			hex.EncodeToString(prefix[:12]), s.prefix, products, unitPrice, status, int(expiresIn.Seconds()), first, min(bulkRows, n-first))
 		if err != nil {
 			return nil, fmt.Errorf("making holds: %w", err)
 		}
@@ -45,9 +40,7 @@ func (s *site) holds(ctx context.Context, products, n int, status, expires strin
 	}
 	return func(n int) checkout.ID {
 		id := prefix
-		var number [8]byte
-		binary.BigEndian.PutUint64(number[:], uint64(n)) //nolint:gosec // G115: never negative
-		copy(id[10:], number[2:])
+		binary.BigEndian.PutUint32(id[12:], uint32(n)) //nolint:gosec // G115: small and never negative
 		return id
 	}, nil
 }

@@ -13,32 +13,24 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-var expiryAbout = "100,000 holds are due, and `Service.Sweep` runs in a loop until none is left; `flashsale run` calls it every second. " +
-	"Meanwhile, and before for comparison (*idle*), 200 new holds per second of the same products are placed through `Service.PlaceHold`, with the gate and the " +
-	"stock view. Their times count from when each was due. *old rows*: the tables start with 1,000,000 ended holds, half of them with a cancelled order. " +
-	"Afterwards the audit has to be clean."
-
 // runExpiry measures how fast stock returns, whether new holds slow down meanwhile, and whether old rows make it
 // slower.
 func runExpiry(ctx context.Context, t *trial) error {
 	run := func(name string, products, old int) func(context.Context) error {
-		return t.fresh(func(ctx context.Context, s *site) error {
-			ids := []string{s.onSale}
-			for range products - 1 {
-				id, err := s.product(ctx, fullStock)
-				if err != nil {
+		return t.onSchema(func(ctx context.Context, s *site) error {
+			for s.products < products {
+				if _, err := s.product(ctx, fullStock); err != nil {
 					return err
 				}
-				ids = append(ids, id)
 			}
 			if old > 0 {
-				_, expired := s.holds(ctx, products, old/2, "expired", longAgo)
-				_, ordered := s.holds(ctx, products, old/2, "ordered", longAgo)
+				_, expired := s.holds(ctx, products, old/2, "expired", -24*time.Hour)
+				_, ordered := s.holds(ctx, products, old/2, "ordered", -24*time.Hour)
 				if err := errors.Join(expired, ordered); err != nil {
 					return err
 				}
 			}
-			return s.sweepAll(ctx, name, ids)
+			return s.sweepAll(ctx, name)
 		})
 	}
 	old := t.size(1_000_000, 2000)
@@ -50,7 +42,7 @@ func runExpiry(ctx context.Context, t *trial) error {
 }
 
 // sweepAll makes holds that are due and sweeps them while new holds are placed.
-func (s *site) sweepAll(ctx context.Context, name string, products []string) (err error) {
+func (s *site) sweepAll(ctx context.Context, name string) (err error) {
 	swept := &sweptHolds{}
 	l, err := ledger.Open(s.appDSN, swept)
 	if err != nil {
@@ -61,7 +53,7 @@ func (s *site) sweepAll(ctx context.Context, name string, products []string) (er
 	defer func() { err = errors.Join(err, a.Close()) }()
 	const interval = 5 * time.Millisecond
 	place := func(ctx context.Context, n int) error {
-		_, _, err := a.Service.PlaceHold(ctx, products[n%len(products)], 1, nil)
+		_, _, err := a.Service.PlaceHold(ctx, s.productID(n%s.products), 1, nil)
 		return err
 	}
 	if _, err := paced(ctx, interval, time.After(s.length(time.Second)), place); err != nil { // the warm-up
@@ -72,7 +64,7 @@ func (s *site) sweepAll(ctx context.Context, name string, products []string) (er
 		return err
 	}
 	due := s.size(100_000, 2000)
-	if _, err := s.holds(ctx, len(products), due, "active", justNow); err != nil {
+	if _, err := s.holds(ctx, s.products, due, "active", -time.Second); err != nil {
 		return err
 	}
 	if err := sleep(ctx, s.length(2*time.Second)); err != nil { // the database server finishes its work on so many new rows
@@ -80,7 +72,7 @@ func (s *site) sweepAll(ctx context.Context, name string, products []string) (er
 	}
 	var busy sample
 	var took time.Duration
-	if _, err := s.watched(func() error {
+	if _, err := s.watched(ctx, name, func() error {
 		done, failed := make(chan struct{}), error(nil)
 		go func() {
 			defer close(done)

@@ -9,12 +9,6 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-var httpAbout = "64 callers of one product. *ledger*: `Ledger.PlaceHold`, called in the load generator. The others send requests to a `flashsale run`, which logs each. " +
-	"*accepted*, *refused*: `POST /v1/holds` of a product with stock, and of one whose only unit is held (409 `sold_out`). *reads*: `GET /v1/products/{id}`. " +
-	"*reads and holds*: each 32nd call is a hold. *idle*: no requests, so the statements are those of the server's sweep and audit. " +
-	"Statements are those that the database server counts (`Questions`). A hold is one; *extra statements per hold* are all others, without those of the idle server. " +
-	"*CPU per call*: of server, database and cache, without the load generator."
-
 // runHTTP measures holds, refusals and reads on top of the ledger, and their cost to the database.
 func runHTTP(ctx context.Context, t *trial) error {
 	return t.onServer(ctx, func(ctx context.Context, s *site) error {

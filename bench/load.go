@@ -14,82 +14,82 @@ import (
 // sample is the outcome of one load; times are in milliseconds.
 type sample struct{ rate, p50, p99 float64 }
 
-// closed is a closed loop: each worker sends its next call when the last one has returned. More than one failed call in a
-// hundred is an error: such a figure is worthless.
+// calls are the calls of one load.
+type calls struct {
+	mu     sync.Mutex
+	times  *hdrhistogram.Histogram
+	failed []error
+}
+
+const longest = time.Minute
+
+func newCalls() *calls { return &calls{times: hdrhistogram.New(1, longest.Microseconds(), 3)} }
+
+// add counts one call. Its time counts only if it succeeded.
+func (c *calls) add(took time.Duration, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.failed = append(c.failed, err)
+		return
+	}
+	_ = c.times.RecordValue(min(took, longest).Microseconds()) // always within bounds
+}
+
+// sample fails when more than one call in a hundred failed: such a figure is worthless.
+func (c *calls) sample(took time.Duration) (sample, error) {
+	n, failed := c.times.TotalCount(), len(c.failed)
+	if int64(failed)*100 > n {
+		return sample{}, fmt.Errorf("%d calls failed, %d succeeded; the first error: %w", failed, n, c.failed[0])
+	}
+	ms := func(quantile float64) float64 { return float64(c.times.ValueAtQuantile(quantile)) / 1000 }
+	return sample{rate: float64(n) / took.Seconds(), p50: ms(50), p99: ms(99)}, nil
+}
+
+// closed is a closed loop: each worker sends its next call when the last one has returned.
 func closed(ctx context.Context, workers int, length time.Duration, op func(context.Context) error) (sample, error) {
-	var (
-		running sync.WaitGroup
-		mu      sync.Mutex
-		all     = newHistogram()
-		failed  []error
-	)
+	all := newCalls()
+	var running sync.WaitGroup
 	start := time.Now()
 	for range workers {
 		running.Go(func() {
-			own := newHistogram()
 			for again := true; again; again = ctx.Err() == nil && time.Since(start) < length {
 				called := time.Now()
-				if err := op(ctx); err != nil {
-					mu.Lock()
-					failed = append(failed, err)
-					mu.Unlock()
-					continue
-				}
-				record(own, time.Since(called))
+				err := op(ctx)
+				all.add(time.Since(called), err)
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			all.Merge(own)
 		})
 	}
 	running.Wait()
-	s, n := sampleOf(all), all.TotalCount()
-	s.rate = float64(n) / time.Since(start).Seconds()
-	if int64(len(failed))*100 > n {
-		return s, fmt.Errorf("%d calls failed, %d succeeded; the first error: %w", len(failed), n, failed[0])
-	}
-	return s, ctx.Err()
+	return all.sample(time.Since(start))
 }
 
 // paced is an open loop: a call is due every interval until stop is ready, whether or not earlier ones have returned.
 // Times count from when a call was due, so a stall shows in all calls that fall into it.
 func paced[T any](ctx context.Context, interval time.Duration, stop <-chan T, op func(ctx context.Context, n int) error) (sample, error) {
 	const maxCalls = 256 // at once; later ones start late, and their times say so
-	all := newHistogram()
-	var mu sync.Mutex
-	calls, ctx := errgroup.WithContext(ctx)
-	calls.SetLimit(maxCalls)
+	all := newCalls()
+	running, ctx := errgroup.WithContext(ctx) // ends at the first failed call
+	running.SetLimit(maxCalls)
 	start := time.Now()
 	for n := 0; ; n++ {
 		due := start.Add(time.Duration(n) * interval)
 		select {
 		case <-ctx.Done():
-			return sample{}, errors.Join(calls.Wait(), ctx.Err())
+			return sample{}, errors.Join(running.Wait(), ctx.Err())
 		case <-stop:
-			err := calls.Wait()
-			return sampleOf(all), err
+			if err := running.Wait(); err != nil {
+				return sample{}, err
+			}
+			return all.sample(time.Since(start))
 		case <-time.After(time.Until(due)):
 		}
-		calls.Go(func() error {
+		running.Go(func() error {
 			err := op(ctx, n)
-			mu.Lock()
-			defer mu.Unlock()
-			record(all, time.Since(due))
+			all.add(time.Since(due), err)
 			return err
 		})
 	}
-}
-
-const longest = time.Minute
-
-func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, longest.Microseconds(), 3) }
-
-func record(h *hdrhistogram.Histogram, d time.Duration) {
-	_ = h.RecordValue(min(d, longest).Microseconds()) // always within bounds
-}
-
-func sampleOf(h *hdrhistogram.Histogram) sample {
-	return sample{p50: float64(h.ValueAtQuantile(50)) / 1000, p99: float64(h.ValueAtQuantile(99)) / 1000}
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -10,9 +10,6 @@ import (
 	"flashsale/pkg/payments"
 )
 
-var paymentsAbout = "Signed `payment.succeeded` events to `POST /v1/payments/webhook` by 16 callers, each for a hold of its own of one product: the event makes " +
-	"the order and pays it. Afterwards the audit has to be clean."
-
 // runPayments measures payment events for one hot product.
 func runPayments(ctx context.Context, t *trial) error {
 	return t.onServer(ctx, func(ctx context.Context, s *site) error {
@@ -23,7 +20,7 @@ func runPayments(ctx context.Context, t *trial) error {
 		send := s.client(16)
 		err = s.alternate(ctx, func() {}, func(ctx context.Context) error {
 			total := s.size(100_000, 10_000)
-			holdID, err := s.holds(ctx, 1, total, "active", tomorrow)
+			holdID, err := s.holds(ctx, 1, total, "active", 24*time.Hour)
 			if err != nil {
 				return err
 			}

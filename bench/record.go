@@ -18,7 +18,6 @@ type Record struct {
 	Machine    string    `json:"machine"`
 	MeasuredAt time.Time `json:"measured_at"`
 	Rounds     int       `json:"rounds"`
-	Tiny       bool      `json:"tiny,omitempty"`
 	OthersCPU  float64   `json:"others_cpu"` // share of the machine that other processes took meanwhile
 	Figures    []*Figure `json:"figures"`
 }

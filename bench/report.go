@@ -24,7 +24,7 @@ type report struct {
 var reportText string
 
 var reportTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
-	"experiments": func() []experiment { return experiments }, "targets": func() []target { return targets }, "percent": percent,
+	"targets": func() []target { return targets }, "percent": percent,
 }).Parse(reportText))
 
 // openReport reads the records of earlier runs. It fails now if the directory cannot be written to, not after an hour.

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -14,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -43,37 +43,39 @@ type site struct {
 	pids             []int32 // the measured processes
 }
 
-// onSchema runs do on a new schema and drops it afterwards.
-func (t *trial) onSchema(ctx context.Context, do func(ctx context.Context, s *site) error) (err error) {
-	cfg, err := mysql.ParseDSN(t.dsn)
-	if err != nil {
-		return fmt.Errorf("reading the DSN: %w", err)
+// onSchema returns a case that runs do on a new schema and drops it afterwards.
+func (t *trial) onSchema(do func(ctx context.Context, s *site) error) func(context.Context) error {
+	return func(ctx context.Context) (err error) {
+		cfg, err := mysql.ParseDSN(t.dsn)
+		if err != nil {
+			return fmt.Errorf("reading the DSN: %w", err)
+		}
+		name := strings.ToLower(rand.Text()[:12])
+		cfg.DBName = "bench_" + name
+		s := &site{
+			trial: t, adminDSN: cfg.FormatDSN(), prefix: "bench-" + name + "-",
+			pids: []int32{listener(ctx, cfg.Addr), listener(ctx, t.options.CacheAddr)},
+		}
+		accounts, err := ledger.AccountsOf(s.adminDSN)
+		if err != nil {
+			return err
+		}
+		s.appDSN = accounts.AppDSN
+		if s.ledger, err = ledger.Open(s.appDSN, nothing{}); err != nil {
+			return err
+		}
+		if s.admin, err = connect(s.adminDSN, 4); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, s.drop(cfg.DBName)) }()
+		if err := ledger.Migrate(ctx, s.adminDSN); err != nil {
+			return err
+		}
+		if s.onSale, err = s.product(ctx, fullStock); err != nil {
+			return err
+		}
+		return do(ctx, s)
 	}
-	name := hex.EncodeToString(randomBytes(6))
-	cfg.DBName = "bench_" + name
-	s := &site{
-		trial: t, adminDSN: cfg.FormatDSN(), prefix: "bench-" + name + "-",
-		pids: []int32{listener(ctx, cfg.Addr), listener(ctx, t.options.CacheAddr)},
-	}
-	accounts, err := ledger.AccountsOf(s.adminDSN)
-	if err != nil {
-		return err
-	}
-	s.appDSN = accounts.AppDSN
-	if s.ledger, err = ledger.Open(s.appDSN, nothing{}); err != nil {
-		return err
-	}
-	if s.admin, err = connect(s.adminDSN, 4); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.drop(cfg.DBName)) }()
-	if err := ledger.Migrate(ctx, s.adminDSN); err != nil {
-		return err
-	}
-	if s.onSale, err = s.product(ctx, fullStock); err != nil {
-		return err
-	}
-	return do(ctx, s)
 }
 
 func (s *site) drop(name string) error {
@@ -89,8 +91,8 @@ func (s *site) drop(name string) error {
 
 // onServer runs do on a `flashsale run` with a new schema and no configuration but its defaults.
 func (t *trial) onServer(ctx context.Context, do func(ctx context.Context, s *site) error) error {
-	return t.onSchema(ctx, func(ctx context.Context, s *site) error {
-		s.secret = "whsec_" + base64.StdEncoding.EncodeToString(randomBytes(24))
+	return t.onSchema(func(ctx context.Context, s *site) error {
+		s.secret = "whsec_" + base64.StdEncoding.EncodeToString([]byte(rand.Text()))
 		port, err1 := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0") // a free one
 		log, err2 := os.Create(filepath.Join(t.options.Out, "server.log"))
 		if err := errors.Join(err1, err2); err != nil {
@@ -118,7 +120,7 @@ func (t *trial) onServer(ctx context.Context, do func(ctx context.Context, s *si
 			err = errors.Join(err, fmt.Errorf("the server ended with %w, see %s", ended, log.Name()))
 		}
 		return err
-	})
+	})(ctx)
 }
 
 func (s *site) waitHealthy(ctx context.Context) error {
@@ -176,11 +178,10 @@ func connect(dsn string, connections int) (*sql.DB, error) {
 	}
 	cfg.ReadTimeout = 5 * time.Minute
 	cfg.Params["innodb_lock_wait_timeout"] = "50"
-	connector, err := mysql.NewConnector(cfg)
+	db, err := sql.Open("mysql", cfg.FormatDSN())
 	if err != nil {
 		return nil, fmt.Errorf("preparing the database connection: %w", err)
 	}
-	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
 	return db, nil
@@ -188,11 +189,13 @@ func connect(dsn string, connections int) (*sql.DB, error) {
 
 // product puts another product on sale.
 func (s *site) product(ctx context.Context, stock int64) (string, error) {
-	id, name, maxQty := s.prefix+strconv.Itoa(s.products), "Benchmark", int64(100)
+	id, name, maxQty := s.productID(s.products), "Benchmark", int64(100)
 	s.products++
 	_, _, err := s.ledger.PutProduct(ctx, checkout.ProductChange{ID: id, Name: &name, Price: price(), Stock: &stock, MaxQtyPerHold: &maxQty})
 	return id, err
 }
+
+func (s *site) productID(n int) string { return s.prefix + strconv.Itoa(n) }
 
 func price() *checkout.Money { return &checkout.Money{Amount: unitPrice, Currency: "USD"} }
 
@@ -219,9 +222,3 @@ type nothing struct{}
 func (nothing) Record(*checkout.Metric, float64, ...string) {}
 
 func newID() checkout.ID { return checkout.ID(uuid.Must(uuid.NewV7())) }
-
-func randomBytes(n int) []byte {
-	b := make([]byte, n)
-	_, _ = rand.Read(b) // never fails
-	return b
-}
