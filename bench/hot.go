@@ -76,17 +76,16 @@ func (s *site) runDesign(ctx context.Context, link string, callers int, design s
 		selectForUpdate: func(ctx context.Context) error { return holdFromClient(ctx, db, s.onSale) },
 		theLedger:       s.place(pooled),
 		noQueue:         s.place(ledger.New(db, nothing{})),
-		bareInsert:      func(ctx context.Context) error { return insertHold(ctx, db, s.onSale) },
+		bareInsert:      func(ctx context.Context) error { return insertHold(ctx, db.ExecContext, s.onSale) },
 	}[design]
 	return s.measured(hotCase(link, callers, design), callers, op)(ctx)
 }
 
-func insertHold(ctx context.Context, db interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-}, product string,
-) error {
+type execute func(ctx context.Context, query string, args ...any) (sql.Result, error)
+
+func insertHold(ctx context.Context, do execute, product string) error {
 	id := newID()
-	_, err := db.ExecContext(ctx, `INSERT INTO holds (id, product_id, qty, unit_price, currency, status, created_at, expires_at)
+	_, err := do(ctx, `INSERT INTO holds (id, product_id, qty, unit_price, currency, status, created_at, expires_at)
 		VALUES (?, ?, 1, 4999, 'USD', 'active', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) + INTERVAL 120 SECOND)`, id[:], product)
 	return err
 }
@@ -103,7 +102,7 @@ func holdFromClient(ctx context.Context, db *sql.DB, product string) error {
 	if err != nil {
 		return err
 	}
-	if err := insertHold(ctx, tx, product); err != nil {
+	if err := insertHold(ctx, tx.ExecContext, product); err != nil {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, "UPDATE products SET reserved_stock = reserved_stock + 1, version = version + 1, updated_at = UTC_TIMESTAMP(6) WHERE id = ?", product)

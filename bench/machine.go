@@ -120,14 +120,13 @@ func (o *options) warnIfBusy(ctx context.Context) error {
 // listener returns the process that listens on a loopback address, or 0 if this user cannot see it. The report then
 // counts its CPU time with the other processes.
 func listener(ctx context.Context, addr string) int32 {
-	_, text, err := stdnet.SplitHostPort(addr)
+	_, port, err := stdnet.SplitHostPort(addr)
 	if err != nil {
 		return 0
 	}
-	port, _ := strconv.ParseUint(text, 10, 16)
 	sockets, _ := net.ConnectionsWithContext(ctx, "tcp")
 	for _, s := range sockets {
-		if s.Status == "LISTEN" && uint64(s.Laddr.Port) == port {
+		if s.Status == "LISTEN" && strconv.Itoa(int(s.Laddr.Port)) == port {
 			return s.Pid
 		}
 	}
