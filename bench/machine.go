@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -50,7 +51,7 @@ func identify(ctx context.Context, dsn string) (_ database, err error) {
 
 // machine describes this machine, and the source of this program, in a line.
 func machine() string {
-	model, system, version := "unknown processor", runtime.GOOS, "unknown"
+	model, system, source := "unknown processor", runtime.GOOS, ""
 	if info, err := cpu.Info(); err == nil && len(info) > 0 {
 		model = info[0].ModelName
 	}
@@ -58,9 +59,13 @@ func machine() string {
 		system = info.Platform + " " + info.PlatformVersion + ", kernel " + info.KernelVersion
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
-		version = info.Main.Version // with the commit
+		for _, setting := range info.Settings {
+			if strings.HasPrefix(setting.Key, "vcs.") {
+				source += " " + setting.Key + "=" + setting.Value
+			}
+		}
 	}
-	return fmt.Sprintf("%d × %s, %s, %s, version %s", runtime.NumCPU(), model, system, runtime.Version(), version)
+	return fmt.Sprintf("%d × %s, %s, %s%s", runtime.NumCPU(), model, system, runtime.Version(), source)
 }
 
 // usage is CPU time over a period, all in seconds.
