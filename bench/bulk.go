@@ -5,71 +5,42 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"strings"
+	"time"
 
 	"flashsale/pkg/checkout"
 )
 
-// bulk are holds that one statement made. The n-th has the id prefix + n and 1 + n % 3 units.
-type bulk struct {
-	prefix [10]byte
-	n      int
-}
-
 const bulkRows = 50_000 // per statement; more would fill the undo log
 
-// expiry of the n-th hold of a bulk, in SQL.
-const (
-	longAgo  = "UTC_TIMESTAMP(6) - INTERVAL 1 DAY - INTERVAL n MICROSECOND"
-	justNow  = "UTC_TIMESTAMP(6) - INTERVAL 1 SECOND - INTERVAL n MICROSECOND"
-	tomorrow = "UTC_TIMESTAMP(6) + INTERVAL 1 DAY"
-)
-
-func (b bulk) id(n int) (id checkout.ID) {
-	binary.BigEndian.PutUint64(id[8:], uint64(n)) //nolint:gosec // G115: never negative
-	copy(id[:], b.prefix[:])
-	return id
-}
-
-func (b bulk) qty(n int) int64 { return int64(1 + n%3) }
-
-// holds places n holds in the database, spread over the products, as if they had been placed one by one. It updates the
-// products' counters to match.
-func (s *site) holds(ctx context.Context, products []string, n int, status, expires string) (b bulk, err error) {
-	id := newID()
-	b = bulk{prefix: [10]byte(id[:10]), n: n}
-	args := []any{}
-	for _, p := range products {
-		args = append(args, p)
-	}
-	marks := strings.TrimSuffix(strings.Repeat("?,", len(products)), ",")
+// holds places n holds of one unit in the database, spread over the first products of the site, as if they had been
+// placed one by one. They expire a microsecond apart. It updates the products' counters to match, and returns the id of
+// the n-th hold.
+func (s *site) holds(ctx context.Context, products, n int, status string, expiresIn time.Duration) (func(n int) checkout.ID, error) {
+	prefix := newID() // the last four bytes are the number
 	for first := 0; first < n; first += bulkRows {
-		rows := min(bulkRows, n-first)
-		//nolint:gosec // G202: constants and question marks
-		_, err = s.admin.ExecContext(ctx, `
+		_, err := s.admin.ExecContext(ctx, `
 			INSERT INTO holds (id, product_id, qty, unit_price, currency, status, created_at, expires_at)
-			SELECT UNHEX(CONCAT(?, LPAD(HEX(n), 12, '0'))), ELT(1 + n % ?, `+marks+`), 1 + n % 3, 4999, 'USD', ?,
-			       `+expires+` - INTERVAL 2 DAY, `+expires+`
-			FROM (SELECT ? + i - 1 AS n FROM JSON_TABLE(CONCAT('[', REPEAT('0,', ? - 1), '0]'), '$[*]' COLUMNS (i FOR ORDINALITY)) t) numbers`,
-			append(append([]any{hex.EncodeToString(b.prefix[:]), len(products)}, args...), status, first, rows)...)
+			SELECT UNHEX(CONCAT(?, LPAD(HEX(n), 8, '0'))), CONCAT(?, n % ?), 1, ?, 'USD', ?, due - INTERVAL 2 DAY, due
+			FROM (SELECT n, UTC_TIMESTAMP(6) + INTERVAL ? SECOND - INTERVAL n MICROSECOND AS due FROM (
+				SELECT ? + i - 1 AS n FROM JSON_TABLE(CONCAT('[', REPEAT('0,', ? - 1), '0]'), '$[*]' COLUMNS (i FOR ORDINALITY)) t) numbers) times`,
+			hex.EncodeToString(prefix[:12]), s.prefix, products, unitPrice, status, int(expiresIn.Seconds()), first, min(bulkRows, n-first))
 		if err != nil {
-			return b, fmt.Errorf("making holds: %w", err)
+			return nil, fmt.Errorf("making holds: %w", err)
 		}
 	}
+	finish := `UPDATE products p SET version = version + 1,
+		reserved_stock = (SELECT COUNT(*) FROM holds h WHERE h.product_id = p.id AND h.status = 'active')`
 	if status == "ordered" { // and their time to pay is over
-		first, last := b.id(0), b.id(n-1)
-		_, err = s.admin.ExecContext(ctx, `
-			INSERT INTO orders (id, product_id, qty, amount, currency, status, reason, stock, pay_by, created_at, updated_at)
-			SELECT id, product_id, qty, qty * unit_price, currency, 'cancelled', 'payment_timeout', 'none', expires_at, created_at, expires_at
-			FROM holds WHERE id BETWEEN ? AND ?`, first[:], last[:])
+		finish = `INSERT INTO orders (id, product_id, qty, amount, currency, status, reason, stock, pay_by, created_at, updated_at)
+			SELECT id, product_id, qty, unit_price, currency, 'cancelled', 'payment_timeout', 'none', expires_at, created_at, expires_at
+			FROM holds WHERE status = 'ordered'`
 	}
-	if status == "active" {
-		//nolint:gosec // G202: question marks
-		_, err = s.admin.ExecContext(ctx, `UPDATE products p SET version = version + 1,
-			reserved_stock = (SELECT SUM(qty) FROM holds h WHERE h.product_id = p.id AND h.status = 'active') WHERE id IN (`+marks+`)`, args...)
+	if _, err := s.admin.ExecContext(ctx, finish); err != nil {
+		return nil, fmt.Errorf("finishing the holds: %w", err)
 	}
-	if err != nil {
-		return b, fmt.Errorf("finishing the holds: %w", err)
-	}
-	return b, nil
+	return func(n int) checkout.ID {
+		id := prefix
+		binary.BigEndian.PutUint32(id[12:], uint32(n)) //nolint:gosec // G115: small and never negative
+		return id
+	}, nil
 }

@@ -24,12 +24,12 @@ func reportCharts(r *report) map[string]chart {
 		for _, link := range slices.Backward(links) {
 			hot.groups = append(hot.groups, d+", "+link)
 			for i, design := range designs {
-				hot.values[i] = append(hot.values[i], value(r.record("hot", d), hotCase(link, 64, design), "holds/s"))
+				hot.values[i] = append(hot.values[i], value(r.Record("hot", d), hotCase(link, 64, design), "calls/s"))
 			}
 		}
 		responses.groups = append(responses.groups, d)
-		for i, of := range [][3]string{{"soldout", "accepted", "responses/s"}, {"soldout", "refused", "responses/s"}, {"reads", "reads only", "reads/s"}} {
-			responses.values[i] = append(responses.values[i], value(r.record(of[0], d), of[1], of[2]))
+		for i, of := range []string{"accepted", "refused", "reads"} {
+			responses.values[i] = append(responses.values[i], value(r.Record("http", d), of, "calls/s"))
 		}
 	}
 	return map[string]chart{"hot.png": hot, "responses.png": responses}

@@ -13,34 +13,25 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-var expiryAbout = "100,000 holds of 1 to 3 units are due, and `Service.Sweep` runs in a loop until none is left; `flashsale run` calls it every second. " +
-	"Meanwhile, and before for comparison (*idle*), 200 new holds per second of the same products are placed through `Service.PlaceHold`, with the gate and the " +
-	"stock view. Their times count from when each was due. *old rows*: the tables start with 1,000,000 ended holds, half of them with a cancelled order. " +
-	"Afterwards the audit has to be clean."
-
 // runExpiry measures how fast stock returns, whether new holds slow down meanwhile, and whether old rows make it
 // slower.
 func runExpiry(ctx context.Context, t *trial) error {
 	run := func(name string, products, old int) func(context.Context) error {
-		return func(ctx context.Context) error {
-			return t.onSchema(ctx, func(ctx context.Context, s *site) (err error) {
-				ids := make([]string, products)
-				for i := range ids {
-					if ids[i], err = s.product(ctx, fullStock); err != nil {
-						return err
-					}
+		return t.onSchema(func(ctx context.Context, s *site) error {
+			for s.products < products {
+				if _, err := s.product(ctx, fullStock); err != nil {
+					return err
 				}
-				if old > 0 {
-					_, expired := s.holds(ctx, ids, old/2, "expired", longAgo)
-					_, ordered := s.holds(ctx, ids, old/2, "ordered", longAgo)
-					err = errors.Join(expired, ordered)
+			}
+			if old > 0 {
+				_, expired := s.holds(ctx, products, old/2, "expired", -24*time.Hour)
+				_, ordered := s.holds(ctx, products, old/2, "ordered", -24*time.Hour)
+				if err := errors.Join(expired, ordered); err != nil {
+					return err
 				}
-				if err == nil {
-					err = s.sweepAll(ctx, name, ids)
-				}
-				return err
-			})
-		}
+			}
+			return s.sweepAll(ctx, name)
+		})
 	}
 	old := t.size(1_000_000, 2000)
 	return t.alternate(ctx, func() {
@@ -51,29 +42,29 @@ func runExpiry(ctx context.Context, t *trial) error {
 }
 
 // sweepAll makes holds that are due and sweeps them while new holds are placed.
-func (s *site) sweepAll(ctx context.Context, name string, products []string) (err error) {
+func (s *site) sweepAll(ctx context.Context, name string) (err error) {
 	swept := &sweptHolds{}
 	l, err := ledger.Open(s.appDSN, swept)
 	if err != nil {
 		return err
 	}
-	a := app.New(app.Config{HoldTTL: 24 * time.Hour, PaymentWindow: payWindow},
+	a := app.New(app.Config{HoldTTL: 24 * time.Hour, PaymentWindow: 15 * time.Minute},
 		app.Deps{Ledger: l, CacheAddr: s.options.CacheAddr, Recorder: swept, Logger: slog.New(slog.DiscardHandler)})
 	defer func() { err = errors.Join(err, a.Close()) }()
 	const interval = 5 * time.Millisecond
 	place := func(ctx context.Context, n int) error {
-		_, _, err := a.Service.PlaceHold(ctx, products[n%len(products)], 1, nil)
+		_, _, err := a.Service.PlaceHold(ctx, s.productID(n%s.products), 1, nil)
 		return err
 	}
-	if _, err := pacedFor(ctx, interval, s.length(time.Second), place); err != nil { // the warm-up
+	if _, err := paced(ctx, interval, time.After(s.length(time.Second)), place); err != nil { // the warm-up
 		return err
 	}
-	idle, err := pacedFor(ctx, interval, s.length(5*time.Second), place)
+	idle, err := paced(ctx, interval, time.After(s.length(5*time.Second)), place)
 	if err != nil {
 		return err
 	}
 	due := s.size(100_000, 2000)
-	if _, err := s.holds(ctx, products, due, "active", justNow); err != nil {
+	if _, err := s.holds(ctx, s.products, due, "active", -time.Second); err != nil {
 		return err
 	}
 	if err := sleep(ctx, s.length(2*time.Second)); err != nil { // the database server finishes its work on so many new rows
@@ -81,7 +72,7 @@ func (s *site) sweepAll(ctx context.Context, name string, products []string) (er
 	}
 	var busy sample
 	var took time.Duration
-	if _, err := s.watched(func() error {
+	if _, err := s.watched(ctx, name, func() error {
 		done, failed := make(chan struct{}), error(nil)
 		go func() {
 			defer close(done)

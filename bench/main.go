@@ -20,10 +20,10 @@ import (
 )
 
 type options struct {
-	Experiments []string `arg:"" optional:"" enum:"hot,http,soldout,reads,expiry,payments,function" help:"Any of hot, http, soldout, reads, expiry, payments, function (default: all). The report keeps earlier figures of the others." placeholder:"EXPERIMENT"`
+	Experiments []string `arg:"" optional:"" enum:"hot,http,expiry,payments" help:"Any of hot, http, expiry, payments (default: all). The report keeps earlier figures of the others." placeholder:"EXPERIMENT"`
 	Also        []string `help:"Measure on this database server, too: the go-sql-driver DSN of a user who may create databases and users. Repeatable." placeholder:"DSN"`
 	Rounds      int      `help:"How often each case runs (default: ${default}). Figures are medians." default:"5" placeholder:"N"`
-	Tiny        bool     `help:"One short round: shows that the measurements work, not how fast anything is."`
+	Tiny        bool     `kong:"-"` // for tests: as short as possible
 	Out         string   `help:"Directory of the report (default: ${default})." default:".local/bench" placeholder:"DIR"`
 
 	Flashsale string `help:"The flashsale command to measure (default: ${default})." default:".local/bin/flashsale" placeholder:"PATH"`
@@ -31,36 +31,14 @@ type options struct {
 	CacheAddr string `help:"Address of the cache." env:"CACHE_ADDR" required:"" placeholder:"HOST:PORT"`
 }
 
-// experiment is one question to the machine. run adds figures to the trial's record.
-type experiment struct {
-	Name, Title string
-	About       string // for the report; Markdown
-	run         func(ctx context.Context, t *trial) error
-	once        bool // does not depend on the database server: runs on the first only
-}
-
-var experiments = []experiment{
-	{"hot", "One hot product: the ledger", hotAbout, runHot, false},
-	{"http", "Holds over HTTP", httpAbout, runHTTP, false},
-	{"soldout", "Sold out", soldOutAbout, runSoldOut, false},
-	{"reads", "Product reads", readsAbout, runReads, false},
-	{"expiry", "Expiry", expiryAbout, runExpiry, false},
-	{"payments", "Payments", paymentsAbout, runPayments, false},
-	{"function", "A Lambda function", functionAbout, runFunction, true},
-}
-
-const maxRounds = 99
-
-// Validate is called by kong.
-func (o *options) Validate() error {
-	if o.Rounds < 1 || o.Rounds > maxRounds {
-		return fmt.Errorf("--rounds is %d, expected 1 to %d", o.Rounds, maxRounds)
-	}
-	return nil
-}
+// experiments add figures to the trial's record. The report's template describes them.
+var experiments = []struct {
+	name string
+	run  func(ctx context.Context, t *trial) error
+}{{"hot", runHot}, {"http", runHTTP}, {"expiry", runExpiry}, {"payments", runPayments}}
 
 func main() {
-	// The server under test gets a signal when the thread that started it ends: keep this one (see startServer).
+	// The server under test gets a signal when the thread that started it ends: keep this one (see onServer).
 	runtime.LockOSThread()
 	var o options
 	parser := kong.Must(&o, kong.Name("bench"), kong.Description("Measure the checkout on this machine. Run it with `make bench`."))
@@ -78,6 +56,9 @@ func main() {
 
 // run runs the experiments. It saves each record at once, and one failed experiment does not stop the others.
 func (o *options) run(ctx context.Context) error {
+	if o.Rounds < 1 {
+		return fmt.Errorf("--rounds is %d, expected at least 1", o.Rounds)
+	}
 	report, err := openReport(o.Out)
 	if err != nil {
 		return err
@@ -93,32 +74,25 @@ func (o *options) run(ctx context.Context) error {
 		}
 		databases = append(databases, d)
 	}
-	if o.Tiny {
-		o.Rounds = 1
-	}
 	if err := o.warnIfBusy(ctx); err != nil {
 		return err
 	}
 	var failed error
 	for _, e := range experiments {
-		if len(o.Experiments) > 0 && !slices.Contains(o.Experiments, e.Name) {
+		if len(o.Experiments) > 0 && !slices.Contains(o.Experiments, e.name) {
 			continue
 		}
-		for i, d := range databases {
-			if e.once && i > 0 {
-				continue
-			}
-			progress("%s on %s", e.Name, d.label)
+		for _, d := range databases {
+			progress("%s on %s", e.name, d.label)
 			t := &trial{options: o, database: d, Record: &Record{
-				Experiment: e.Name, Database: d.label, Settings: d.settings, Machine: machine(), Commit: commit(),
-				MeasuredAt: time.Now().UTC().Round(time.Second), Rounds: o.Rounds, Tiny: o.Tiny,
+				Experiment: e.name, Database: d.label, Settings: d.settings, Machine: machine(), MeasuredAt: time.Now().UTC().Round(time.Second), Rounds: o.Rounds,
 			}}
 			err := e.run(ctx, t)
 			if ctx.Err() != nil {
-				return fmt.Errorf("interrupted during %s; earlier figures are in %s", e.Name, report.path())
+				return fmt.Errorf("interrupted during %s; earlier figures are in %s", e.name, report.path())
 			}
 			if err != nil {
-				failed = errors.Join(failed, fmt.Errorf("%s on %s: %w", e.Name, d.label, err))
+				failed = errors.Join(failed, fmt.Errorf("%s on %s: %w", e.name, d.label, err))
 				continue
 			}
 			if err := report.save(t.Record); err != nil {

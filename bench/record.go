@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -15,10 +16,8 @@ type Record struct {
 	Database   string    `json:"database"`
 	Settings   string    `json:"settings"`
 	Machine    string    `json:"machine"`
-	Commit     string    `json:"commit"`
 	MeasuredAt time.Time `json:"measured_at"`
 	Rounds     int       `json:"rounds"`
-	Tiny       bool      `json:"tiny,omitempty"`
 	OthersCPU  float64   `json:"others_cpu"` // share of the machine that other processes took meanwhile
 	Figures    []*Figure `json:"figures"`
 }
@@ -30,13 +29,14 @@ type Figure struct {
 	Rounds   []float64 `json:"rounds"`
 }
 
+// find returns a figure, a new one if there is none.
 func (r *Record) find(name, quantity string) *Figure {
 	for _, f := range r.Figures {
 		if f.Case == name && f.Quantity == quantity {
 			return f
 		}
 	}
-	return nil
+	return &Figure{Case: name, Quantity: quantity}
 }
 
 // add adds a value of this round. A ratio without a denominator is no value.
@@ -45,8 +45,7 @@ func (r *Record) add(name, quantity string, value float64) {
 		return
 	}
 	f := r.find(name, quantity)
-	if f == nil {
-		f = &Figure{Case: name, Quantity: quantity}
+	if len(f.Rounds) == 0 {
 		r.Figures = append(r.Figures, f)
 	}
 	f.Rounds = append(f.Rounds, value)
@@ -54,19 +53,12 @@ func (r *Record) add(name, quantity string, value float64) {
 
 // last returns the value of this round.
 func (r *Record) last(name, quantity string) float64 {
-	if f := r.find(name, quantity); f != nil {
-		return f.Rounds[len(f.Rounds)-1]
-	}
-	return math.NaN()
+	rounds := r.find(name, quantity).Rounds
+	return median(rounds[max(0, len(rounds)-1):])
 }
 
 // median returns the median over the rounds, NaN if nothing was measured.
-func (r *Record) median(name, quantity string) float64 {
-	if f := r.find(name, quantity); f != nil {
-		return median(f.Rounds)
-	}
-	return math.NaN()
-}
+func (r *Record) median(name, quantity string) float64 { return median(r.find(name, quantity).Rounds) }
 
 // Cases and Quantities are the rows and columns of the record's table, in the order of measurement.
 func (r *Record) Cases() []string { return r.distinct(func(f *Figure) string { return f.Case }) }
@@ -89,8 +81,7 @@ func (r *Record) Cell(name, quantity string) string { return number(r.median(nam
 // Busy reports whether other processes took so much CPU that the figures are worth little.
 func (r *Record) Busy() bool { return r.OthersCPU > busyShare }
 
-// OthersPercent is OthersCPU for a person.
-func (r *Record) OthersPercent() string { return strconv.Itoa(int(math.Round(100*r.OthersCPU))) + " %" }
+func percent(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) }
 
 func median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))

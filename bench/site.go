@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -13,6 +12,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -27,8 +28,6 @@ import (
 const (
 	fullStock = 1_000_000_000 // never runs short
 	unitPrice = 4999
-	holdTTL   = 2 * time.Minute
-	payWindow = 15 * time.Minute
 )
 
 // site is a migrated schema of its own and, for some experiments, a server that works on it.
@@ -37,38 +36,46 @@ type site struct {
 	admin            *sql.DB
 	adminDSN, appDSN string
 	ledger           *ledger.Ledger // as the application's user
-	onSale           string         // a product with stock for everybody
-	addr, secret     string         // of the server: host:port, and the secret that signs its webhooks
-	pids             []int32        // the measured processes
+	prefix           string         // the n-th product's id is prefix + n: no cache has an entry for it
+	products         int
+	onSale           string  // the first product, with stock for everybody
+	addr, secret     string  // of the server: host:port, and the secret that signs its webhooks
+	pids             []int32 // the measured processes
 }
 
-// onSchema runs do on a new schema and drops it afterwards.
-func (t *trial) onSchema(ctx context.Context, do func(ctx context.Context, s *site) error) (err error) {
-	cfg, err := mysql.ParseDSN(t.dsn)
-	if err != nil {
-		return fmt.Errorf("reading the DSN: %w", err)
+// onSchema returns a case that runs do on a new schema and drops it afterwards.
+func (t *trial) onSchema(do func(ctx context.Context, s *site) error) func(context.Context) error {
+	return func(ctx context.Context) (err error) {
+		cfg, err := mysql.ParseDSN(t.dsn)
+		if err != nil {
+			return fmt.Errorf("reading the DSN: %w", err)
+		}
+		name := strings.ToLower(rand.Text()[:12])
+		cfg.DBName = "bench_" + name
+		s := &site{
+			trial: t, adminDSN: cfg.FormatDSN(), prefix: "bench-" + name + "-",
+			pids: []int32{listener(ctx, cfg.Addr), listener(ctx, t.options.CacheAddr)},
+		}
+		accounts, err := ledger.AccountsOf(s.adminDSN)
+		if err != nil {
+			return err
+		}
+		s.appDSN = accounts.AppDSN
+		if s.ledger, err = ledger.Open(s.appDSN, nothing{}); err != nil {
+			return err
+		}
+		if s.admin, err = connect(s.adminDSN, 4); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, s.drop(cfg.DBName)) }()
+		if err := ledger.Migrate(ctx, s.adminDSN); err != nil {
+			return err
+		}
+		if s.onSale, err = s.product(ctx, fullStock); err != nil {
+			return err
+		}
+		return do(ctx, s)
 	}
-	cfg.DBName = "bench_" + hex.EncodeToString(randomBytes(6))
-	s := &site{trial: t, adminDSN: cfg.FormatDSN(), pids: []int32{listener(ctx, cfg.Addr), listener(ctx, t.options.CacheAddr)}}
-	accounts, err := ledger.AccountsOf(s.adminDSN)
-	if err != nil {
-		return err
-	}
-	s.appDSN = accounts.AppDSN
-	if s.ledger, err = ledger.Open(s.appDSN, nothing{}); err != nil {
-		return err
-	}
-	if s.admin, err = connect(s.adminDSN, 4); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.drop(cfg.DBName)) }()
-	if err := ledger.Migrate(ctx, s.adminDSN); err != nil {
-		return err
-	}
-	if s.onSale, err = s.product(ctx, fullStock); err != nil {
-		return err
-	}
-	return do(ctx, s)
 }
 
 func (s *site) drop(name string) error {
@@ -84,41 +91,28 @@ func (s *site) drop(name string) error {
 
 // onServer runs do on a `flashsale run` with a new schema and no configuration but its defaults.
 func (t *trial) onServer(ctx context.Context, do func(ctx context.Context, s *site) error) error {
-	return t.onSchema(ctx, func(ctx context.Context, s *site) error {
-		s.secret = "whsec_" + base64.StdEncoding.EncodeToString(randomBytes(24))
-		port, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0") // a free one
-		if err != nil {
+	return t.onSchema(func(ctx context.Context, s *site) error {
+		s.secret = "whsec_" + base64.StdEncoding.EncodeToString([]byte(rand.Text()))
+		port, err1 := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0") // a free one
+		log, err2 := os.Create(filepath.Join(t.options.Out, "server.log"))
+		if err := errors.Join(err1, err2); err != nil {
 			return err
 		}
 		s.addr = port.Addr().String()
-		log, err := os.Create(filepath.Join(t.options.Out, "server.log"))
-		if err = errors.Join(err, port.Close()); err != nil {
-			return err
-		}
-		program, err := filepath.Abs(t.options.Flashsale)
-		if err != nil {
-			return err
-		}
-		running, stop := context.WithCancel(context.Background()) // Ctrl-C ends the load first
-		server := exec.CommandContext(running, program, "run")    //nolint:gosec // G204: the program under test
-		if server.Dir, err = os.MkdirTemp("", "flashsale-bench"); err != nil {
-			stop()
-			return err
-		}
-		defer func() { _ = os.RemoveAll(server.Dir) }()
+		running, stop := context.WithCancel(ctx)
+		defer stop()
+		server := exec.CommandContext(running, t.options.Flashsale, "run") //nolint:gosec // G204: the program under test
 		server.Env = []string{"PATH=" + os.Getenv("PATH"), "ADDR=" + s.addr, "MYSQL_DSN=" + s.adminDSN, "CACHE_ADDR=" + t.options.CacheAddr, "WEBHOOK_SECRETS=" + s.secret}
 		server.Stdout, server.Stderr = log, log
 		server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
 		server.WaitDelay = time.Minute
-		// A process group of its own keeps Ctrl-C away; if this process dies, the kernel stops the server.
-		server.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-		err = errors.Join(server.Start(), log.Close())
-		if err != nil {
-			stop()
+		server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // if this process dies, the kernel stops the server
+		if err := errors.Join(port.Close(), server.Start(), log.Close()); err != nil {
 			return fmt.Errorf("starting the server: %w", err)
 		}
 		s.pids = append(s.pids, int32(server.Process.Pid)) //nolint:gosec // G115: Linux's pids fit
-		if err = s.waitHealthy(ctx); err == nil {
+		err := s.waitHealthy(ctx)
+		if err == nil {
 			err = do(ctx, s)
 		}
 		stop()
@@ -126,13 +120,13 @@ func (t *trial) onServer(ctx context.Context, do func(ctx context.Context, s *si
 			err = errors.Join(err, fmt.Errorf("the server ended with %w, see %s", ended, log.Name()))
 		}
 		return err
-	})
+	})(ctx)
 }
 
 func (s *site) waitHealthy(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	for get := s.client(1); get(http.StatusOK, http.MethodGet, "/healthz", nil) != nil; {
+	for get := s.client(1); get(http.StatusOK, http.MethodGet, "/healthz", nil, nil) != nil; {
 		if err := sleep(ctx, 50*time.Millisecond); err != nil {
 			return fmt.Errorf("waiting for the server, see server.log: %w", err)
 		}
@@ -140,26 +134,24 @@ func (s *site) waitHealthy(ctx context.Context) error {
 	return nil
 }
 
-// call sends one request and expects a status. Names and values of headers alternate.
-type call func(want int, method, path string, body []byte, headers ...string) error
-
-const callTimeout = 10 * time.Second
+// call sends one request and expects a status.
+type call func(want int, method, path string, body []byte, headers http.Header) error
 
 // client calls the server. net/http's client would use as much CPU as the server does; this one uses a third.
 func (s *site) client(connections int) call {
 	client := &fasthttp.HostClient{Addr: s.addr, MaxConns: connections}
-	return func(want int, method, path string, body []byte, headers ...string) error {
+	return func(want int, method, path string, body []byte, headers http.Header) error {
 		request, response := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 		defer fasthttp.ReleaseRequest(request)
 		defer fasthttp.ReleaseResponse(response)
 		request.SetRequestURI("http://" + s.addr + path)
 		request.Header.SetMethod(method)
 		request.Header.SetContentType("application/json")
-		for i := 0; i < len(headers); i += 2 {
-			request.Header.Set(headers[i], headers[i+1])
+		for name := range headers {
+			request.Header.Set(name, headers.Get(name))
 		}
 		request.SetBodyRaw(body)
-		if err := client.DoTimeout(request, response, callTimeout); err != nil {
+		if err := client.DoTimeout(request, response, 10*time.Second); err != nil {
 			return fmt.Errorf("%s %s: %w", method, path, err)
 		}
 		if got := response.StatusCode(); got != want {
@@ -186,29 +178,31 @@ func connect(dsn string, connections int) (*sql.DB, error) {
 	}
 	cfg.ReadTimeout = 5 * time.Minute
 	cfg.Params["innodb_lock_wait_timeout"] = "50"
-	connector, err := mysql.NewConnector(cfg)
+	db, err := sql.Open("mysql", cfg.FormatDSN())
 	if err != nil {
 		return nil, fmt.Errorf("preparing the database connection: %w", err)
 	}
-	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
 	return db, nil
 }
 
-// product puts a product on sale that no cache has an entry for.
+// product puts another product on sale.
 func (s *site) product(ctx context.Context, stock int64) (string, error) {
-	id, name, maxQty := "bench-"+hex.EncodeToString(randomBytes(8)), "Benchmark", int64(100)
+	id, name, maxQty := s.productID(s.products), "Benchmark", int64(100)
+	s.products++
 	_, _, err := s.ledger.PutProduct(ctx, checkout.ProductChange{ID: id, Name: &name, Price: price(), Stock: &stock, MaxQtyPerHold: &maxQty})
 	return id, err
 }
 
+func (s *site) productID(n int) string { return s.prefix + strconv.Itoa(n) }
+
 func price() *checkout.Money { return &checkout.Money{Amount: unitPrice, Currency: "USD"} }
 
-// place returns a load's op that places holds of one unit without the server.
-func place(l *ledger.Ledger, product string) func(context.Context, int) error {
-	return func(ctx context.Context, _ int) error {
-		_, err := l.PlaceHold(ctx, checkout.HoldRequest{ID: newID(), ProductID: product, Qty: 1, TTL: holdTTL, Price: price()})
+// place returns a call that places a hold of one unit without the server.
+func (s *site) place(l *ledger.Ledger) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, err := l.PlaceHold(ctx, checkout.HoldRequest{ID: newID(), ProductID: s.onSale, Qty: 1, TTL: 2 * time.Minute, Price: price()})
 		return err
 	}
 }
@@ -228,9 +222,3 @@ type nothing struct{}
 func (nothing) Record(*checkout.Metric, float64, ...string) {}
 
 func newID() checkout.ID { return checkout.ID(uuid.Must(uuid.NewV7())) }
-
-func randomBytes(n int) []byte {
-	b := make([]byte, n)
-	_, _ = rand.Read(b) // never fails
-	return b
-}

@@ -16,9 +16,12 @@ type trial struct {
 	cpu usage // of all measurements so far
 }
 
+// caseLength is a multiple of the server's two seconds between two reads of a product.
+const caseLength = 4 * time.Second
+
 // length is how long one case runs in one round.
 func (t *trial) length(full time.Duration) time.Duration {
-	if t.Tiny {
+	if t.options.Tiny {
 		return 200 * time.Millisecond
 	}
 	return full
@@ -26,7 +29,7 @@ func (t *trial) length(full time.Duration) time.Duration {
 
 // size is how many rows or repetitions there are.
 func (t *trial) size(full, tiny int) int {
-	if t.Tiny {
+	if t.options.Tiny {
 		return tiny
 	}
 	return full
@@ -47,61 +50,51 @@ func (t *trial) alternate(ctx context.Context, compare func(), cases ...func(ctx
 	return nil
 }
 
-// watched runs do, and adds the CPU time meanwhile to that of the trial.
-func (s *site) watched(do func() error) (usage, error) {
+// watched runs do and adds its cost: the statements of the database server, if the site has a server, and the CPU time
+// to that of the trial.
+func (s *site) watched(ctx context.Context, name string, do func() error) (usage, error) {
+	before, err1 := s.statements(ctx)
 	stop := watch(s.pids...)
-	err := do()
-	u := stop()
-	s.cpu.others += u.others
-	s.cpu.took += u.took
+	err2 := do()
+	used := stop()
+	after, err3 := s.statements(ctx)
+	s.cpu.others += used.others
+	s.cpu.took += used.took
 	s.OthersCPU = s.cpu.othersShare()
-	return u, err
+	if s.addr != "" {
+		s.add(name, "statements/s", (after-before-1)/used.took) // without the second count
+	}
+	return used, errors.Join(err1, err2, err3)
 }
 
-// measured returns a case that runs a load and adds its figures: throughput and percentiles; with a server also the CPU
-// time of a call and the statements of the database server.
-func (s *site) measured(name string, l load) func(context.Context) error {
+// measured returns a case that runs a closed loop and adds its figures.
+func (s *site) measured(name string, callers int, op func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
-		var before, after float64
-		var used usage
-		l.warmUp = s.length(time.Second) / 2
-		l.window = func(measure func() error) (err error) {
-			if before, err = s.statements(ctx); err != nil {
-				return err
-			}
-			if used, err = s.watched(measure); err != nil {
-				return err
-			}
-			after, err = s.statements(ctx)
-			return err
-		}
-		sample, err := l.run(ctx)
+		callers := s.size(callers, callers/8)
+		_, err := closed(ctx, callers, s.length(time.Second)/2, op) // the warm-up
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		s.add(name, l.counts+"/s", sample.rate)
-		s.add(name, "p50, ms", sample.p50)
-		s.add(name, "p99, ms", sample.p99)
-		if l.apart > 0 {
-			s.add(name, "holds/s", sample.apart)
+		var got sample
+		used, err := s.watched(ctx, name, func() (err error) {
+			got, err = closed(ctx, callers, s.length(caseLength), op)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
+		s.add(name, "calls/s", got.rate)
+		s.add(name, "p50, ms", got.p50)
+		s.add(name, "p99, ms", got.p99)
 		if s.addr != "" {
-			s.add(name, "statements/s", (after-before-1)/used.took) // without the second count
-			s.add(name, "CPU per call, µs", (used.ours-used.self)/used.took/(sample.rate+sample.apart)*1e6)
+			s.add(name, "CPU per call, µs", used.measured/used.took/got.rate*1e6)
 		}
 		return nil
 	}
 }
 
-// idle is a case without load: it counts the statements of the server itself.
+// idle is a case without load.
 func (s *site) idle(ctx context.Context) error {
-	before, err := s.statements(ctx)
-	start := time.Now()
-	err = errors.Join(err, sleep(ctx, s.length(4*time.Second)))
-	if err != nil {
-		return err
-	}
-	after, err := s.statements(ctx)
-	s.add("idle", "statements/s", (after-before-1)/time.Since(start).Seconds())
+	_, err := s.watched(ctx, "idle", func() error { return sleep(ctx, s.length(caseLength)) })
 	return err
 }
