@@ -19,6 +19,7 @@ const (
 	CodeSaleEnded           Code = "sale_ended"
 	CodeQtyOverLimit        Code = "qty_over_limit"
 	CodeIdempotencyReused   Code = "idempotency_key_reused"
+	CodeEventIDReused       Code = "event_id_reused"
 	CodeHoldReleased        Code = "hold_released"
 	CodeHoldExpired         Code = "hold_expired"
 	CodeHoldOrdered         Code = "hold_ordered"
@@ -73,6 +74,7 @@ var (
 	ErrOrderNotFound       = &Error{Code: CodeOrderNotFound, Detail: "There is no order with this id."}
 	ErrSaleEnded           = &Error{Code: CodeSaleEnded, Detail: "The sale of this product has ended."}
 	ErrIdempotencyReused   = &Error{Code: CodeIdempotencyReused, Detail: "This Idempotency-Key was used with another product or quantity."}
+	ErrEventIDReused       = &Error{Code: CodeEventIDReused, Detail: "An event with this id and another content was received before."}
 	ErrHoldReleased        = &Error{Code: CodeHoldReleased, Detail: "This hold was released. Place a new one."}
 	ErrHoldExpired         = &Error{Code: CodeHoldExpired, Detail: "This hold has expired. Place a new one."}
 	ErrHoldOrdered         = &Error{Code: CodeHoldOrdered, Detail: "This hold has become an order. Cancel the order instead."}

@@ -21,8 +21,13 @@ type Ledger interface {
 	CreateOrder(ctx context.Context, hold ID, paymentWindow time.Duration) (Receipt, error)
 	// CancelOrder cancels an unpaid order. Codes: order_not_found, order_not_cancellable.
 	CancelOrder(ctx context.Context, order ID) (Receipt, error)
-	// ApplyPayment records an event and applies the row of Transitions that it matches, once.
-	ApplyPayment(ctx context.Context, event PaymentEvent, paymentWindow time.Duration) (PaymentReceipt, error)
+	// ApplyEvent stores an event and applies it, once. If applying fails, the event is stored alone. Codes:
+	// event_id_reused.
+	ApplyEvent(ctx context.Context, event PaymentEvent, paymentWindow time.Duration) (PaymentReceipt, error)
+	// RetryEvent applies a stored event again. It counts no delivery.
+	RetryEvent(ctx context.Context, event EventRef, paymentWindow time.Duration) (PaymentReceipt, error)
+	// RejectEvent keeps a verified event that cannot be read.
+	RejectEvent(ctx context.Context, event RejectedEvent) error
 	// ExpireDue reclaims the stock of a batch of due holds and unpaid orders of a product, the most overdue first.
 	// Codes: product_not_found.
 	ExpireDue(ctx context.Context, productID string, batch DueBatch) (SweepReceipt, error)
@@ -37,8 +42,10 @@ type Ledger interface {
 	KeyUsed(ctx context.Context, key IdempotencyKey) (bool, error)
 	// DueProducts lists the products with due holds or orders.
 	DueProducts(ctx context.Context, limit int) ([]string, error)
-	// UnmatchedEvents lists unmatched events younger than maxAge whose hold exists by now. Each is marked Stored.
-	UnmatchedEvents(ctx context.Context, maxAge time.Duration, limit int) ([]PaymentEvent, error)
+	// WaitingEvents lists stored events whose next try is due, the longest due first.
+	WaitingEvents(ctx context.Context, limit int) ([]EventRef, error)
+	// EventsWaitingFor lists stored events that wait for a payment of this order, or for the order itself.
+	EventsWaitingFor(ctx context.Context, order ID) ([]EventRef, error)
 	// Ping checks that the database responds.
 	Ping(ctx context.Context) error
 }
@@ -69,10 +76,11 @@ type Receipt struct {
 	Repeated bool
 }
 
-// PaymentReceipt is the state after ApplyPayment. Order is nil when there is none.
+// PaymentReceipt is the state after ApplyEvent. Order is nil when there is none.
 type PaymentReceipt struct {
 	Receipt
 	Result PaymentResult
+	Wakes  bool // other stored events wait for what this one brought
 }
 
 // SweepReceipt is the state after ExpireDue.

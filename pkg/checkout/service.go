@@ -133,17 +133,47 @@ func (s *Service) CancelOrder(ctx context.Context, id ID) (Order, error) {
 	return *receipt.Order, nil
 }
 
-// ApplyPayment applies a verified event, once. Codes: busy.
-func (s *Service) ApplyPayment(ctx context.Context, e PaymentEvent) (PaymentReceipt, error) {
-	receipt, err := s.Ledger.ApplyPayment(ctx, e, s.PaymentWindow)
+// ApplyEvent stores and applies a verified event, once. Events that waited for it are applied as well. Codes:
+// event_id_reused, busy.
+func (s *Service) ApplyEvent(ctx context.Context, e PaymentEvent) (PaymentReceipt, error) {
+	receipt, err := s.Ledger.ApplyEvent(ctx, e, s.PaymentWindow)
 	if err != nil {
 		return PaymentReceipt{}, err
 	}
 	s.updateView(ctx, receipt.Receipt, nil)
-	if !e.Stored { // a retry by the sweep is no delivery
-		s.Recorder.Record(WebhookEvents, 1, e.Provider, string(receipt.Result))
+	s.Recorder.Record(WebhookEvents, 1, e.Provider, string(receipt.Result))
+	if receipt.Wakes && receipt.Order != nil {
+		receipt.Receipt = s.wake(ctx, receipt.Receipt)
 	}
 	return receipt, nil
+}
+
+// wake applies the events that waited for an order's payment, and returns the order's latest state. A failure is left to
+// the sweep.
+func (s *Service) wake(ctx context.Context, last Receipt) Receipt {
+	events, err := s.Ledger.EventsWaitingFor(ctx, last.Order.ID)
+	if err != nil {
+		return last
+	}
+	for _, e := range events {
+		if r, err := s.retryEvent(ctx, e); err == nil && r.Order != nil && r.Order.ID == last.Order.ID {
+			last = r.Receipt
+		}
+	}
+	return last
+}
+
+func (s *Service) retryEvent(ctx context.Context, e EventRef) (PaymentReceipt, error) {
+	receipt, err := s.Ledger.RetryEvent(ctx, e, s.PaymentWindow)
+	if err == nil {
+		s.updateView(ctx, receipt.Receipt, nil)
+	}
+	return receipt, err
+}
+
+// RejectEvent keeps a verified event that cannot be read. Codes: busy.
+func (s *Service) RejectEvent(ctx context.Context, e RejectedEvent) error {
+	return s.Ledger.RejectEvent(ctx, e)
 }
 
 // updateView stores the product of a receipt in the stock view. It runs before the response, because a Lambda function
@@ -160,12 +190,9 @@ const (
 	sweepBatch    = 2000
 	sweepEvents   = 100
 	maxBadRows    = 100 // rows of one product that fail, before the sweep gives the product up
-
-	// UnmatchedRetryFor is how long the sweep retries an unmatched event. Afterwards only the audit reports it.
-	UnmatchedRetryFor = time.Hour
 )
 
-// Sweep reclaims the stock of all due holds and orders, and retries unmatched events. A failure does not stop the
+// Sweep reclaims the stock of all due holds and orders, and retries stored events. A failure does not stop the
 // rest: the errors are joined. Concurrent sweeps are harmless.
 func (s *Service) Sweep(ctx context.Context) error {
 	products, err := s.Ledger.DueProducts(ctx, sweepProducts)
@@ -176,7 +203,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 		}
 		errs = append(errs, s.sweepProduct(ctx, id))
 	}
-	errs = append(errs, s.retryUnmatched(ctx))
+	errs = append(errs, s.retryEvents(ctx))
 	err = errors.Join(errs...)
 	result := "ok"
 	if err != nil {
@@ -234,13 +261,16 @@ func (s *Service) isolateBadRows(ctx context.Context, id string, full DueBatch) 
 	return errors.Join(errs...)
 }
 
-// retryUnmatched applies stored events whose hold exists by now.
-func (s *Service) retryUnmatched(ctx context.Context) error {
-	events, err := s.Ledger.UnmatchedEvents(ctx, UnmatchedRetryFor, sweepEvents)
+// retryEvents applies stored events that are due for another try.
+func (s *Service) retryEvents(ctx context.Context) error {
+	events, err := s.Ledger.WaitingEvents(ctx, sweepEvents)
 	errs := []error{err}
 	for _, e := range events {
-		_, err := s.ApplyPayment(ctx, e)
+		receipt, err := s.retryEvent(ctx, e)
 		errs = append(errs, err)
+		if err == nil && receipt.Wakes && receipt.Order != nil {
+			s.wake(ctx, receipt.Receipt)
+		}
 	}
 	return errors.Join(errs...)
 }
