@@ -116,10 +116,14 @@ func Root(tb testing.TB) string {
 // MustPut creates or updates a product with a price of 49.99 USD and a limit of 100 units per hold.
 func (e *Env) MustPut(tb testing.TB, id string, stock int64) checkout.Product {
 	tb.Helper()
+	return e.MustPutPrice(tb, id, stock, checkout.Money{Amount: 4999, Currency: "USD"})
+}
+
+// MustPutPrice is MustPut with a price.
+func (e *Env) MustPutPrice(tb testing.TB, id string, stock int64, price checkout.Money) checkout.Product {
+	tb.Helper()
 	name, maxQty := "Test product", int64(100)
-	p, _, err := e.PutProduct(context.Background(), checkout.ProductChange{
-		ID: id, Name: &name, Price: &checkout.Money{Amount: 4999, Currency: "USD"}, Stock: &stock, MaxQtyPerHold: &maxQty,
-	})
+	p, _, err := e.PutProduct(context.Background(), checkout.ProductChange{ID: id, Name: &name, Price: &price, Stock: &stock, MaxQtyPerHold: &maxQty})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -108,13 +108,13 @@ func TestLedgerThroughProxyPinsNothing(t *testing.T) {
 		{"ReleaseHold", func() (any, error) { r, err := l.ReleaseHold(ctx, held); return r.Hold.Status, err }, checkout.HoldReleased},
 		{"CreateOrder", func() (any, error) { r, err := l.CreateOrder(ctx, ordered, time.Hour); return r.Order.Status, err }, checkout.OrderPendingPayment},
 		{"Order", func() (any, error) { o, err := l.Order(ctx, ordered); return o.Qty, err }, int64(2)},
-		{"ApplyPayment", func() (any, error) {
-			r, err := l.ApplyPayment(ctx, success("evt_1", ordered), time.Hour)
+		{"ApplyEvent", func() (any, error) {
+			r, err := l.ApplyEvent(ctx, success("evt_1", ordered), time.Hour)
 			return []any{r.Result, r.Order.Status}, err
 		}, []any{checkout.PaymentApplied, checkout.OrderPaid}},
 		{"CancelOrder", func() (any, error) { _, err := l.CancelOrder(ctx, ordered); return checkout.CodeOf(err), nil }, checkout.CodeOrderNotCancellable},
-		{"ApplyPayment", func() (any, error) { // its hold comes later
-			r, err := l.ApplyPayment(ctx, success("evt_2", late), time.Hour)
+		{"ApplyEvent", func() (any, error) { // its hold comes later
+			r, err := l.ApplyEvent(ctx, success("evt_2", late), time.Hour)
 			return r.Result, err
 		}, checkout.PaymentUnmatched},
 		{"Unmatched", func() (any, error) { found, err := l.Unmatched(ctx, 10); return len(found), err }, 1},

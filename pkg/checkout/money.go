@@ -166,3 +166,13 @@ func Returns(received int64, currency string, refundedSum int64, refunds []Refun
 	}
 	return returned, unsent
 }
+
+// RefundRecord is money of a payment that went back outside of its provider, as an operator records it.
+type RefundRecord struct {
+	ID        string // made by the caller, so that a retry records nothing twice
+	Provider  string
+	PaymentID string
+	Amount    int64 // minor units of the payment's currency
+	Note      string
+	Operator  string // may be empty
+}

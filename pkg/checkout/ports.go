@@ -80,7 +80,8 @@ type Receipt struct {
 type PaymentReceipt struct {
 	Receipt
 	Result PaymentResult
-	Wakes  bool // other stored events wait for what this one brought
+	Wakes  bool  // other stored events wait for what this one brought
+	Cause  error // why a stored event was not applied; for the log
 }
 
 // SweepReceipt is the state after ExpireDue.

@@ -42,7 +42,7 @@ func (l fakeLedger) UnmatchedEvents(context.Context, time.Duration, int) ([]chec
 	return []checkout.PaymentEvent{stored}, nil
 }
 
-func (fakeLedger) ApplyPayment(context.Context, checkout.PaymentEvent, time.Duration) (checkout.PaymentReceipt, error) {
+func (fakeLedger) ApplyEvent(context.Context, checkout.PaymentEvent, time.Duration) (checkout.PaymentReceipt, error) {
 	return checkout.PaymentReceipt{Result: checkout.PaymentApplied}, nil
 }
 
@@ -101,7 +101,7 @@ func TestSweepRetriesAreNoDeliveries(t *testing.T) {
 	if counted["sweep_runs_total/ok"] != 1 || counted[metric] != 0 {
 		t.Errorf("a sweep that retried an event counted %v, expected one sweep and no delivery", counted)
 	}
-	if _, err := s.ApplyPayment(t.Context(), checkout.PaymentEvent{Provider: checkout.ProviderStandard}); err != nil {
+	if _, err := s.ApplyEvent(t.Context(), checkout.PaymentEvent{Provider: checkout.ProviderStandard}); err != nil {
 		t.Fatal(err)
 	}
 	if counted[metric] != 1 {

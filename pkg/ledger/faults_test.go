@@ -278,7 +278,7 @@ func TestFailureLeavesNothingHalfDone(t *testing.T) {
 		"release_hold": func(s *stage) error { _, err := s.ReleaseHold(ctx, s.id); return err },
 		"cancel_order": func(s *stage) error { _, err := s.CancelOrder(ctx, s.id); return err },
 		"apply_payment": func(s *stage) error {
-			_, err := s.ApplyPayment(ctx, s.event(checkout.OnSucceeded), window)
+			_, err := s.ApplyEvent(ctx, s.event(checkout.OnSucceeded), window)
 			return err
 		},
 		"expire_due": func(s *stage) error {

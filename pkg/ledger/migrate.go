@@ -15,6 +15,8 @@ import (
 	"github.com/go-sql-driver/mysql"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"flashsale/pkg/checkout"
 )
 
 var (
@@ -65,7 +67,43 @@ func migrate(ctx context.Context, dsn string, app func(Accounts) signIn) (err er
 	if err := migrateTables(ctx, db); err != nil {
 		return err
 	}
-	return installRoutines(ctx, db)
+	if err := installRoutines(ctx, db); err != nil {
+		return err
+	}
+	return applyOldEvents(ctx, db)
+}
+
+// applyOldEvents applies the events that a release before 00003 settled, oldest first, so that they become payments. It
+// leaves an event that fails to the sweep, which reports it.
+func applyOldEvents(ctx context.Context, db *sql.DB) error {
+	const page, rest = 500, "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL"
+	for {
+		var events []checkout.EventRef
+		rows, err := db.QueryContext(ctx, "SELECT provider, event_id FROM payment_events WHERE retry_at < '1971-01-01' ORDER BY retry_at, received_at LIMIT ?", page)
+		if err != nil {
+			return fmt.Errorf("looking for events of the release before: %w", err)
+		}
+		for rows.Next() {
+			e, err := scanEventRef(rows)
+			if err != nil {
+				return errors.Join(fmt.Errorf("reading events of the release before: %w", err), rows.Close())
+			}
+			events = append(events, e)
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return fmt.Errorf("reading events of the release before: %w", err)
+		}
+		for _, e := range events {
+			if _, err := db.ExecContext(ctx, "CALL apply_event(?, ?, "+rest+", 0)", e.Provider, e.EventID); err != nil {
+				if _, err := db.ExecContext(ctx, "CALL keep_event(?, ?, "+rest+")", e.Provider, e.EventID); err != nil {
+					return fmt.Errorf("postponing event %s of %s: %w", e.EventID, e.Provider, err)
+				}
+			}
+		}
+		if len(events) < page {
+			return nil
+		}
+	}
 }
 
 func migrateTables(ctx context.Context, db *sql.DB) error {

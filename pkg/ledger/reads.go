@@ -80,15 +80,25 @@ func (l *Ledger) DueProducts(ctx context.Context, limit int) ([]string, error) {
 		ORDER BY p.id LIMIT ?`, limit)
 }
 
-// UnmatchedEvents lists unmatched events younger than maxAge whose hold exists by now. An event of another shop's order
-// costs one lookup per sweep and no call.
-func (l *Ledger) UnmatchedEvents(ctx context.Context, maxAge time.Duration, limit int) ([]checkout.PaymentEvent, error) {
-	return collect(ctx, l, "looking for unmatched payment events", scanEvent, `
-		SELECT e.provider, e.event_id, e.type, e.kind, e.subject_id, e.payment_id, e.amount, e.currency, e.payload_digest, e.occurred_at
-		FROM payment_events e JOIN holds h ON h.id = e.subject_id
-		WHERE e.result = 'unmatched' AND e.received_at > UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND
-		ORDER BY e.received_at LIMIT ?`, maxAge.Microseconds(), limit)
+// WaitingEvents lists stored events whose next try is due, the longest due first.
+func (l *Ledger) WaitingEvents(ctx context.Context, limit int) ([]checkout.EventRef, error) {
+	return collect(ctx, l, "looking for payment events to apply", scanEventRef, `
+		SELECT provider, event_id FROM payment_events WHERE retry_at <= UTC_TIMESTAMP(6)
+		ORDER BY retry_at, received_at LIMIT ?`, limit)
 }
+
+// EventsWaitingFor lists the stored events that wait for an order or for one of its payments.
+func (l *Ledger) EventsWaitingFor(ctx context.Context, order checkout.ID) ([]checkout.EventRef, error) {
+	id := hex.EncodeToString(order[:])
+	return collect(ctx, l, "looking for payment events that wait for an order", scanEventRef, `
+		SELECT provider, event_id FROM payment_events WHERE subject_id = UNHEX(?) AND result IN ('unmatched', 'stored')
+		UNION
+		SELECT e.provider, e.event_id FROM payments p JOIN payment_events e ON e.provider = p.provider AND e.payment_id = p.payment_id
+		WHERE p.order_id = UNHEX(?) AND e.result IN ('unmatched', 'stored') LIMIT ?`, id, id, maxWoken)
+}
+
+// maxWoken limits the events that one delivery applies besides its own. The sweep applies the rest.
+const maxWoken = 20
 
 // RefreshProduct reclaims a product's due stock and reads it, to fill the stock view. Codes: product_not_found.
 func (l *Ledger) RefreshProduct(ctx context.Context, id string) (checkout.Product, error) {
@@ -111,21 +121,8 @@ func (l *Ledger) GrantedKeys(ctx context.Context, productID string, limit int) (
 	}, "SELECT idempotency_key FROM holds WHERE product_id = ? AND idempotency_key IS NOT NULL LIMIT ?", productID, limit)
 }
 
-func scanEvent(rows *sql.Rows) (e checkout.PaymentEvent, err error) {
-	var subject, digest []byte
-	var amount sql.NullInt64
-	var currency sql.NullString
-	var occurred sql.NullTime
-	if err := rows.Scan(&e.Provider, &e.EventID, &e.Type, &e.Kind, &subject, &e.PaymentID, &amount, &currency, &digest, &occurred); err != nil {
-		return e, err
-	}
-	id := checkout.ID(subject)
-	e.Stored = true
-	e.Subject, e.Amount, e.Digest = &id, checkout.Money{Amount: amount.Int64, Currency: currency.String}, [32]byte(digest)
-	if occurred.Valid {
-		e.OccurredAt = &occurred.Time
-	}
-	return e, nil
+func scanEventRef(rows *sql.Rows) (e checkout.EventRef, err error) {
+	return e, rows.Scan(&e.Provider, &e.EventID)
 }
 
 func scanOne[T any](rows *sql.Rows) (v T, err error) { return v, rows.Scan(&v) }

@@ -2,7 +2,10 @@ package ledger
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"flashsale/pkg/checkout"
@@ -96,31 +99,114 @@ func (l *Ledger) CancelOrder(ctx context.Context, order checkout.ID) (checkout.R
 	return checkout.Receipt{}, unknownOutcome("cancel_order", r)
 }
 
-// ApplyPayment records an event and applies it: routines/apply_payment.sql. A NULL digest tells the routine that the
-// event is stored already, and that nothing was delivered.
-func (l *Ledger) ApplyPayment(ctx context.Context, e checkout.PaymentEvent, paymentWindow time.Duration) (checkout.PaymentReceipt, error) {
-	var subject []byte
-	if e.Subject != nil {
-		subject = e.Subject[:]
-	}
-	var amount, currency any
-	if e.Amount.Currency != "" {
-		amount, currency = e.Amount.Amount, e.Amount.Currency
-	}
-	digest := e.Digest[:]
-	if e.Stored {
-		digest = nil
-	}
-	r, err := l.call(ctx, "apply_payment", e.Provider, e.EventID, e.Type, string(e.Kind), subject,
-		e.PaymentID, amount, currency, digest, e.OccurredAt, paymentWindow.Microseconds())
+// ApplyEvent stores and applies a payment event: routines/apply_event.sql. If that fails, routines/keep_event.sql stores
+// it alone, so that the provider need not send it again.
+func (l *Ledger) ApplyEvent(ctx context.Context, e checkout.PaymentEvent, paymentWindow time.Duration) (checkout.PaymentReceipt, error) {
+	args := eventArgs(e)
+	r, err := l.call(ctx, "apply_event", append(args, paymentWindow.Microseconds())...)
 	if err != nil {
-		return checkout.PaymentReceipt{}, err
+		kept, keepErr := l.call(ctx, "keep_event", args...)
+		if keepErr != nil {
+			return checkout.PaymentReceipt{}, err
+		}
+		r = kept
 	}
-	switch result := checkout.PaymentResult(r.outcome); result {
-	case checkout.PaymentApplied, checkout.PaymentDuplicate, checkout.PaymentIgnored, checkout.PaymentUnmatched:
-		return checkout.PaymentReceipt{Receipt: r.receipt(result == checkout.PaymentDuplicate), Result: result}, nil
+	receipt, outcomeErr := eventReceipt(r)
+	if checkout.CodeOf(outcomeErr) == checkout.CodeEventIDReused {
+		said := sha256.Sum256(fmt.Appendf(nil, "%q %v %q %q %v", e.Type, e.Subject, e.PaymentID, e.RefundID, e.Amount))
+		if err := l.reject(ctx, "reused", checkout.RejectedEvent{
+			Provider: e.Provider, EventID: e.EventID, Type: e.Type, Digest: e.Digest,
+			Detail: "another event with this id was received before",
+		}, e, said); err != nil {
+			return checkout.PaymentReceipt{}, err
+		}
 	}
-	return checkout.PaymentReceipt{}, unknownOutcome("apply_payment", r)
+	receipt.Cause = err
+	return receipt, outcomeErr
+}
+
+// RetryEvent applies a stored event again. After a failure its next try is postponed.
+func (l *Ledger) RetryEvent(ctx context.Context, e checkout.EventRef, paymentWindow time.Duration) (checkout.PaymentReceipt, error) {
+	args := []any{e.Provider, e.EventID, nil, nil, nil, nil, nil, nil, nil, nil, nil}
+	r, err := l.call(ctx, "apply_event", append(args, paymentWindow.Microseconds())...)
+	if err != nil {
+		_, keepErr := l.call(ctx, "keep_event", args...)
+		return checkout.PaymentReceipt{}, errors.Join(fmt.Errorf("applying event %s of %s again: %w", e.EventID, e.Provider, err), keepErr)
+	}
+	return eventReceipt(r)
+}
+
+func eventReceipt(r result) (checkout.PaymentReceipt, error) {
+	outcome, wakes := strings.CutSuffix(r.outcome, "_wakes")
+	switch result := checkout.PaymentResult(outcome); result {
+	case checkout.PaymentApplied, checkout.PaymentDuplicate, checkout.PaymentIgnored, checkout.PaymentUnmatched, checkout.PaymentStored:
+		return checkout.PaymentReceipt{Receipt: r.receipt(result == checkout.PaymentDuplicate), Result: result, Wakes: wakes}, nil
+	case "event_id_reused":
+		return checkout.PaymentReceipt{}, checkout.ErrEventIDReused
+	}
+	return checkout.PaymentReceipt{}, unknownOutcome("apply_event", r)
+}
+
+// eventArgs are the arguments of store_event: the event.
+func eventArgs(e checkout.PaymentEvent) []any {
+	amount, currency := amountArgs(e.Amount)
+	return []any{
+		e.Provider, e.EventID, e.Type, string(e.Kind), subjectArg(e.Subject), e.PaymentID, e.RefundID, amount, currency, e.Digest[:], e.OccurredAt,
+	}
+}
+
+func subjectArg(id *checkout.ID) []byte {
+	if id == nil {
+		return nil
+	}
+	return id[:]
+}
+
+// amountArgs returns the amount and the currency of an event, each NULL if the event has none.
+func amountArgs(m checkout.Money) (amount, currency any) {
+	if m != (checkout.Money{}) {
+		amount = m.Amount
+	}
+	if m.Currency != "" {
+		currency = m.Currency
+	}
+	return amount, currency
+}
+
+// RejectEvent keeps a verified event that cannot be read: routines/reject_event.sql.
+func (l *Ledger) RejectEvent(ctx context.Context, e checkout.RejectedEvent) error {
+	return l.reject(ctx, "unreadable", e, checkout.PaymentEvent{}, [sha256.Size]byte{})
+}
+
+// reject keeps an event without effect. said tells two events with one id apart.
+func (l *Ledger) reject(ctx context.Context, reason string, r checkout.RejectedEvent, e checkout.PaymentEvent, said [sha256.Size]byte) error {
+	amount, currency := amountArgs(e.Amount)
+	detail := r.Detail
+	if len(detail) > maxDetail {
+		detail = strings.ToValidUTF8(detail[:maxDetail], "")
+	}
+	_, err := l.call(ctx, "reject_event", r.Provider, r.EventID, reason, r.Type, detail, subjectArg(e.Subject), e.PaymentID, amount, currency, r.Digest[:], said[:])
+	return err
+}
+
+// maxDetail limits the detail of a rejected event, in bytes.
+const maxDetail = 1000
+
+// RecordRefund records money that went back outside of its provider: routines/record_refund.sql. Codes: invalid_request.
+func (l *Ledger) RecordRefund(ctx context.Context, r checkout.RefundRecord) (checkout.Receipt, error) {
+	out, err := l.call(ctx, "record_refund", r.Provider, r.ID, r.PaymentID, r.Amount, r.Note, r.Operator)
+	if err != nil {
+		return checkout.Receipt{}, err
+	}
+	switch out.outcome {
+	case "recorded", "exists":
+		return out.receipt(out.outcome == "exists"), nil
+	case "payment_not_found":
+		return checkout.Receipt{}, checkout.Invalid("payment", "expected the id of a payment that was received")
+	case "over_held":
+		return checkout.Receipt{}, checkout.Invalid("amount", "expected at most what the payment still holds")
+	}
+	return checkout.Receipt{}, unknownOutcome("record_refund", out)
 }
 
 // ExpireDue reclaims due stock: routines/expire_due.sql.

@@ -96,7 +96,7 @@ func (s *stage) fire(t *testing.T, on checkout.Trigger) checkout.PaymentResult {
 		s.age(t, s.id)
 		s.sweep(t)
 	default:
-		receipt, err := s.ApplyPayment(ctx, s.event(on), window)
+		receipt, err := s.ApplyEvent(ctx, s.event(on), window)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -277,34 +277,3 @@ func TestLatePayment(t *testing.T) {
 	env.MustAudit(t)
 }
 
-func TestUnmatchedEventIsAppliedLater(t *testing.T) {
-	t.Parallel()
-	env := ledgertest.New(t)
-	ctx := context.Background()
-	s := &stage{Env: env, product: "later", id: ledgertest.NewID()}
-	env.MustPut(t, s.product, 5)
-	early := s.event(checkout.OnSucceeded)
-	for range 2 {
-		receipt, err := env.ApplyPayment(ctx, early, window)
-		if err != nil || receipt.Result != checkout.PaymentUnmatched || receipt.Order != nil {
-			t.Fatalf("the early event got %+v (%v), expected unmatched without an order", receipt, err)
-		}
-	}
-	if events, err := env.UnmatchedEvents(ctx, time.Hour, 10); err != nil || len(events) != 0 {
-		t.Fatalf("expected no event to retry before the hold exists, got %v (%v)", events, err)
-	}
-	s.place(t, s.id)
-	events, err := env.UnmatchedEvents(ctx, time.Hour, 10)
-	if err != nil || len(events) != 1 {
-		t.Fatalf("the events to retry are %v (%v), expected one", events, err)
-	}
-	receipt, err := env.ApplyPayment(ctx, events[0], window)
-	if err != nil || receipt.Result != checkout.PaymentApplied || receipt.Order.Status != checkout.OrderPaid {
-		t.Fatalf("the retry got %+v (%v), expected applied and paid", receipt, err)
-	}
-	receipt, err = env.ApplyPayment(ctx, early, window)
-	if err != nil || receipt.Result != checkout.PaymentDuplicate || receipt.Order.Status != checkout.OrderPaid {
-		t.Fatalf("a later delivery got %+v (%v), expected duplicate and paid", receipt, err)
-	}
-	env.MustAudit(t)
-}

@@ -1,7 +1,7 @@
 -- create_order turns an active hold into an order that has p_window_us microseconds to be paid. The units stay
--- reserved, now by the order.
+-- reserved, now by the order. A free order is paid at once, and its units are sold.
 --
--- Locks: the hold. That lock covers its order too, because every routine that makes an order takes it first.
+-- Locks: the hold, and the product for a free order. That lock covers its order too, because every routine that makes an order takes it first.
 -- Outcomes: created, exists (also for a hold that ended and was paid late), hold_released, hold_expired,
 -- hold_not_found.
 CREATE PROCEDURE create_order(p_id BINARY(16), p_window_us BIGINT)
@@ -11,6 +11,9 @@ BEGIN
   DECLARE v_outcome VARCHAR(30);
   DECLARE v_now, v_expires_at DATETIME(6);
   DECLARE v_status VARCHAR(20);
+  DECLARE v_product_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin;
+  DECLARE v_qty INT;
+  DECLARE v_price BIGINT;
   DECLARE EXIT HANDLER FOR SQLEXCEPTION
   BEGIN
     ROLLBACK;
@@ -19,7 +22,7 @@ BEGIN
 
   SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
   START TRANSACTION;
-  SELECT status, expires_at INTO v_status, v_expires_at FROM holds WHERE id = p_id FOR UPDATE;
+  SELECT status, expires_at, product_id, qty, unit_price INTO v_status, v_expires_at, v_product_id, v_qty, v_price FROM holds WHERE id = p_id FOR UPDATE;
   SET v_now = UTC_TIMESTAMP(6); -- after the lock: a hold that expires during the wait is expired
   SET v_outcome = CASE
     WHEN v_status IS NULL THEN 'hold_not_found'
@@ -30,10 +33,15 @@ BEGIN
   END;
   IF v_outcome = 'created' THEN
     INSERT INTO orders (id, product_id, qty, amount, currency, status, stock, pay_by, created_at, updated_at)
-    SELECT id, product_id, qty, qty * unit_price, currency, 'pending_payment', 'reserved',
+    SELECT id, product_id, qty, qty * unit_price, currency, IF(unit_price = 0, 'paid', 'pending_payment'), IF(unit_price = 0, 'sold', 'reserved'),
            v_now + INTERVAL p_window_us MICROSECOND, v_now, v_now
     FROM holds WHERE id = p_id;
     UPDATE holds SET status = 'ordered', ended_at = v_now WHERE id = p_id;
+    IF v_price = 0 THEN
+      UPDATE products
+      SET reserved_stock = reserved_stock - v_qty, sold_stock = sold_stock + v_qty, version = version + 1, updated_at = v_now
+      WHERE id = v_product_id;
+    END IF;
   END IF;
   COMMIT;
   CALL snapshot(v_outcome, p_id, NULL, 0, 0, NULL);

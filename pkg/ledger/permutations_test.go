@@ -1,0 +1,111 @@
+package ledger_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"flashsale/internal/ledgertest"
+	"flashsale/pkg/checkout"
+)
+
+// Any set of events of one order ends with the same status and the same sums, in every order of delivery, with
+// duplicates, and whether POST /orders came before or never. The Go functions that the audit uses agree.
+func TestEveryOrderOfEventsEndsTheSame(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		texts := rapid.SliceOfN(rapid.SampledFrom([]string{
+			"A 1000", "A 1000", "B 1000", "C 300", "A -300 r1", "A -1000 r2", "A - r3", "B - r4", "B -400 r5", "C - r6", "A =500",
+			"A !r1 300", "A !r2", "B !r4", "C !r6", "A ?", "A ?lost", "B ?won", "B ?lost", "A x", "A 999",
+		}), 1, 7).Draw(rt, "events")
+		ordered := rapid.Bool().Draw(rt, "ordered")
+		first := permuted(t, env, ordered, texts)
+		if got := expected(texts, ordered); got != first {
+			rt.Fatalf("%v: the ledger ends with\n%s\nthe rules in Go with\n%s", texts, first, got)
+		}
+		shuffled := rapid.Permutation(slices.Concat(texts, texts[:rapid.IntRange(0, len(texts)).Draw(rt, "twice")])).Draw(rt, "shuffled")
+		if again := permuted(t, env, ordered, shuffled); again != first {
+			rt.Fatalf("%v ends with\n%s\n%v with\n%s", texts, first, shuffled, again)
+		}
+	})
+	env.MustAudit(t)
+}
+
+// permuted plays events on a new order, and returns how it ends.
+func permuted(t *testing.T, env *ledgertest.Env, ordered bool, texts []string) string {
+	t.Helper()
+	s := newPurse(t, env, 5, ordered)
+	events := map[string]checkout.PaymentEvent{}
+	for _, text := range texts {
+		e, seen := events[text]
+		if !seen {
+			e = s.event(text)
+			events[text] = e
+		}
+		if _, err := s.ApplyEvent(context.Background(), e, window); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+	}
+	rows, err := env.Admin.QueryContext(context.Background(),
+		"SELECT payment_id, received, returned, unsent, exact FROM payments WHERE order_id = ? ORDER BY payment_id", s.id[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	state, _, _ := strings.Cut(s.standing(t), ",")
+	for rows.Next() {
+		var p checkout.Payment
+		if err := rows.Scan(&p.ID, &p.Received, &p.Returned, &p.Unsent, &p.Exact); err != nil {
+			t.Fatal(err)
+		}
+		state += payment(strings.TrimPrefix(p.ID, s.product), p)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return state
+}
+
+func payment(id string, p checkout.Payment) string {
+	return fmt.Sprintf("\n%s received %d, returned %d, unsent %d, exact %t", id, p.Received, p.Returned, p.Unsent, p.Exact)
+}
+
+// expected computes the same from the set of events, with the functions of pkg/checkout alone.
+func expected(texts []string, ordered bool) string {
+	s := &purse{id: checkout.ID{1}}
+	tallies, failed := map[string]*checkout.Tally{}, false
+	for _, text := range slices.Compact(slices.Sorted(slices.Values(texts))) {
+		e := s.event(text)
+		failed = failed || e.Kind == checkout.PaymentFailed
+		if tallies[e.PaymentID] == nil {
+			tallies[e.PaymentID] = &checkout.Tally{}
+		}
+		tallies[e.PaymentID].Add(e)
+	}
+	var payments []checkout.Payment
+	for _, id := range slices.Sorted(maps.Keys(tallies)) {
+		if p := tallies[id].Payment(checkout.ProviderStandard, id, s.id, checkout.Money{Amount: 1000, Currency: "USD"}); p.Order != nil {
+			payments = append(payments, p)
+		}
+	}
+	unpaid := checkout.Standing{Status: "no order"}
+	if ordered {
+		unpaid.Status = checkout.OrderPendingPayment
+		if failed {
+			unpaid = checkout.Standing{Status: checkout.OrderCancelled, Reason: checkout.ReasonPaymentFailed}
+		}
+	}
+	units := checkout.Settle(checkout.StockReserved, 1000, payments, func() bool { return true })
+	standing := checkout.StandingOf(units, 1000, payments, unpaid)
+	state := strings.TrimSpace(string(standing.Status) + " " + string(standing.Reason))
+	for _, p := range payments {
+		state += payment(p.ID, p)
+	}
+	return state
+}

@@ -1,0 +1,204 @@
+-- apply_event stores a payment event and applies it, once: it changes the payment that the event is about, and then makes
+-- the order follow its payments (settle_order). Both happen in one transaction with the event's result. So a
+-- delivery of a settled event is a duplicate, and a delivery of one that waits tries again.
+--
+-- Without p_type it applies a stored event again. An event that a release before 00003 settled becomes a payment in this
+-- way: its order follows once its last such event is applied, and takes no units.
+--
+-- Locks, in order: the event, the hold and its order, the payment and its refunds, the order's payments, the product.
+-- Outcomes: applied, applied_wakes (other stored events wait for it), ignored, duplicate, unmatched, event_id_reused.
+CREATE PROCEDURE apply_event(
+  p_provider    VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin,
+  p_event_id    VARBINARY(255),
+  p_type        VARBINARY(255),
+  p_kind        VARCHAR(16),
+  p_subject_id  BINARY(16),
+  p_payment_id  VARBINARY(255),
+  p_refund_id   VARBINARY(255),
+  p_amount      BIGINT,
+  p_currency    CHAR(3) CHARACTER SET ascii COLLATE ascii_bin,
+  p_digest      BINARY(32),
+  p_occurred_at DATETIME(6),
+  p_window_us   BIGINT
+)
+MODIFIES SQL DATA
+SQL SECURITY DEFINER
+BEGIN
+  DECLARE v_outcome, v_stored, v_kind, v_hold, v_order, v_result, v_status, v_is VARCHAR(30);
+  DECLARE v_now, v_received_at, v_retry_at DATETIME(6);
+  DECLARE v_subject_id, v_order_id, v_owner BINARY(16);
+  DECLARE v_payment_id, v_refund_id, v_refund_of VARBINARY(255);
+  DECLARE v_currency, v_payment_currency, v_order_currency CHAR(3) CHARACTER SET ascii COLLATE ascii_bin;
+  DECLARE v_amount, v_order_amount, v_was, v_received, v_returned, v_unsent, v_lag_us BIGINT;
+  DECLARE v_known, v_exact, v_replay, v_changed, v_short, v_reclaimed BOOLEAN DEFAULT FALSE;
+  DECLARE v_qty, v_n, v_holds, v_orders INT DEFAULT 0;
+  DECLARE v_product_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin;
+  DECLARE EXIT HANDLER FOR SQLEXCEPTION
+  BEGIN
+    ROLLBACK;
+    RESIGNAL;
+  END;
+
+  attempt: WHILE v_outcome IS NULL DO
+    SET v_hold = NULL, v_order = NULL, v_known = FALSE, v_changed = FALSE, v_short = FALSE, v_owner = NULL, v_is = NULL, v_refund_of = NULL;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+    START TRANSACTION;
+    IF p_type IS NOT NULL THEN
+      CALL store_event(p_provider, p_event_id, p_type, p_kind, p_subject_id, p_payment_id, p_refund_id, p_amount, p_currency,
+                       p_digest, p_occurred_at, v_stored);
+    END IF;
+    SELECT kind, subject_id, IF(kind = 'succeeded' AND payment_id = '', event_id, payment_id),
+           IF(kind IN ('refunded', 'refund_failed') AND refund_id = '', event_id, refund_id),
+           amount, currency, result, received_at, retry_at, result IN ('applied', 'ignored') AND retry_at IS NOT NULL
+      INTO v_kind, v_subject_id, v_payment_id, v_refund_id, v_amount, v_currency, v_result, v_received_at, v_retry_at, v_replay
+      FROM payment_events WHERE provider = p_provider AND event_id = p_event_id FOR UPDATE;
+    SET v_now = UTC_TIMESTAMP(6);
+
+    SET v_returned = 0, v_unsent = 0, v_n = 0;
+    -- Which payment, and which order? A refund may name its payment only, or its order only.
+    SET v_order_id = v_subject_id;
+    IF v_stored = 'event_id_reused' THEN
+      SET v_outcome = 'event_id_reused';
+    ELSEIF v_result IN ('applied', 'ignored') AND NOT v_replay THEN
+      SET v_outcome = 'duplicate';
+    ELSEIF v_kind = 'other' THEN
+      SET v_outcome = 'ignored';
+    ELSEIF v_kind NOT IN ('succeeded', 'failed') THEN
+      IF v_payment_id = '' THEN
+        SELECT payment_id INTO v_payment_id FROM refunds WHERE provider = p_provider AND refund_id = v_refund_id;
+      END IF;
+      IF v_payment_id <> '' THEN
+        SET v_order_id = NULL;
+        SELECT order_id INTO v_order_id FROM payments WHERE provider = p_provider AND payment_id = v_payment_id;
+      END IF;
+    END IF;
+    IF v_outcome IS NULL AND v_order_id IS NOT NULL THEN
+      SELECT h.status, h.product_id, h.qty, h.qty * h.unit_price, h.currency, o.status
+        INTO v_hold, v_product_id, v_qty, v_order_amount, v_order_currency, v_order
+        FROM holds h LEFT JOIN orders o ON o.id = h.id WHERE h.id = v_order_id FOR UPDATE;
+    END IF;
+
+    IF v_outcome IS NOT NULL THEN
+      DO 0; -- decided above
+    ELSEIF v_kind = 'failed' THEN
+      -- The final failure of one payment ends an order that no money came for.
+      SELECT COUNT(*) INTO v_n FROM payments WHERE order_id = v_order_id AND received > 0;
+      SET v_outcome = IF(v_hold IS NULL, 'unmatched', IF(v_order = 'pending_payment' AND v_n = 0 AND NOT v_replay, 'applied', 'ignored'));
+
+    ELSEIF v_kind = 'succeeded' THEN
+      IF v_hold IS NULL THEN
+        SET v_outcome = 'unmatched';
+      ELSE
+        SET v_exact = v_amount = v_order_amount AND v_currency = v_order_currency;
+        SELECT TRUE, order_id, currency, received, exact INTO v_known, v_owner, v_payment_currency, v_was, v_changed
+          FROM payments WHERE provider = p_provider AND payment_id = v_payment_id FOR UPDATE;
+        IF NOT v_known THEN
+          INSERT INTO payments (provider, payment_id, order_id, currency, received, exact, created_at, updated_at)
+          VALUES (p_provider, v_payment_id, v_order_id, v_currency, v_amount, v_exact, v_now, v_now);
+          SET v_changed = TRUE;
+        ELSEIF COALESCE(v_owner, v_order_id) <> v_order_id OR COALESCE(v_payment_currency, v_currency) <> v_currency THEN
+          SET v_outcome = 'unmatched'; -- one payment cannot pay two orders, or be in two currencies
+        ELSE
+          SET v_changed = v_owner IS NULL OR v_amount > v_was OR (v_exact AND NOT v_changed);
+          UPDATE payments
+          SET order_id = v_order_id, currency = v_currency, received = GREATEST(received, v_amount), exact = exact OR v_exact, updated_at = v_now
+          WHERE provider = p_provider AND payment_id = v_payment_id;
+          CALL sum_payment(p_provider, v_payment_id, v_now);
+        END IF;
+        SET v_outcome = COALESCE(v_outcome, IF(v_changed AND (v_amount > 0 OR v_exact), 'applied', 'ignored'));
+      END IF;
+
+    ELSE
+      -- Money goes back. Without a payment's id the order's only payment that holds money is meant.
+      IF v_payment_id = '' THEN
+        SELECT COUNT(*), MIN(payment_id) INTO v_n, v_payment_id FROM payments
+          WHERE order_id = v_order_id AND provider = p_provider AND received > returned;
+        IF v_n <> 1 THEN
+          SET v_outcome = 'unmatched', v_payment_id = '';
+        END IF;
+      END IF;
+      IF v_outcome IS NULL THEN
+        SELECT TRUE, order_id, currency, returned, unsent INTO v_known, v_owner, v_payment_currency, v_returned, v_unsent
+          FROM payments WHERE provider = p_provider AND payment_id = v_payment_id FOR UPDATE;
+        IF NOT v_owner <=> v_order_id AND v_owner IS NOT NULL THEN
+          ROLLBACK; -- its success came in between: begin again with the order's lock
+          ITERATE attempt;
+        END IF;
+        IF NOT v_known THEN
+          INSERT INTO payments (provider, payment_id, created_at, updated_at) VALUES (p_provider, v_payment_id, v_now, v_now);
+        END IF;
+        IF v_kind = 'refunded_sum' THEN
+          UPDATE payments SET refunded_sum = GREATEST(refunded_sum, COALESCE(v_amount, 0)) WHERE provider = p_provider AND payment_id = v_payment_id;
+        ELSE
+          SET v_status = CASE v_kind WHEN 'refunded' THEN 'sent' WHEN 'refund_failed' THEN 'failed' WHEN 'disputed' THEN 'open'
+                                     WHEN 'dispute_won' THEN 'won' ELSE 'lost' END;
+          SELECT payment_id, status INTO v_refund_of, v_is FROM refunds
+            WHERE provider = p_provider AND refund_id = v_refund_id FOR UPDATE;
+          IF v_refund_of IS NULL THEN
+            INSERT INTO refunds (provider, refund_id, payment_id, kind, status, amount, currency, created_at, updated_at)
+            VALUES (p_provider, v_refund_id, v_payment_id, IF(v_kind IN ('refunded', 'refund_failed'), 'refund', 'dispute'),
+                    v_status, v_amount, v_currency, v_now, v_now);
+          ELSEIF v_refund_of <> v_payment_id THEN
+            SET v_outcome = 'unmatched'; -- one refund cannot return two payments
+          ELSE
+            UPDATE refunds
+            SET status = IF(FIELD(v_status, 'sent', 'failed', 'open', 'won', 'lost') > FIELD(status, 'sent', 'failed', 'open', 'won', 'lost'), v_status, status),
+                amount = IF(v_amount > COALESCE(amount, 0), v_amount, amount), currency = COALESCE(currency, v_currency), updated_at = v_now
+            WHERE provider = p_provider AND refund_id = v_refund_id;
+          END IF;
+        END IF;
+      END IF;
+      IF v_outcome IS NULL THEN
+        CALL sum_payment(p_provider, v_payment_id, v_now);
+        SELECT v_is IS NULL AND v_kind <> 'refunded_sum' OR NOT v_is <=> v_status AND v_kind <> 'refunded_sum' OR returned <> v_returned OR unsent <> v_unsent
+          INTO v_changed FROM payments WHERE provider = p_provider AND payment_id = v_payment_id;
+        -- Before its success, or in a currency that is not the payment's, it waits. Its row counts from now on.
+        SET v_outcome = IF(v_owner IS NULL OR v_currency <> v_payment_currency, 'unmatched', IF(v_changed, 'applied', 'ignored'));
+      END IF;
+    END IF;
+
+    IF v_outcome IN ('applied', 'ignored') THEN
+      IF v_kind = 'succeeded' AND v_changed THEN
+        SELECT COUNT(*) INTO v_n FROM payment_events
+          WHERE subject_id = v_order_id AND result IN ('unmatched', 'stored') AND event_id <> p_event_id AND kind NOT IN ('succeeded', 'failed', 'other');
+        SET v_outcome = IF(v_outcome = 'applied' AND (v_n > 0 OR v_known), 'applied_wakes', v_outcome);
+      END IF;
+      UPDATE payment_events
+      SET result = IF(v_outcome = 'ignored', 'ignored', 'applied'), settled_at = v_now, retry_at = NULL,
+          payment_id = IF(kind = 'succeeded', v_payment_id, payment_id)
+      WHERE provider = p_provider AND event_id = p_event_id;
+    ELSEIF v_outcome = 'unmatched' THEN
+      UPDATE payment_events
+      SET result = 'unmatched', settled_at = NULL,
+          retry_at = IF(v_received_at < v_now - INTERVAL 1 HOUR, NULL,
+                        v_now + INTERVAL LEAST(GREATEST(TIMESTAMPDIFF(SECOND, v_received_at, v_now), 1), 60) SECOND)
+      WHERE provider = p_provider AND event_id = p_event_id;
+    END IF;
+    IF v_kind = 'failed' AND v_outcome = 'applied' THEN
+      UPDATE orders SET status = 'cancelled', reason = 'payment_failed', stock = 'none', updated_at = v_now WHERE id = v_order_id;
+      UPDATE products SET reserved_stock = reserved_stock - v_qty, version = version + 1, updated_at = v_now WHERE id = v_product_id;
+    ELSEIF v_hold IS NOT NULL AND v_kind <> 'failed' AND v_outcome IN ('applied', 'applied_wakes', 'ignored', 'unmatched') THEN
+      SET v_n = 0;
+      IF v_replay THEN
+        SELECT COUNT(*) INTO v_n FROM payment_events
+          WHERE subject_id = v_order_id AND retry_at IS NOT NULL AND result IN ('applied', 'ignored');
+      END IF;
+      IF v_n = 0 THEN
+        CALL settle_order(v_order_id, v_kind IN ('succeeded', 'refund_failed') AND NOT v_replay, p_window_us, v_short);
+      END IF;
+    END IF;
+    IF v_short AND NOT v_reclaimed THEN
+      -- Short of stock: reclaim overdue stock first, in separate transactions.
+      ROLLBACK;
+      SET v_reclaimed = TRUE, v_outcome = NULL;
+      CALL reclaim_due(v_product_id, 500, 500, 0, v_holds, v_orders, v_lag_us);
+      ITERATE attempt;
+    END IF;
+    IF v_outcome = 'event_id_reused' THEN
+      ROLLBACK;
+    ELSE
+      COMMIT;
+    END IF;
+  END WHILE;
+  CALL snapshot(v_outcome, COALESCE(v_order_id, v_subject_id), NULL, v_holds, v_orders, v_lag_us);
+END
