@@ -36,14 +36,20 @@ var (
 	SweepLag       = &Metric{"sweep_lag_seconds", Histogram, "How overdue the oldest hold or order of a batch was when its stock came back.", nil}
 
 	AuditBroken = &Metric{"audit_broken", Gauge, "Broken invariants found by the latest audit: anything but 0 is a defect.", nil}
-	RefundsDue  = &Metric{"refunds_due", Gauge, "Orders that need a refund, at the latest audit.", nil}
-	Unmatched   = &Metric{"unmatched_events", Gauge, "Payment events of the last 24 hours without a hold or order, at the latest audit.", nil}
+	RefundsDue  = &Metric{"refunds_due", Gauge, "Payments that owe money, at the latest audit.", nil}
+	RefundsOwed = &Metric{"refunds_owed", Gauge, "Money owed back by currency, in minor units, at the latest audit.", []string{"currency"}}
+
+	DisputesOpen   = &Metric{"disputes_open", Gauge, "Disputes without an outcome, at the latest audit.", nil}
+	EventsStored   = &Metric{"events_stored", Gauge, "Payment events that could not be applied yet, at the latest audit.", nil}
+	EventsRejected = &Metric{"events_rejected", Gauge, "Verified payment events of the last 24 hours that could not be read or reused the id of another, at the latest audit.", nil}
+	Unmatched      = &Metric{"unmatched_events", Gauge, "Payment events of the last 24 hours whose order or payment is not known, at the latest audit.", nil}
 )
 
 // Metrics lists every metric.
 var Metrics = []*Metric{
 	HoldsPlaced, HoldsRefused, LedgerCalls, LedgerDuration, LedgerRetries, WebhookEvents,
-	CacheLookups, SweepRuns, SweptHolds, SweptOrders, SweepLag, AuditBroken, RefundsDue, Unmatched,
+	CacheLookups, SweepRuns, SweptHolds, SweptOrders, SweepLag, AuditBroken,
+	RefundsDue, RefundsOwed, DisputesOpen, EventsStored, EventsRejected, Unmatched,
 }
 
 // Recorder takes measurements: the step of a counter, or the value of a histogram or gauge. labels are the values of

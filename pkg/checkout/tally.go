@@ -61,6 +61,12 @@ func (t *Tally) AddRefund(r Refund) {
 	t.refunds[r.ID] = r
 }
 
+// Refund returns what is known of a refund.
+func (t *Tally) Refund(id string) (Refund, bool) {
+	r, ok := t.refunds[id]
+	return r, ok
+}
+
 func (s RefundStatus) rank() int {
 	return slices.Index([]RefundStatus{RefundSent, RefundFailed, DisputeOpen, DisputeWon, DisputeLost}, s)
 }

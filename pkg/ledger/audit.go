@@ -17,23 +17,56 @@ type Finding struct {
 	Detail string `json:"detail"`
 }
 
-// Audit is the result of recomputing every counter from the rows, in one consistent snapshot.
+// Audit is the result of recomputing every counter, order and payment from the rows and events, in one consistent
+// snapshot.
 type Audit struct {
-	Clean     bool  `json:"clean"`
-	Products  int64 `json:"products"`
-	Holds     int64 `json:"holds"`
-	Orders    int64 `json:"orders"`
-	Events    int64 `json:"payment_events"`
-	Refunds   int64 `json:"refunds_due"`      // orders that need a refund
-	Unmatched int64 `json:"unmatched_events"` // events without a hold or order
-	// Unmatched events of the last 24 hours only, so that the alarm can clear.
+	Clean    bool  `json:"clean"`
+	Products int64 `json:"products"`
+	Holds    int64 `json:"holds"`
+	Orders   int64 `json:"orders"`
+	Payments int64 `json:"payments"`
+	Events   int64 `json:"payment_events"`
+	// Money has one entry per currency, by code.
+	Money        []MoneyReport `json:"money"`
+	Refunds      int64         `json:"refunds_due"`   // payments that owe money
+	DisputesOpen int64         `json:"disputes_open"` // disputes without an outcome
+	Stored       int64         `json:"stored_events"` // events that could not be applied yet
+	Unmatched    int64         `json:"unmatched_events"`
+	Unreadable   int64         `json:"unreadable_events"` // verified events that could not be read
+	Reused       int64         `json:"reused_events"`     // events with the id of another event
+	// Events of the last 24 hours only, so that the alarms can clear.
 	UnmatchedToday int64     `json:"unmatched_events_today"`
-	Broken         []Finding `json:"broken"`    // broken invariants: a defect
-	Attention      []Finding `json:"attention"` // work for an operator, such as refunds due
-	AsOf           time.Time `json:"as_of"`
+	RejectedToday  int64     `json:"rejected_events_today"` // unreadable or reused
+	Broken         []Finding `json:"broken"`                // broken invariants: a defect
+	Attention      []Finding `json:"attention"`             // work for an operator, such as money owed
+	// More says how many findings of a check are not listed. The counts above are always complete.
+	More map[string]int `json:"more,omitempty"`
+	AsOf time.Time      `json:"as_of"`
 }
 
-// maxFindings limits the findings of one check.
+// MoneyReport accounts for the money of one currency, in minor units: Received = Sold + Returned + Owed.
+type MoneyReport struct {
+	Currency string `json:"currency"`
+	Received int64  `json:"received"`
+	Sold     int64  `json:"sold"`     // kept as the price of units sold, less what went back of it
+	Returned int64  `json:"returned"` // refunds and lost disputes, at most what was received
+	Owed     int64  `json:"owed"`
+}
+
+// BrokenCount is the number of broken invariants, listed or not.
+func (a Audit) BrokenCount() int {
+	n := len(a.Broken)
+	counted := map[string]bool{}
+	for _, f := range a.Broken {
+		if !counted[f.Check] {
+			counted[f.Check] = true
+			n += a.More[f.Check]
+		}
+	}
+	return n
+}
+
+// maxFindings limits the findings of one check that are listed.
 const maxFindings = 100
 
 // Audit recomputes every counter and checks every invariant. It locks nothing. Codes: busy.
@@ -50,30 +83,57 @@ func (l *Ledger) Audit(ctx context.Context) (_ Audit, err error) {
 	}
 	defer func() { err = errors.Join(err, tx.Rollback()) }()
 
-	a := Audit{Broken: []Finding{}, Attention: []Finding{}}
-	err = tx.QueryRowContext(ctx, `
-		SELECT (SELECT COUNT(*) FROM products), (SELECT COUNT(*) FROM holds), (SELECT COUNT(*) FROM orders),
-		       (SELECT COUNT(*) FROM payment_events), (SELECT COUNT(*) FROM orders WHERE status = 'refund_due'),
-		       (SELECT COUNT(*) FROM payment_events WHERE result = 'unmatched'),
-		       (SELECT COUNT(*) FROM payment_events WHERE result = 'unmatched' AND received_at > UTC_TIMESTAMP(6) - INTERVAL 1 DAY),
-		       UTC_TIMESTAMP(6)`).
-		Scan(&a.Products, &a.Holds, &a.Orders, &a.Events, &a.Refunds, &a.Unmatched, &a.UnmatchedToday, &a.AsOf)
-	if err != nil {
+	a := Audit{Money: []MoneyReport{}, Broken: []Finding{}, Attention: []Finding{}, More: map[string]int{}}
+	if err := a.count(ctx, tx); err != nil {
 		return Audit{}, fmt.Errorf("auditing: %w", err)
 	}
 	for _, c := range checks {
-		found, err := c.run(ctx, tx)
-		if err != nil {
+		if err := c.run(ctx, tx, &a); err != nil {
 			return Audit{}, fmt.Errorf("auditing %s: %w", c.name, err)
 		}
-		if c.attention {
-			a.Attention = append(a.Attention, found...)
-		} else {
-			a.Broken = append(a.Broken, found...)
-		}
+	}
+	if err := auditMoney(ctx, tx, &a); err != nil {
+		return Audit{}, fmt.Errorf("auditing the money: %w", err)
 	}
 	a.Clean = len(a.Broken) == 0
 	return a, nil
+}
+
+// count fills the totals.
+func (a *Audit) count(ctx context.Context, tx *sql.Tx) error {
+	return tx.QueryRowContext(ctx, `
+		SELECT (SELECT COUNT(*) FROM products), (SELECT COUNT(*) FROM holds), (SELECT COUNT(*) FROM orders),
+		       (SELECT COUNT(*) FROM payments), (SELECT COUNT(*) FROM payment_events),
+		       (SELECT COUNT(*) FROM payments WHERE owed > 0), (SELECT COUNT(*) FROM refunds WHERE status = 'open'),
+		       (SELECT COUNT(*) FROM payment_events WHERE result = 'stored'),
+		       (SELECT COUNT(*) FROM payment_events WHERE result = 'unmatched'),
+		       (SELECT COUNT(*) FROM rejected_events r LEFT JOIN payment_events e ON e.provider = r.provider AND e.event_id = r.event_id
+		        WHERE r.reason = 'unreadable' AND e.provider IS NULL),
+		       (SELECT COUNT(*) FROM rejected_events WHERE reason = 'reused'),
+		       (SELECT COUNT(*) FROM payment_events WHERE result = 'unmatched' AND received_at > UTC_TIMESTAMP(6) - INTERVAL 1 DAY),
+		       (SELECT COUNT(*) FROM rejected_events WHERE last_at > UTC_TIMESTAMP(6) - INTERVAL 1 DAY),
+		       UTC_TIMESTAMP(6)`).
+		Scan(&a.Products, &a.Holds, &a.Orders, &a.Payments, &a.Events, &a.Refunds, &a.DisputesOpen, &a.Stored, &a.Unmatched,
+			&a.Unreadable, &a.Reused, &a.UnmatchedToday, &a.RejectedToday, &a.AsOf)
+}
+
+// add lists a finding, or counts it if its check has many.
+func (a *Audit) add(attention bool, f Finding) {
+	list := &a.Broken
+	if attention {
+		list = &a.Attention
+	}
+	listed := 0
+	for _, other := range *list {
+		if other.Check == f.Check {
+			listed++
+		}
+	}
+	if listed >= maxFindings {
+		a.More[f.Check]++
+		return
+	}
+	*list = append(*list, f)
 }
 
 // check is one invariant: a query that returns the entity and detail of each row that breaks it.
@@ -83,20 +143,20 @@ type check struct {
 	query     string
 }
 
-func (c check) run(ctx context.Context, tx *sql.Tx) (found []Finding, err error) {
-	rows, err := tx.QueryContext(ctx, c.query+fmt.Sprintf(" LIMIT %d", maxFindings))
+func (c check) run(ctx context.Context, tx *sql.Tx, a *Audit) (err error) {
+	rows, err := tx.QueryContext(ctx, c.query)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		f := Finding{Check: c.name}
 		var entity []byte
 		if err := rows.Scan(&entity, &f.Detail); err != nil {
-			return nil, err
+			return err
 		}
 		f.Entity = entityName(entity)
-		found = append(found, f)
+		a.add(c.attention, f)
 	}
-	return found, rows.Err()
+	return rows.Err()
 }

@@ -41,36 +41,62 @@ var checks = []check{
 		SELECT CONCAT(0x02, o.id), 'its product, quantity or amount differs from its hold''s'
 		FROM orders o LEFT JOIN holds h ON h.id = o.id
 		WHERE h.id IS NULL OR o.product_id <> h.product_id OR o.qty <> h.qty OR o.amount <> h.qty * h.unit_price OR o.currency <> h.currency`},
-	{name: "order_stock_differs_from_status", query: `
-		SELECT CONCAT(0x02, id), CONCAT('status ', status, ', units in ', stock) FROM orders
-		WHERE NOT ((status = 'pending_payment' AND stock = 'reserved') OR (status = 'paid' AND stock = 'sold')
-		  OR (status IN ('cancelled', 'refund_due') AND stock = 'none') OR (status = 'refunded' AND stock IN ('sold', 'none')))`},
-	{name: "paid_order_without_payment", query: `
-		SELECT CONCAT(0x02, o.id), CONCAT('status ', o.status, ', but no success event was applied to it') FROM orders o
-		WHERE o.status IN ('paid', 'refund_due', 'refunded') AND NOT EXISTS (
-		  SELECT 1 FROM payment_events e WHERE e.subject_id = o.id AND e.result = 'applied' AND e.kind = 'succeeded')`},
-	{name: "order_paid_twice", query: `
-		SELECT CONCAT(0x02, e.subject_id), CONCAT(COUNT(*), ' success events were applied to it') FROM payment_events e
-		WHERE e.result = 'applied' AND e.kind = 'succeeded' GROUP BY e.subject_id HAVING COUNT(*) > 1`},
-	{name: "payment_without_effect", query: `
-		SELECT CONCAT(0x02, e.subject_id), CONCAT('a success event was applied, but the order is ', COALESCE(o.status, 'missing'))
-		FROM payment_events e LEFT JOIN orders o ON o.id = e.subject_id
-		WHERE e.result = 'applied' AND e.kind = 'succeeded' AND COALESCE(o.status, '') NOT IN ('paid', 'refund_due', 'refunded')`},
+	{name: "hold_facts_differ", query: `
+		SELECT CONCAT(0x01, id), 'its product, quantity, price, key or duration was changed' FROM holds
+		WHERE facts <> CRC32(CONCAT_WS('|', HEX(id), product_id, qty, unit_price, currency, HEX(idempotency_key), TIMESTAMPDIFF(MICROSECOND, created_at, expires_at)))`},
+	{name: "holds_missing", query: `
+		SELECT p.id, 'a hold of it was deleted, or moved from or to another product'
+		FROM products p LEFT JOIN (SELECT product_id, SUM(facts) AS facts FROM holds GROUP BY product_id) h ON h.product_id = p.id
+		WHERE p.holds_sum <> COALESCE(h.facts, 0)`},
+	{name: "hold_expired_early", query: `
+		SELECT CONCAT(0x01, id), CONCAT('it expired at ', ended_at, ', but was granted until ', expires_at) FROM holds
+		WHERE status = 'expired' AND ended_at < expires_at`},
+	{name: "order_cancelled_early", query: `
+		SELECT CONCAT(0x02, id), CONCAT('it was cancelled for payment_timeout at ', updated_at, ', but had until ', pay_by) FROM orders
+		WHERE status = 'cancelled' AND reason = 'payment_timeout' AND updated_at < pay_by`},
+	{name: "success_without_payment", query: `
+		SELECT CONCAT(e.provider, ' event ', e.event_id), 'the event was applied, but there is no such payment'
+		FROM payment_events e LEFT JOIN payments p ON p.provider = e.provider AND p.payment_id = e.payment_id
+		WHERE e.kind = 'succeeded' AND e.result IN ('applied', 'ignored') AND e.retry_at IS NULL AND p.provider IS NULL`},
+	{name: "refund_event_without_refund", query: `
+		SELECT CONCAT(e.provider, ' event ', e.event_id), 'the event was applied, but there is no such refund or dispute'
+		FROM payment_events e LEFT JOIN refunds r ON r.provider = e.provider AND r.refund_id = IF(e.refund_id = '', e.event_id, e.refund_id)
+		WHERE e.kind IN ('refunded', 'refund_failed', 'disputed', 'dispute_won', 'dispute_lost') AND e.result IN ('applied', 'ignored')
+		  AND e.retry_at IS NULL AND r.provider IS NULL`},
+	{name: "refund_without_payment", query: `
+		SELECT CONCAT(r.provider, ' refund ', r.refund_id), CONCAT('its payment ', r.payment_id, ' does not exist')
+		FROM refunds r LEFT JOIN payments p ON p.provider = r.provider AND p.payment_id = r.payment_id WHERE p.provider IS NULL`},
+	{name: "payment_without_order", query: `
+		SELECT CONCAT(p.provider, ' payment ', p.payment_id), 'its order does not exist'
+		FROM payments p LEFT JOIN orders o ON o.id = p.order_id WHERE p.order_id IS NOT NULL AND p.received > 0 AND o.id IS NULL`},
 
-	{name: "refund_due", attention: true, query: `
-		SELECT CONCAT(0x02, o.id), CONCAT(o.reason, ': send back ', COALESCE(e.amount, o.amount), ' ', COALESCE(e.currency, o.currency), ' (minor units), payment ', COALESCE(e.payment_id, ''))
-		FROM orders o LEFT JOIN payment_events e ON e.subject_id = o.id AND e.result = 'applied' AND e.kind = 'succeeded'
-		WHERE o.status = 'refund_due' ORDER BY o.updated_at`},
-	{name: "second_payment", attention: true, query: `
-		SELECT CONCAT(0x02, e.subject_id), CONCAT('paid again by payment ', e.payment_id, ', after ', f.payment_id, ': one of them may need a refund')
-		FROM payment_events e JOIN payment_events f ON f.subject_id = e.subject_id AND f.kind = 'succeeded' AND f.result = 'applied'
-		WHERE e.kind = 'succeeded' AND e.result = 'ignored' AND e.payment_id <> f.payment_id`},
+	{name: "payment_owed", attention: true, query: `
+		SELECT CONCAT(0x02, order_id), CONCAT('send back ', owed, ' ', currency, ' (minor units) of payment ', payment_id, ' (', provider, ')')
+		FROM payments WHERE owed > 0 ORDER BY updated_at, provider, payment_id`},
+	{name: "returned_too_much", attention: true, query: `
+		SELECT CONCAT(0x02, order_id), CONCAT('payment ', payment_id, ' (', provider, '): ', returned, ' ', currency, ' went back (minor units), but only ', received, ' came in')
+		FROM payments WHERE returned > received AND received > 0 ORDER BY updated_at, provider, payment_id`},
+	{name: "dispute_open", attention: true, query: `
+		SELECT CONCAT(provider, ' ', refund_id), CONCAT('payment ', payment_id, ' is disputed since ', created_at)
+		FROM refunds WHERE status = 'open' ORDER BY created_at, provider, refund_id`},
+	{name: "stored_event", attention: true, query: `
+		SELECT CONCAT(provider, ' event ', event_id), CONCAT(type, ' of ', received_at, ' could not be applied yet') FROM payment_events
+		WHERE result = 'stored' ORDER BY received_at`},
 	{name: "unmatched_event", attention: true, query: `
-		SELECT CONCAT(provider, ' event ', event_id), CONCAT(type, ' of ', received_at, ' has no hold or order') FROM payment_events
+		SELECT CONCAT(provider, ' event ', event_id), CONCAT(type, ' of ', received_at, ' names an order or payment that is not known') FROM payment_events
 		WHERE result = 'unmatched' ORDER BY received_at`},
+	{name: "rejected_event", attention: true, query: `
+		SELECT CONCAT(r.provider, ' event ', r.event_id), CONCAT(r.reason, ': ', r.detail) FROM rejected_events r
+		LEFT JOIN payment_events e ON e.provider = r.provider AND e.event_id = r.event_id
+		WHERE r.reason = 'reused' OR e.provider IS NULL ORDER BY r.last_at`},
 	{name: "overdue", attention: true, query: `
-		SELECT product_id, CONCAT(COUNT(*), ' holds are more than a minute overdue: check that the sweep runs') FROM holds
-		WHERE status = 'active' AND expires_at < UTC_TIMESTAMP(6) - INTERVAL 1 MINUTE GROUP BY product_id`},
+		SELECT product_id, CONCAT(SUM(n), ' holds or orders are more than a minute overdue: check that the sweep runs') FROM (
+		  SELECT product_id, COUNT(*) AS n FROM holds
+		  WHERE status = 'active' AND expires_at < UTC_TIMESTAMP(6) - INTERVAL 1 MINUTE GROUP BY product_id
+		  UNION ALL
+		  SELECT product_id, COUNT(*) FROM orders
+		  WHERE status = 'pending_payment' AND pay_by < UTC_TIMESTAMP(6) - INTERVAL 1 MINUTE GROUP BY product_id) AS late
+		GROUP BY product_id`},
 }
 
 // entityName formats the entity that a check selected.

@@ -44,7 +44,7 @@ func (s *stage) place(t *testing.T, id checkout.ID) {
 func (s *stage) age(t *testing.T, id checkout.ID) {
 	t.Helper()
 	for _, statement := range []string{
-		"UPDATE holds SET created_at = created_at - INTERVAL 1 HOUR, expires_at = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND WHERE id = ?",
+		"UPDATE holds SET created_at = created_at - INTERVAL 1 HOUR, expires_at = expires_at - INTERVAL 1 HOUR WHERE id = ?",
 		"UPDATE orders SET pay_by = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND WHERE id = ?",
 	} {
 		if _, err := s.Admin.ExecContext(context.Background(), statement, id[:]); err != nil {

@@ -86,6 +86,14 @@ BEGIN
       DROP CONSTRAINT payment_events_settled,
       ADD CONSTRAINT payment_events_settled_at CHECK ((result IN ('unmatched', 'stored')) = (settled_at IS NULL));
   END IF;
+  -- Evidence for the audit: a checksum of what never changes about a hold, and the sum of these over a product's holds. An
+  -- older hold has none.
+  IF NOT EXISTS (SELECT 1 FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'holds' AND column_name = 'facts') THEN
+    ALTER TABLE holds ADD COLUMN facts INT UNSIGNED NULL COMMENT 'CRC-32 of id, product, qty, price, key and duration';
+  END IF;
+  IF NOT EXISTS (SELECT 1 FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'products' AND column_name = 'holds_sum') THEN
+    ALTER TABLE products ADD COLUMN holds_sum BIGINT NOT NULL DEFAULT 0 COMMENT 'sum of facts of its holds';
+  END IF;
   IF EXISTS (SELECT 1 FROM information_schema.table_constraints WHERE table_schema = DATABASE() AND table_name = 'orders' AND constraint_name = 'orders_stock_follows_status') THEN
     ALTER TABLE orders
       DROP CONSTRAINT orders_stock_follows_status,
@@ -105,6 +113,8 @@ UPDATE payment_events SET retry_at = NULL WHERE kind IN ('other', 'failed') AND 
 UPDATE payment_events SET kind = 'refunded_sum' WHERE provider = 'stripe' AND type = 'charge.refunded' AND kind = 'refunded';
 
 -- +goose Down
+ALTER TABLE products DROP COLUMN holds_sum;
+ALTER TABLE holds DROP COLUMN facts;
 ALTER TABLE orders
   DROP CONSTRAINT orders_stock_fits_status,
   ADD CONSTRAINT orders_stock_follows_status CHECK (

@@ -29,6 +29,7 @@ BEGIN
   DECLARE v_tries_left INT DEFAULT 5;
   DECLARE v_duplicate, v_reclaimed BOOLEAN DEFAULT FALSE;
   DECLARE v_first BINARY(16);
+  DECLARE v_facts INT UNSIGNED;
   DECLARE EXIT HANDLER FOR SQLEXCEPTION
   BEGIN
     ROLLBACK;
@@ -43,12 +44,14 @@ BEGIN
     SET v_now = UTC_TIMESTAMP(6);
     IF p_price IS NOT NULL THEN
       SET v_tries_left = v_tries_left - 1;
+      -- The audit recomputes it (audit_checks.go), so that a changed, moved or deleted hold leaves evidence.
+      SET v_facts = CRC32(CONCAT_WS('|', HEX(p_id), p_product_id, p_qty, p_price, p_currency, HEX(p_key), p_ttl_us));
       SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
       START TRANSACTION;
       BEGIN
         DECLARE CONTINUE HANDLER FOR 1062 SET v_duplicate = TRUE; -- this id, or a concurrent call with this key
-        INSERT INTO holds (id, product_id, qty, unit_price, currency, status, idempotency_key, created_at, expires_at)
-        VALUES (p_id, p_product_id, p_qty, p_price, p_currency, 'active', p_key, v_now, v_now + INTERVAL p_ttl_us MICROSECOND);
+        INSERT INTO holds (id, product_id, qty, unit_price, currency, status, idempotency_key, created_at, expires_at, facts)
+        VALUES (p_id, p_product_id, p_qty, p_price, p_currency, 'active', p_key, v_now, v_now + INTERVAL p_ttl_us MICROSECOND, v_facts);
       END;
       IF v_duplicate THEN
         ROLLBACK;
@@ -57,7 +60,7 @@ BEGIN
         LEAVE attempt;
       END IF;
       UPDATE products
-      SET reserved_stock = reserved_stock + p_qty, keyed_holds = keyed_holds + (p_key IS NOT NULL),
+      SET reserved_stock = reserved_stock + p_qty, keyed_holds = keyed_holds + (p_key IS NOT NULL), holds_sum = holds_sum + v_facts,
           version = version + 1, updated_at = v_now
       WHERE id = p_product_id AND stock - reserved_stock - sold_stock >= p_qty
         AND price_amount = p_price AND currency = p_currency AND max_qty_per_hold >= p_qty
