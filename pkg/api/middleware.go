@@ -86,7 +86,8 @@ func logRequest(log *slog.Logger, r *http.Request, info *requestInfo, status int
 	if info.code != "" {
 		attrs = append(attrs, slog.String("code", info.code))
 	}
-	if status >= http.StatusInternalServerError && info.err != nil {
+	// Without a code the request succeeded, but something that an operator has to know went wrong.
+	if info.err != nil && (status >= http.StatusInternalServerError || info.code == "") {
 		level = slog.LevelError
 		attrs = append(attrs, slog.String("error", info.err.Error()))
 	}

@@ -74,8 +74,14 @@ func (a *App) audit(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("auditing: %w", err)
 	}
-	a.rec.Record(checkout.AuditBroken, float64(len(audit.Broken)))
+	a.rec.Record(checkout.AuditBroken, float64(audit.BrokenCount()))
 	a.rec.Record(checkout.RefundsDue, float64(audit.Refunds))
+	for _, m := range audit.Money {
+		a.rec.Record(checkout.RefundsOwed, float64(m.Owed), m.Currency)
+	}
+	a.rec.Record(checkout.DisputesOpen, float64(audit.DisputesOpen))
+	a.rec.Record(checkout.EventsStored, float64(audit.Stored))
+	a.rec.Record(checkout.EventsRejected, float64(audit.RejectedToday))
 	a.rec.Record(checkout.Unmatched, float64(audit.UnmatchedToday))
 	for _, f := range audit.Broken {
 		a.log.ErrorContext(ctx, "broken invariant", "check", f.Check, "entity", f.Entity, "detail", f.Detail)

@@ -79,7 +79,7 @@ func applyOldEvents(ctx context.Context, db *sql.DB) error {
 	const page, rest = 500, "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL"
 	for {
 		var events []checkout.EventRef
-		rows, err := db.QueryContext(ctx, "SELECT provider, event_id FROM payment_events WHERE retry_at < '1971-01-01' ORDER BY retry_at, received_at LIMIT ?", page)
+		rows, err := db.QueryContext(ctx, "SELECT provider, event_id FROM payment_events WHERE result IN ('stored', 'unmatched', 'applied', 'ignored') AND retry_at < '1971-01-01' ORDER BY retry_at, received_at LIMIT ?", page)
 		if err != nil {
 			return fmt.Errorf("looking for events of the release before: %w", err)
 		}

@@ -83,7 +83,8 @@ func (l *Ledger) DueProducts(ctx context.Context, limit int) ([]string, error) {
 // WaitingEvents lists stored events whose next try is due, the longest due first.
 func (l *Ledger) WaitingEvents(ctx context.Context, limit int) ([]checkout.EventRef, error) {
 	return collect(ctx, l, "looking for payment events to apply", scanEventRef, `
-		SELECT provider, event_id FROM payment_events WHERE retry_at <= UTC_TIMESTAMP(6)
+		SELECT provider, event_id FROM payment_events
+		WHERE result IN ('stored', 'unmatched', 'applied', 'ignored') AND retry_at <= UTC_TIMESTAMP(6) -- all: for the index
 		ORDER BY retry_at, received_at LIMIT ?`, limit)
 }
 

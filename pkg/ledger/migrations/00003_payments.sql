@@ -81,7 +81,8 @@ BEGIN
     ALTER TABLE payment_events
       ADD COLUMN refund_id VARBINARY(255) NOT NULL DEFAULT '' COMMENT 'of the refund or dispute that it is about',
       ADD COLUMN retry_at DATETIME(6) NULL DEFAULT '1970-01-02 00:00:00' COMMENT 'when to apply it again; NULL: never',
-      ADD KEY payment_events_retry (retry_at, received_at),
+      ADD KEY payment_events_waiting (result, retry_at), -- also in place of payment_events_unmatched
+      DROP KEY payment_events_unmatched,
       ADD KEY payment_events_payment (provider, payment_id),
       DROP CONSTRAINT payment_events_settled,
       ADD CONSTRAINT payment_events_settled_at CHECK ((result IN ('unmatched', 'stored')) = (settled_at IS NULL));
@@ -124,7 +125,8 @@ ALTER TABLE orders
     OR (status = 'refunded' AND stock IN ('sold', 'none')));
 ALTER TABLE payment_events
   DROP CONSTRAINT payment_events_settled_at,
-  DROP KEY payment_events_retry,
+  DROP KEY payment_events_waiting,
+  ADD KEY payment_events_unmatched (result, received_at),
   DROP KEY payment_events_payment,
   DROP COLUMN retry_at,
   DROP COLUMN refund_id,

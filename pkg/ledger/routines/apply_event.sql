@@ -25,13 +25,13 @@ MODIFIES SQL DATA
 SQL SECURITY DEFINER
 BEGIN
   DECLARE v_outcome, v_stored, v_kind, v_hold, v_order, v_result, v_status, v_is VARCHAR(30);
-  DECLARE v_now, v_received_at, v_retry_at DATETIME(6);
+  DECLARE v_now, v_received_at DATETIME(6);
   DECLARE v_subject_id, v_order_id, v_owner BINARY(16);
   DECLARE v_payment_id, v_refund_id, v_refund_of VARBINARY(255);
   DECLARE v_currency, v_payment_currency, v_order_currency CHAR(3) CHARACTER SET ascii COLLATE ascii_bin;
   DECLARE v_amount, v_order_amount, v_was, v_received, v_returned, v_unsent, v_lag_us BIGINT;
   DECLARE v_known, v_exact, v_replay, v_changed, v_short, v_reclaimed BOOLEAN DEFAULT FALSE;
-  DECLARE v_qty, v_n, v_holds, v_orders INT DEFAULT 0;
+  DECLARE v_qty, v_n, v_waiting, v_holds, v_orders INT DEFAULT 0;
   DECLARE v_product_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin;
   DECLARE EXIT HANDLER FOR SQLEXCEPTION
   BEGIN
@@ -43,17 +43,30 @@ BEGIN
     SET v_hold = NULL, v_order = NULL, v_known = FALSE, v_changed = FALSE, v_short = FALSE, v_owner = NULL, v_is = NULL, v_refund_of = NULL;
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
     START TRANSACTION;
+    SET v_now = UTC_TIMESTAMP(6), v_result = NULL, v_stored = 'seen', v_replay = FALSE;
     IF p_type IS NOT NULL THEN
-      CALL store_event(p_provider, p_event_id, p_type, p_kind, p_subject_id, p_payment_id, p_refund_id, p_amount, p_currency,
-                       p_digest, p_occurred_at, v_stored);
+      -- Applied, unless it turns out otherwise below. ON DUPLICATE KEY takes the row's exclusive lock at once, so concurrent
+      -- deliveries queue. A plain INSERT would give each of them a shared lock and deadlock on the upgrade.
+      INSERT INTO payment_events (provider, event_id, type, kind, subject_id, payment_id, refund_id, amount, currency,
+                                  payload_digest, result, occurred_at, received_at, settled_at, retry_at)
+      VALUES (p_provider, p_event_id, p_type, p_kind, p_subject_id, p_payment_id, p_refund_id, p_amount, p_currency,
+              p_digest, 'applied', p_occurred_at, v_now, v_now, NULL)
+      ON DUPLICATE KEY UPDATE deliveries = deliveries + 1;
+      SET v_stored = IF(ROW_COUNT() = 1, 'new', 'seen');
     END IF;
-    SELECT kind, subject_id, IF(kind = 'succeeded' AND payment_id = '', event_id, payment_id),
-           IF(kind IN ('refunded', 'refund_failed') AND refund_id = '', event_id, refund_id),
-           amount, currency, result, received_at, retry_at, result IN ('applied', 'ignored') AND retry_at IS NOT NULL
-      INTO v_kind, v_subject_id, v_payment_id, v_refund_id, v_amount, v_currency, v_result, v_received_at, v_retry_at, v_replay
-      FROM payment_events WHERE provider = p_provider AND event_id = p_event_id FOR UPDATE;
-    SET v_now = UTC_TIMESTAMP(6);
-
+    IF v_stored = 'new' THEN
+      SET v_kind = p_kind, v_subject_id = p_subject_id, v_payment_id = p_payment_id, v_refund_id = p_refund_id,
+          v_amount = p_amount, v_currency = p_currency, v_received_at = v_now;
+    ELSE
+      IF p_type IS NOT NULL THEN
+        CALL compare_event(p_provider, p_event_id, p_type, p_kind, p_subject_id, p_payment_id, p_refund_id, p_amount, p_currency, p_digest, v_stored);
+      END IF;
+      SELECT kind, subject_id, IF(kind = 'succeeded' AND payment_id = '', event_id, payment_id),
+             IF(kind IN ('refunded', 'refund_failed') AND refund_id = '', event_id, refund_id),
+             amount, currency, result, received_at, result IN ('applied', 'ignored') AND retry_at IS NOT NULL
+        INTO v_kind, v_subject_id, v_payment_id, v_refund_id, v_amount, v_currency, v_result, v_received_at, v_replay
+        FROM payment_events WHERE provider = p_provider AND event_id = p_event_id FOR UPDATE;
+    END IF;
     SET v_returned = 0, v_unsent = 0, v_n = 0;
     -- Which payment, and which order? A refund may name its payment only, or its order only.
     SET v_order_id = v_subject_id;
@@ -90,12 +103,17 @@ BEGIN
         SET v_outcome = 'unmatched';
       ELSE
         SET v_exact = v_amount = v_order_amount AND v_currency = v_order_currency;
-        SELECT TRUE, order_id, currency, received, exact INTO v_known, v_owner, v_payment_currency, v_was, v_changed
-          FROM payments WHERE provider = p_provider AND payment_id = v_payment_id FOR UPDATE;
+        -- A new payment settles an unpaid order, unless settle_order finds otherwise. The update of a known one only locks it.
+        INSERT INTO payments (provider, payment_id, order_id, settles, currency, received, exact, created_at, updated_at)
+        VALUES (p_provider, v_payment_id, v_order_id, IF(v_exact AND NOT v_order <=> 'paid', v_order_id, NULL), v_currency, v_amount, v_exact, v_now, v_now)
+        ON DUPLICATE KEY UPDATE updated_at = GREATEST(v_now, updated_at + INTERVAL 1 MICROSECOND);
+        SET v_known = ROW_COUNT() <> 1, v_changed = TRUE;
+        IF v_known THEN
+          SELECT order_id, currency, received, exact INTO v_owner, v_payment_currency, v_was, v_changed
+            FROM payments WHERE provider = p_provider AND payment_id = v_payment_id;
+        END IF;
         IF NOT v_known THEN
-          INSERT INTO payments (provider, payment_id, order_id, currency, received, exact, created_at, updated_at)
-          VALUES (p_provider, v_payment_id, v_order_id, v_currency, v_amount, v_exact, v_now, v_now);
-          SET v_changed = TRUE;
+          DO 0; -- all of it is written
         ELSEIF COALESCE(v_owner, v_order_id) <> v_order_id OR COALESCE(v_payment_currency, v_currency) <> v_currency THEN
           SET v_outcome = 'unmatched'; -- one payment cannot pay two orders, or be in two currencies
         ELSE
@@ -158,15 +176,12 @@ BEGIN
     END IF;
 
     IF v_outcome IN ('applied', 'ignored') THEN
-      IF v_kind = 'succeeded' AND v_changed THEN
-        SELECT COUNT(*) INTO v_n FROM payment_events
-          WHERE subject_id = v_order_id AND result IN ('unmatched', 'stored') AND event_id <> p_event_id AND kind NOT IN ('succeeded', 'failed', 'other');
-        SET v_outcome = IF(v_outcome = 'applied' AND (v_n > 0 OR v_known), 'applied_wakes', v_outcome);
+      IF v_outcome = 'ignored' OR v_result IS NOT NULL THEN
+        UPDATE payment_events
+        SET result = IF(v_outcome = 'ignored', 'ignored', 'applied'), settled_at = v_now, retry_at = NULL,
+            payment_id = IF(kind = 'succeeded', v_payment_id, payment_id)
+        WHERE provider = p_provider AND event_id = p_event_id;
       END IF;
-      UPDATE payment_events
-      SET result = IF(v_outcome = 'ignored', 'ignored', 'applied'), settled_at = v_now, retry_at = NULL,
-          payment_id = IF(kind = 'succeeded', v_payment_id, payment_id)
-      WHERE provider = p_provider AND event_id = p_event_id;
     ELSEIF v_outcome = 'unmatched' THEN
       UPDATE payment_events
       SET result = 'unmatched', settled_at = NULL,
@@ -184,7 +199,10 @@ BEGIN
           WHERE subject_id = v_order_id AND retry_at IS NOT NULL AND result IN ('applied', 'ignored');
       END IF;
       IF v_n = 0 THEN
-        CALL settle_order(v_order_id, v_kind IN ('succeeded', 'refund_failed') AND NOT v_replay, p_window_us, v_short);
+        CALL settle_order(v_order_id, v_kind IN ('succeeded', 'refund_failed') AND NOT v_replay, p_window_us, v_short, v_waiting);
+        IF v_kind = 'succeeded' AND v_outcome = 'applied' AND (v_known OR v_waiting > 0) THEN
+          SET v_outcome = 'applied_wakes';
+        END IF;
       END IF;
     END IF;
     IF v_short AND NOT v_reclaimed THEN

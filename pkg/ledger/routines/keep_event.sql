@@ -31,8 +31,14 @@ BEGIN
   SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
   START TRANSACTION;
   IF p_type IS NOT NULL THEN
-    CALL store_event(p_provider, p_event_id, p_type, p_kind, p_subject_id, p_payment_id, p_refund_id, p_amount, p_currency,
-                     p_digest, p_occurred_at, v_outcome);
+    INSERT INTO payment_events (provider, event_id, type, kind, subject_id, payment_id, refund_id, amount, currency,
+                                payload_digest, result, occurred_at, received_at, retry_at)
+    VALUES (p_provider, p_event_id, p_type, p_kind, p_subject_id, p_payment_id, p_refund_id, p_amount, p_currency,
+            p_digest, 'stored', p_occurred_at, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))
+    ON DUPLICATE KEY UPDATE deliveries = deliveries + 1;
+    IF ROW_COUNT() <> 1 THEN
+      CALL compare_event(p_provider, p_event_id, p_type, p_kind, p_subject_id, p_payment_id, p_refund_id, p_amount, p_currency, p_digest, v_outcome);
+    END IF;
   END IF;
   SELECT result, received_at INTO v_result, v_received_at
     FROM payment_events WHERE provider = p_provider AND event_id = p_event_id FOR UPDATE;

@@ -2,10 +2,11 @@
 -- checkout.StandingOf what its status is. It makes the order of a hold that was paid before POST /orders. Routines
 -- call it inside their transaction, after they locked the hold and changed a payment.
 --
--- p_take: take units for an order that has none. p_short tells that there were not enough.
+-- p_take: take units for an order that has none. p_short tells that there were not enough. p_waiting is the number of stored
+-- events that wait for the order or one of its payments.
 --
 -- Locks, in order: the hold and its order, its payments, the product. The product comes last and the COMMIT soon after it.
-CREATE PROCEDURE settle_order(p_id BINARY(16), p_take BOOLEAN, p_window_us BIGINT, OUT p_short BOOLEAN)
+CREATE PROCEDURE settle_order(p_id BINARY(16), p_take BOOLEAN, p_window_us BIGINT, OUT p_short BOOLEAN, OUT p_waiting INT)
 MODIFIES SQL DATA
 SQL SECURITY DEFINER
 main: BEGIN
@@ -13,7 +14,7 @@ main: BEGIN
   DECLARE v_now, v_expires_at DATETIME(6);
   DECLARE v_product_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin;
   DECLARE v_currency CHAR(3) CHARACTER SET ascii COLLATE ascii_bin;
-  DECLARE v_qty INT;
+  DECLARE v_qty, v_n INT;
   DECLARE v_amount, v_received, v_held BIGINT;
   DECLARE v_exact, v_settled BOOLEAN DEFAULT FALSE;
   DECLARE v_provider VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin;
@@ -25,16 +26,20 @@ main: BEGIN
          COALESCE(o.stock, IF(h.status = 'active', 'reserved', 'none'))
     INTO v_hold, v_product_id, v_qty, v_amount, v_currency, v_expires_at, v_order, v_reason, v_from
     FROM holds h LEFT JOIN orders o ON o.id = h.id WHERE h.id = p_id FOR UPDATE;
-  SELECT COALESCE(SUM(received), 0), COALESCE(SUM(GREATEST(received - returned, 0)), 0), COALESCE(MAX(exact), FALSE),
-         COALESCE(MAX(settles IS NOT NULL), FALSE)
-    INTO v_received, v_held, v_exact, v_settled FROM payments WHERE order_id = p_id;
+  SELECT COUNT(*), COALESCE(SUM(received), 0), COALESCE(SUM(GREATEST(received - returned, 0)), 0), COALESCE(MAX(exact), FALSE),
+         COALESCE(MAX(settles IS NOT NULL), FALSE), MAX(provider), MAX(payment_id), MAX(kept),
+         (SELECT COUNT(*) FROM payment_events WHERE subject_id = p_id AND result IN ('unmatched', 'stored'))
+    INTO v_n, v_received, v_held, v_exact, v_settled, v_provider, v_payment_id, v_kept, p_waiting FROM payments WHERE order_id = p_id;
   IF v_received = 0 AND NOT v_exact THEN
     LEAVE main; -- no money: nothing follows
   END IF;
   -- The payment that settles it goes on as long as it can, else the oldest that can.
-  SELECT provider, payment_id, kept INTO v_provider, v_payment_id, v_kept FROM payments
-    WHERE order_id = p_id AND exact AND (kept > 0 OR v_amount = 0)
-    ORDER BY settles IS NULL, created_at, provider, payment_id LIMIT 1;
+  IF v_n > 1 OR NOT (v_exact AND (v_kept > 0 OR v_amount = 0)) THEN
+    SET v_payment_id = NULL, v_kept = 0;
+    SELECT provider, payment_id, kept INTO v_provider, v_payment_id, v_kept FROM payments
+      WHERE order_id = p_id AND exact AND (kept > 0 OR v_amount = 0)
+      ORDER BY settles IS NULL, created_at, provider, payment_id LIMIT 1;
+  END IF;
   SET v_now = UTC_TIMESTAMP(6); -- after the locks: the wait for them counts
   SET v_units = IF(v_from = 'sold', 'sold', 'none');
   IF v_payment_id IS NOT NULL AND v_from = 'reserved' THEN
@@ -74,11 +79,9 @@ main: BEGIN
         status = v_status, reason = v_reason, stock = v_units
     WHERE id = p_id;
   END IF;
-  IF v_settled THEN
+  IF NOT (v_n = 1 AND v_settled AND v_payment_id IS NOT NULL) THEN -- else the only payment settles it already
     UPDATE payments SET settles = NULL
     WHERE order_id = p_id AND settles IS NOT NULL AND NOT (provider <=> v_provider AND payment_id <=> v_payment_id);
-  END IF;
-  IF v_payment_id IS NOT NULL THEN
     UPDATE payments SET settles = p_id WHERE provider = v_provider AND payment_id = v_payment_id;
   END IF;
   IF v_from = 'reserved' AND v_units <> 'reserved' THEN
