@@ -100,7 +100,7 @@ func New(t testing.TB, stock int64, o Options) *Shop {
 	s.Signer = Must(payments.NewStandard([]string{Secret("new")}))(t)
 	s.OldSigner = Must(payments.NewStandard([]string{Secret("old")}))(t)
 	s.RetiredSigner = Must(payments.NewStandard([]string{Secret("retired")}))(t)
-	s.Stripe = Must(payments.NewStripe([]string{StripeSecret}))(t)
+	s.Stripe = Must(payments.NewStripe([]string{StripeSecret}, payments.StripeOnly{}))(t)
 	return s
 }
 

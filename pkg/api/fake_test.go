@@ -33,6 +33,7 @@ type fake struct {
 	noOrder bool
 
 	event     checkout.PaymentEvent // returned by the verifiers
+	cause     error                 // why an event was stored and not applied
 	refused   error
 	delivered []byte
 	header    http.Header
@@ -82,13 +83,18 @@ func (f *fake) CancelOrder(ctx context.Context, id checkout.ID) (checkout.Receip
 	return checkout.Receipt{Order: &f.order}, f.err
 }
 
-func (f *fake) ApplyPayment(ctx context.Context, e checkout.PaymentEvent, _ time.Duration) (checkout.PaymentReceipt, error) {
+func (f *fake) ApplyEvent(ctx context.Context, e checkout.PaymentEvent, _ time.Duration) (checkout.PaymentReceipt, error) {
 	f.called(ctx, "apply %s", e.EventID)
-	receipt := checkout.PaymentReceipt{Result: f.result}
+	receipt := checkout.PaymentReceipt{Result: f.result, Cause: f.cause}
 	if !f.noOrder {
 		receipt.Order = &f.order
 	}
 	return receipt, f.err
+}
+
+func (f *fake) RejectEvent(ctx context.Context, e checkout.RejectedEvent) error {
+	f.called(ctx, "reject %s", e.EventID)
+	return f.err
 }
 
 func (f *fake) Hold(ctx context.Context, id checkout.ID) (checkout.Hold, error) {
@@ -121,8 +127,14 @@ func (*fake) ExpireDue(context.Context, string, checkout.DueBatch) (checkout.Swe
 	panic("the edge sweeps nothing")
 }
 func (*fake) DueProducts(context.Context, int) ([]string, error) { panic("the edge sweeps nothing") }
-func (*fake) UnmatchedEvents(context.Context, time.Duration, int) ([]checkout.PaymentEvent, error) {
+func (*fake) WaitingEvents(context.Context, int) ([]checkout.EventRef, error) {
 	panic("the edge sweeps nothing")
+}
+func (*fake) RetryEvent(context.Context, checkout.EventRef, time.Duration) (checkout.PaymentReceipt, error) {
+	panic("no event waits for this one")
+}
+func (*fake) EventsWaitingFor(context.Context, checkout.ID) ([]checkout.EventRef, error) {
+	panic("no event waits for this one")
 }
 func (*fake) Ping(context.Context) error { panic("the edge pings nothing") }
 

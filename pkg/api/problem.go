@@ -47,6 +47,7 @@ var problems = map[checkout.Code]struct {
 	checkout.CodeInvalidRequest:      {http.StatusUnprocessableEntity, "Invalid request"},
 	checkout.CodeQtyOverLimit:        {http.StatusUnprocessableEntity, "Quantity over limit"},
 	checkout.CodeIdempotencyReused:   {http.StatusUnprocessableEntity, "Idempotency key reused"},
+	checkout.CodeEventIDReused:       {http.StatusUnprocessableEntity, "Event id reused"},
 	checkout.CodeBusy:                {http.StatusServiceUnavailable, "Busy"},
 	codeInternal:                     {http.StatusInternalServerError, "Internal error"},
 }

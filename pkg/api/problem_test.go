@@ -36,6 +36,7 @@ func TestErrorCodesHaveTheirStatus(t *testing.T) {
 		"invalid_request":            {checkout.Invalid("qty", "expected more"), 422},
 		"qty_over_limit":             {checkout.QtyOverLimit(4), 422},
 		"idempotency_key_reused":     {checkout.ErrIdempotencyReused, 422},
+		"event_id_reused":            {checkout.ErrEventIDReused, 422},
 		"busy":                       {checkout.Busy(errors.New("SELECT 1: hunter2")), 503},
 		"internal":                   {errors.New("SELECT 1 at 127.0.0.1: hunter2"), 500},
 	} {

@@ -167,7 +167,7 @@ func TestEveryCodeHasItsStatus(t *testing.T) {
 	t.Parallel()
 	for _, code := range []checkout.Code{
 		checkout.CodeProductNotFound, checkout.CodeHoldNotFound, checkout.CodeOrderNotFound, checkout.CodeSoldOut, checkout.CodeSaleNotStarted,
-		checkout.CodeSaleEnded, checkout.CodeQtyOverLimit, checkout.CodeIdempotencyReused, checkout.CodeHoldReleased, checkout.CodeHoldExpired,
+		checkout.CodeSaleEnded, checkout.CodeQtyOverLimit, checkout.CodeIdempotencyReused, checkout.CodeEventIDReused, checkout.CodeHoldReleased, checkout.CodeHoldExpired,
 		checkout.CodeHoldOrdered, checkout.CodeOrderNotCancellable, checkout.CodeInvalidRequest, checkout.CodeSignatureInvalid,
 		checkout.CodeTimestampTolerance, checkout.CodeMalformedRequest, checkout.CodeNotFound, checkout.CodeBusy,
 	} {

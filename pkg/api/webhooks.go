@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -10,8 +11,8 @@ import (
 )
 
 // Verifier verifies and reads the webhooks of one provider; pkg/payments implements it. body has the bytes that the
-// signature covers. Codes: signature_invalid, timestamp_out_of_tolerance, malformed_request, invalid_request, not_found
-// (no secret is configured), busy (the secrets cannot be read).
+// signature covers. Codes: signature_invalid, timestamp_out_of_tolerance, invalid_request (in a checkout.UnreadableError),
+// not_found (no secret is configured), busy (the secrets cannot be read).
 type Verifier interface {
 	Event(ctx context.Context, header http.Header, body []byte) (checkout.PaymentEvent, error)
 }
@@ -23,23 +24,23 @@ type webhooks struct {
 
 func (w webhooks) register(api huma.API) {
 	codes := []checkout.Code{
-		checkout.CodeMalformedRequest, checkout.CodeSignatureInvalid, checkout.CodeTimestampTolerance, checkout.CodeNotFound,
-		codeBodyTooLarge, checkout.CodeInvalidRequest,
+		checkout.CodeSignatureInvalid, checkout.CodeTimestampTolerance, checkout.CodeNotFound,
+		codeBodyTooLarge, checkout.CodeInvalidRequest, checkout.CodeEventIDReused,
 	}
 	unmatched := func() map[string]*huma.Response {
-		return map[string]*huma.Response{"202": {Description: "The event is stored; its hold or order does not exist yet"}}
+		return map[string]*huma.Response{"202": {Description: "The event is stored: its order or payment is not known yet (`unmatched`), or applying it failed and is tried again (`stored`)"}}
 	}
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "receive-payment-event", Method: http.MethodPost, Path: "/payments/webhook", Tags: []string{string(Webhooks)}, MaxBodyBytes: maxWebhookBody + 1, SkipValidateBody: true,
 		Summary:     "Receive a payment event (Standard Webhooks)",
-		Description: "The signature follows https://www.standardwebhooks.com, and `webhook-id` is the idempotency key. Events may arrive twice, late, in any order, and before their order exists. Returns 404 if no secret is configured.",
+		Description: "The signature follows https://www.standardwebhooks.com, and `webhook-id` is the idempotency key. Events may arrive twice, late, in any order, and before their order exists. An event with a valid signature that cannot be read is kept for an operator and refused with 422. Returns 404 if no secret is configured.",
 		RequestBody: eventBody(), Responses: unmatched(),
 	}, codes...), w.receiveStandard)
 	sameBody(api, "/payments/webhook", http.StatusOK, http.StatusAccepted)
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "receive-stripe-event", Method: http.MethodPost, Path: "/payments/webhook/stripe", Tags: []string{string(Webhooks)}, MaxBodyBytes: maxWebhookBody + 1, SkipValidateBody: true,
 		Summary:     "Receive a payment event (Stripe)",
-		Description: "Accepts Stripe's own events. The order is `metadata.order_id` or `metadata.hold_id`. Returns 404 if no Stripe secret is configured.",
+		Description: "Accepts Stripe's own events: payment_intent.succeeded, checkout.session.completed, checkout.session.async_payment_succeeded, refund.created, refund.updated, refund.failed, charge.refunded, charge.dispute.created and charge.dispute.closed. Others are recorded and ignored. The order of a success is `metadata.order_id` or `metadata.hold_id`; the others name its payment. Returns 404 if no Stripe secret is configured.",
 		RequestBody: &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Type: huma.TypeObject, Description: "A Stripe event."}}}},
 		Responses:   unmatched(),
 	}, codes...), w.receiveStripe)
@@ -52,14 +53,17 @@ func eventBody() *huma.RequestBody {
 	return &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{
 		Type: huma.TypeObject, Required: []string{"type", "data"},
 		Properties: map[string]*huma.Schema{
-			"type":      {Type: huma.TypeString, Description: "payment.succeeded, payment.failed or payment.refunded. Other types are recorded and ignored."},
+			"type":      {Type: huma.TypeString, Description: "payment.succeeded, payment.failed, payment.refunded, payment.refund_failed, payment.disputed or payment.dispute_closed. Other types are recorded and ignored."},
 			"timestamp": {Type: huma.TypeString, Format: "date-time"},
 			"data": {Type: huma.TypeObject, Properties: map[string]*huma.Schema{
-				"payment_id": {Type: huma.TypeString},
-				"order_id":   {Type: huma.TypeString, Description: "Required unless hold_id is given."},
+				"payment_id": {Type: huma.TypeString, Description: "The provider's id of the payment. Without it a success is a payment of its own, and a refund is of the order's only payment that holds money. Required by the dispute types."},
+				"order_id":   {Type: huma.TypeString, Description: "Required by payment.succeeded and payment.failed, unless hold_id is given."},
 				"hold_id":    {Type: huma.TypeString},
-				"amount":     {Type: huma.TypeInteger, Description: "In minor units."},
-				"currency":   {Type: huma.TypeString, Examples: []any{"USD"}},
+				"refund_id":  {Type: huma.TypeString, Description: "The provider's id of the refund. Required by payment.refund_failed."},
+				"dispute_id": {Type: huma.TypeString, Description: "The provider's id of the dispute, if a payment can have several."},
+				"outcome":    {Type: huma.TypeString, Enum: []any{"won", "lost"}, Description: "Required by payment.dispute_closed."},
+				"amount":     {Type: huma.TypeInteger, Description: "In minor units of ISO 4217. Required by payment.succeeded. A refund without it is of all that is left."},
+				"currency":   {Type: huma.TypeString, Examples: []any{"USD"}, Description: "ISO 4217. Required by payment.succeeded."},
 			}},
 		},
 	}}}}
@@ -67,7 +71,7 @@ func eventBody() *huma.RequestBody {
 
 // EventResult is the effect of one delivery.
 type EventResult struct {
-	Result      string `json:"result" enum:"applied,duplicate,ignored,unmatched"`
+	Result      string `json:"result" enum:"applied,duplicate,ignored,unmatched,stored"`
 	OrderID     string `json:"order_id,omitempty"`
 	OrderStatus string `json:"order_status,omitempty" enum:"pending_payment,paid,cancelled,refund_due,refunded"`
 }
@@ -101,16 +105,28 @@ func (w webhooks) receiveStripe(ctx context.Context, in *struct {
 
 func (w webhooks) receive(ctx context.Context, provider string, verifier Verifier, header http.Header, body []byte) (*eventResponse, error) {
 	event, err := verifier.Event(ctx, header, body)
-	if err != nil {
+	var unreadable *checkout.UnreadableError
+	switch {
+	case errors.As(err, &unreadable):
+		if err := w.service.RejectEvent(ctx, unreadable.Event); err != nil {
+			return nil, err // the provider sends it again
+		}
+		w.service.Recorder.Record(checkout.WebhookEvents, 1, provider, "unreadable")
+		return nil, unreadable.Refusal
+	case err != nil:
 		w.service.Recorder.Record(checkout.WebhookEvents, 1, provider, "refused")
 		return nil, err
 	}
-	receipt, err := w.service.ApplyPayment(ctx, event)
+	receipt, err := w.service.ApplyEvent(ctx, event)
 	if err != nil {
+		if checkout.CodeOf(err) == checkout.CodeEventIDReused {
+			w.service.Recorder.Record(checkout.WebhookEvents, 1, provider, "reused")
+		}
 		return nil, err
 	}
+	infoOf(ctx).err = receipt.Cause // for the log
 	out := &eventResponse{Status: http.StatusOK}
-	if receipt.Result == checkout.PaymentUnmatched {
+	if receipt.Result == checkout.PaymentUnmatched || receipt.Result == checkout.PaymentStored {
 		out.Status = http.StatusAccepted
 	}
 	out.Body.Result = string(receipt.Result)

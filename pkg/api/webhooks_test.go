@@ -17,7 +17,7 @@ const (
 func TestWebhookResults(t *testing.T) {
 	t.Parallel()
 	for result, status := range map[checkout.PaymentResult]int{
-		checkout.PaymentApplied: 200, checkout.PaymentDuplicate: 200, checkout.PaymentIgnored: 200, checkout.PaymentUnmatched: 202,
+		checkout.PaymentApplied: 200, checkout.PaymentDuplicate: 200, checkout.PaymentIgnored: 200, checkout.PaymentUnmatched: 202, checkout.PaymentStored: 202,
 	} {
 		for _, path := range []string{standardPath, stripePath} {
 			f := newFake()
@@ -61,8 +61,6 @@ func TestRefusedWebhooks(t *testing.T) {
 	}{
 		"signature_invalid":          {checkout.SignatureInvalid(errors.New("whsec_hunter2")), 401},
 		"timestamp_out_of_tolerance": {checkout.TimestampOutOfTolerance(nil), 401},
-		"malformed_request":          {checkout.Malformed("The body is not JSON."), 400},
-		"invalid_request":            {checkout.Invalid("data.amount", "expected a number"), 422},
 		"not_found":                  {checkout.ErrWebhookNotSetUp, 404},
 		"busy":                       {checkout.Busy(errors.New("whsec_hunter2")), 503},
 		"internal":                   {errors.New("whsec_hunter2"), 500},
@@ -92,5 +90,36 @@ func TestWebhookBodyLimit(t *testing.T) {
 		if e.delivered != nil {
 			t.Errorf("%s: the verifier got a body that is too large", path)
 		}
+	}
+}
+
+// A verified event that cannot be read is kept before it is refused. If it cannot be kept, the provider has to send it
+// again.
+func TestUnreadableEventsAreKept(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{standardPath, stripePath} {
+		f := newFake()
+		f.refused = &checkout.UnreadableError{
+			Event: checkout.RejectedEvent{EventID: "evt_bad"}, Refusal: checkout.Invalid("data.amount", "expected an integer"),
+		}
+		e := newEdge(f)
+		wantProblem(t, e.send(t, http.MethodPost, path, "{}", nil), 422, "invalid_request")
+		wantCalls(t, e, "reject evt_bad")
+		f.err = checkout.Busy(errors.New("down"))
+		wantProblem(t, newEdge(f).send(t, http.MethodPost, path, "{}", nil), 503, "busy")
+	}
+}
+
+// An event that is stored and not applied is acknowledged. The log has the cause.
+func TestStoredEventsLogTheirCause(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	f.result, f.cause = checkout.PaymentStored, errors.New("the counters are corrupt")
+	e := newEdge(f)
+	if w := e.send(t, http.MethodPost, standardPath, "{}", nil); w.Code != http.StatusAccepted {
+		t.Errorf("got %d %s, expected 202", w.Code, w.Body)
+	}
+	if log := e.log.String(); !strings.Contains(log, "the counters are corrupt") || !strings.Contains(log, `"level":"ERROR"`) {
+		t.Errorf("the log is %s, expected an ERROR line with the cause", log)
 	}
 }

@@ -52,7 +52,7 @@ func New(c Config, d Deps) *App {
 			Ledger: d.Ledger, View: view, Recorder: d.Recorder, NewID: newID, HoldTTL: c.HoldTTL, PaymentWindow: c.PaymentWindow,
 		},
 		Ledger: d.Ledger, View: view, rec: d.Recorder, log: d.Logger,
-		standard: payments.NewRotatingStandard(d.WebhookSecrets, d.Logger), stripe: payments.NewRotatingStripe(d.StripeWebhookSecrets, d.Logger),
+		standard: payments.NewRotatingStandard(d.WebhookSecrets, d.Logger), stripe: payments.NewRotatingStripe(d.StripeWebhookSecrets, c.stripeOnly(), d.Logger),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +24,8 @@ type Config struct {
 	PaymentWindow        time.Duration `env:"PAYMENT_WINDOW" envDefault:"15m"`
 	WebhookSecrets       []string      `env:"WEBHOOK_SECRETS"`
 	StripeWebhookSecrets []string      `env:"STRIPE_WEBHOOK_SECRETS"`
+	StripeLivemode       string        `env:"STRIPE_LIVEMODE"` // true or false; empty: not checked
+	StripeAccount        string        `env:"STRIPE_ACCOUNT"`  // empty: not checked
 	LogLevel             slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
 }
 
@@ -94,6 +97,15 @@ func ReadFunctionConfig() (FunctionConfig, error) {
 	return c, nil
 }
 
+// stripeOnly returns which of Stripe's events are taken.
+func (c *Config) stripeOnly() payments.StripeOnly {
+	only := payments.StripeOnly{Account: c.StripeAccount}
+	if live, err := strconv.ParseBool(c.StripeLivemode); err == nil {
+		only.Livemode = &live
+	}
+	return only
+}
+
 // tidy trims the secrets and checks the variables of every binary.
 func (c *Config) tidy() error {
 	c.WebhookSecrets, c.StripeWebhookSecrets = trimmed(c.WebhookSecrets), trimmed(c.StripeWebhookSecrets)
@@ -115,8 +127,11 @@ func (c *Config) tidy() error {
 			return fmt.Errorf("WEBHOOK_SECRETS: %w", err)
 		}
 	}
+	if _, err := strconv.ParseBool(c.StripeLivemode); c.StripeLivemode != "" && err != nil {
+		return fmt.Errorf("STRIPE_LIVEMODE is %q, expected true or false", c.StripeLivemode)
+	}
 	if len(c.StripeWebhookSecrets) > 0 {
-		if _, err := payments.NewStripe(c.StripeWebhookSecrets); err != nil {
+		if _, err := payments.NewStripe(c.StripeWebhookSecrets, c.stripeOnly()); err != nil {
 			return fmt.Errorf("STRIPE_WEBHOOK_SECRETS: %w", err)
 		}
 	}

@@ -193,7 +193,9 @@ func samePayment(a, b checkout.Payment) bool {
 	return a.Received == b.Received && a.Returned == b.Returned && a.Unsent == b.Unsent && a.Exact == b.Exact && a.Currency == b.Currency && (a.Order == nil) == (b.Order == nil)
 }
 
-func sameAmount(a, b *int64) bool { return (a == nil && b == nil) || (a != nil && b != nil && *a == *b) }
+func sameAmount(a, b *int64) bool {
+	return (a == nil && b == nil) || (a != nil && b != nil && *a == *b)
+}
 
 // auditPageRows is a page of orders, by id.
 type auditPageRows struct {

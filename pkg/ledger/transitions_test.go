@@ -276,4 +276,3 @@ func TestLatePayment(t *testing.T) {
 	}
 	env.MustAudit(t)
 }
-

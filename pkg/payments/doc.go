@@ -7,14 +7,15 @@
 //
 //	signature_invalid           headers missing or unreadable, or no configured secret made the signature
 //	timestamp_out_of_tolerance  signed correctly, but more than 5 minutes ago or ahead: a replay, or a wrong clock
-//	malformed_request           signed correctly, but not one JSON object in UTF-8, or a member occurs twice
-//	invalid_request             Fields names every missing or invalid field, such as data.order_id
+//	invalid_request             signed correctly, but unreadable: Fields names every missing or invalid field, such as
+//	                            data.order_id. It comes in a [checkout.UnreadableError], for an operator to look at
 //
 // Promises:
 //
 //   - The signature is checked over the received bytes before any of them is parsed.
 //   - Every secret is tried, so that an old and a new secret can both be valid during a rotation.
-//   - An event whose [checkout.PaymentKind] changes an order is complete and well-formed. Any other event
+//   - Amounts are in the minor units of ISO 4217, however the provider writes them.
+//   - An event whose [checkout.PaymentKind] says something about a payment is complete and well-formed. Any other event
 //     ([checkout.PaymentOther]) is accepted whatever its data, because after a refusal the provider would send it for
 //     days and then disable the endpoint.
 //   - Strings of an event are at most 255 bytes of printable ASCII: they fit any column and cannot forge a log line.

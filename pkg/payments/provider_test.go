@@ -43,7 +43,7 @@ func mustStandard(tb testing.TB, secrets ...string) *payments.Standard {
 
 func mustStripe(tb testing.TB, secrets ...string) *payments.Stripe {
 	tb.Helper()
-	s, err := payments.NewStripe(secrets)
+	s, err := payments.NewStripe(secrets, payments.StripeOnly{})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func stripeProvider(tb testing.TB, secrets ...string) provider {
 		body: `{"id":"evt_1","type":"customer.created"}`, signature: "Stripe-Signature",
 		event: s.Event, sign: s.Sign,
 		make:    stripeProvider,
-		tryMake: func(secrets []string) error { _, err := payments.NewStripe(secrets); return err },
+		tryMake: func(secrets []string) error { _, err := payments.NewStripe(secrets, payments.StripeOnly{}); return err },
 		withTimestamp: func(h http.Header, seconds string) {
 			_, rest, _ := strings.Cut(h.Get("Stripe-Signature"), ",")
 			h.Set("Stripe-Signature", "t="+seconds+","+rest)

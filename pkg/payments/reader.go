@@ -2,7 +2,10 @@ package payments
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -66,21 +69,52 @@ func storable(at time.Time) *time.Time {
 func parseBody(body []byte) (object, error) {
 	switch {
 	case !utf8.Valid(body): // encoding/json would replace the bad bytes
-		return object{}, checkout.Malformed("The body is not valid UTF-8.")
+		return object{}, checkout.Invalid("body", "expected valid UTF-8")
 	case !json.Valid(body):
-		return object{}, checkout.Malformed("The body is not one JSON value.")
+		return object{}, checkout.Invalid("body", "expected one JSON value")
 	}
 	members, unique := split(body)
 	switch {
 	case members == nil:
-		return object{}, checkout.Malformed("The body is not a JSON object.")
+		return object{}, checkout.Invalid("body", "expected a JSON object")
 	case !unique:
-		return object{}, checkout.Malformed(duplicateMember)
+		return object{members: members}, checkout.Invalid("body", duplicateMember)
 	}
 	return object{members: members}, nil
 }
 
-const duplicateMember = "An object in the body has the same member twice."
+const duplicateMember = "expected no object with the same member twice"
+
+// unreadable refuses a verified event that cannot be read, and describes it for an operator without any part of its body
+// but its id and type.
+func unreadable(provider, id, eventType string, body []byte, err error) error {
+	var refusal *checkout.Error
+	if !errors.As(err, &refusal) {
+		return err
+	}
+	event := checkout.RejectedEvent{Provider: provider, EventID: id, Digest: sha256.Sum256(body)}
+	if !printable(id) {
+		event.EventID = "sha256:" + hex.EncodeToString(event.Digest[:])
+	}
+	if printable(eventType) {
+		event.Type = eventType
+	}
+	for i, f := range refusal.Fields {
+		if i > 0 {
+			event.Detail += "; "
+		}
+		event.Detail += f.Field + ": " + f.Detail
+	}
+	return &checkout.UnreadableError{Event: event, Refusal: refusal}
+}
+
+// plain returns a member if it is a string, for the description of an event that cannot be read.
+func (o object) plain(name string) (text string) {
+	if json.Unmarshal(o.members[name], &text) != nil {
+		return ""
+	}
+	return text
+}
 
 // split returns the members of an object in valid JSON, or nil if it is no object. unique is false if a name occurs
 // twice.
@@ -126,10 +160,10 @@ func (r *reader) adopt(other *reader) {
 
 // result returns the event, or a refusal with all problems.
 func (r *reader) result(event checkout.PaymentEvent) (checkout.PaymentEvent, error) {
-	switch {
-	case r.twice:
-		return checkout.PaymentEvent{}, checkout.Malformed(duplicateMember)
-	case len(r.problems) > 0:
+	if r.twice {
+		r.problems = append(r.problems, checkout.FieldError{Field: "body", Detail: duplicateMember})
+	}
+	if len(r.problems) > 0 {
 		err := checkout.Invalid(r.problems[0].Field, r.problems[0].Detail)
 		err.Fields = append(err.Fields, r.problems[1:]...)
 		return checkout.PaymentEvent{}, err
@@ -187,17 +221,43 @@ func (r *reader) boolean(o object, name string) bool {
 	return string(raw) == "true"
 }
 
+// refund reads the amount that went back, in minor units, which an event may omit: all that is left. The currency may be
+// omitted, too: the payment's.
+func (r *reader) refund(o object) checkout.Money {
+	if _, has := o.get("amount"); !has {
+		return checkout.Money{}
+	}
+	var m checkout.Money
+	if _, has := o.get("currency"); has {
+		m = r.money(o, "amount")
+	} else {
+		m.Amount = r.amount(o, "amount")
+	}
+	if m.Amount == 0 && r.ok() {
+		r.expect(o, "amount", "at least 1, in minor units")
+	}
+	return m
+}
+
+// amount reads an integer: 4999.0, 5e3 and "4999" are refused, and 2^63-1 keeps its last digit.
+func (r *reader) amount(o object, name string) int64 {
+	raw, _ := o.get(name)
+	n, err := strconv.ParseInt(string(raw), 10, 64)
+	if err != nil || n < 0 {
+		r.expect(o, name, "an integer from 0 to 2^63-1, in minor units")
+		return 0
+	}
+	return n
+}
+
 // money reads an amount and its currency. It returns zero unless the object has both.
 func (r *reader) money(o object, amount string) checkout.Money {
 	var m checkout.Money
-	rawAmount, hasAmount := o.get(amount)
+	_, hasAmount := o.get(amount)
 	if hasAmount {
-		var err error
-		// Parsed as an integer: 4999.0, 5e3 and "4999" are refused, and 2^63-1 keeps its last digit.
-		if m.Amount, err = strconv.ParseInt(string(rawAmount), 10, 64); err != nil || m.Amount < 0 {
-			r.expect(o, amount, "an integer from 0 to 2^63-1, in minor units")
-			hasAmount = false
-		}
+		before := len(r.problems)
+		m.Amount = r.amount(o, amount)
+		hasAmount = len(r.problems) == before
 	}
 	m.Currency = strings.ToUpper(r.text(o, "currency"))
 	if m.Currency != "" && !isCurrency(m.Currency) {
@@ -214,11 +274,11 @@ func isCurrency(code string) bool {
 	return len(code) == 3 && !strings.ContainsFunc(code, func(c rune) bool { return c < 'A' || c > 'Z' })
 }
 
-// namesOurs reports whether a member starts like an id of this checkout, well-formed or not.
+// namesOurs reports whether a member starts like an id of this checkout, well-formed or not: an id in upper case or with
+// spaces is a mistake of ours, not another shop's.
 func (o object) namesOurs(name string) bool {
-	raw, ok := o.get(name)
-	var text string
-	return ok && json.Unmarshal(raw, &text) == nil && (strings.HasPrefix(text, "ord_") || strings.HasPrefix(text, "hold_"))
+	text := strings.ToLower(strings.TrimSpace(o.plain(name)))
+	return strings.HasPrefix(text, "ord_") || strings.HasPrefix(text, "hold_")
 }
 
 // subject reads the order or hold that was paid. Both have the same identity, so either is enough. named reports that

@@ -57,8 +57,8 @@ func NewRotatingStandard(secrets Secrets, log *slog.Logger) *Rotating {
 }
 
 // NewRotatingStripe verifies like Stripe.
-func NewRotatingStripe(secrets Secrets, log *slog.Logger) *Rotating {
-	return &Rotating{secrets: secrets, log: log, parse: func(s []string) (verifier, error) { return NewStripe(s) }}
+func NewRotatingStripe(secrets Secrets, only StripeOnly, log *slog.Logger) *Rotating {
+	return &Rotating{secrets: secrets, log: log, parse: func(s []string) (verifier, error) { return NewStripe(s, only) }}
 }
 
 // Event verifies a delivery and reads it: see Standard.Event and Stripe.Event. Further codes: not_found if no secret is

@@ -129,7 +129,7 @@ func TestRotatedSecretsAreReloaded(t *testing.T) {
 
 func TestRotatedStripeSecretsAreReloaded(t *testing.T) {
 	body := []byte(`{"id":"evt_1","type":"something.else","data":{"object":{}}}`)
-	r := payments.NewRotatingStripe(payments.FixedSecrets([]string{stripeSecret}), slog.New(slog.DiscardHandler))
+	r := payments.NewRotatingStripe(payments.FixedSecrets([]string{stripeSecret}), payments.StripeOnly{}, slog.New(slog.DiscardHandler))
 	if _, err := r.Event(t.Context(), mustStripe(t, stripeSecret).Sign(time.Now(), body), body); err != nil {
 		t.Error(err)
 	}

@@ -16,18 +16,15 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// The event types that change an order. Other types are recorded without effect.
+// The event types that say something about a payment. Other types are recorded without effect.
 const (
-	StandardSucceeded = "payment.succeeded"
-	StandardFailed    = "payment.failed"
-	StandardRefunded  = "payment.refunded"
+	StandardSucceeded     = "payment.succeeded"
+	StandardFailed        = "payment.failed"
+	StandardRefunded      = "payment.refunded"
+	StandardRefundFailed  = "payment.refund_failed"
+	StandardDisputed      = "payment.disputed"
+	StandardDisputeClosed = "payment.dispute_closed"
 )
-
-var standardKinds = map[string]checkout.PaymentKind{
-	StandardSucceeded: checkout.PaymentSucceeded,
-	StandardFailed:    checkout.PaymentFailed,
-	StandardRefunded:  checkout.PaymentRefunded,
-}
 
 // minStandardKey is the minimum size of a key in bytes, so that it cannot be guessed. The specification asks for 24 to 64
 // bytes, but the library would accept an empty key.
@@ -60,7 +57,19 @@ func (s *Standard) Event(header http.Header, body []byte) (checkout.PaymentEvent
 	if err := s.verify(header, body); err != nil {
 		return checkout.PaymentEvent{}, err
 	}
-	return readStandard(header.Get(standardwebhooks.HeaderWebhookID), body)
+	id := header.Get(standardwebhooks.HeaderWebhookID)
+	top, err := parseBody(body)
+	event := checkout.PaymentEvent{}
+	if err == nil {
+		event, err = readStandard(id, top, body)
+	}
+	if err != nil {
+		if strings.Contains(id, "{") {
+			id = "" // it could be presented as another delivery's
+		}
+		return checkout.PaymentEvent{}, unreadable(checkout.ProviderStandard, id, top.plain("type"), body, err)
+	}
+	return event, nil
 }
 
 // Sign returns the headers of a delivery of body, signed with the first secret.
@@ -87,11 +96,7 @@ func (s *Standard) verify(header http.Header, body []byte) error {
 }
 
 // readStandard reads a body whose signature was verified. The signature covers the id, too.
-func readStandard(id string, body []byte) (checkout.PaymentEvent, error) {
-	top, err := parseBody(body)
-	if err != nil {
-		return checkout.PaymentEvent{}, err
-	}
+func readStandard(id string, top object, body []byte) (checkout.PaymentEvent, error) {
 	envelope, details := &reader{}, &reader{}
 	// The signature covers "id.timestamp.body" as one string. The body starts with "{", so if the id has no "{", the
 	// string can be split in only one way. No delivery can then be presented as another one.
@@ -107,33 +112,88 @@ func readStandard(id string, body []byte) (checkout.PaymentEvent, error) {
 		OccurredAt: top.rfc3339("timestamp"),
 	}
 	envelope.require(top, "type")
-	if kind, known := standardKinds[event.Type]; known {
-		event.Kind = kind
-	}
 
 	data := details.object(top, "data")
-	subject, named := details.subject(data)
-	if !named {
-		details.expect(data, "order_id", "an order_id or a hold_id")
-	}
-	if event.Kind == checkout.PaymentSucceeded { // without both, the amount paid is unknown
-		details.require(data, "amount", "currency")
-	}
-	event.Subject = subject
 	event.PaymentID = details.text(data, "payment_id")
-	event.Amount = details.money(data, "amount")
+	var named bool
+	event.Subject, named = details.subject(data)
+	details.standard(&event, data, named)
 	if event.Kind != checkout.PaymentOther {
 		envelope.adopt(details)
 	}
 	return envelope.result(event)
 }
 
+// standard reads what the event says about its payment. named tells whether it names an order or hold.
+func (r *reader) standard(event *checkout.PaymentEvent, data object, named bool) {
+	switch event.Type {
+	case StandardSucceeded, StandardFailed:
+		if !named {
+			r.expect(data, "order_id", "an order_id or a hold_id")
+		}
+		if event.Kind = checkout.PaymentFailed; event.Type == StandardSucceeded {
+			event.Kind = checkout.PaymentSucceeded
+			r.require(data, "amount", "currency") // without both, the amount paid is unknown
+			if event.PaymentID == "" {
+				event.PaymentID = event.EventID
+			}
+		}
+		event.Amount = r.money(data, "amount")
+	case StandardRefunded, StandardRefundFailed:
+		event.Kind, event.RefundID = checkout.PaymentRefunded, r.text(data, "refund_id")
+		if event.Type == StandardRefundFailed {
+			event.Kind = checkout.PaymentRefundFailed
+			r.require(data, "refund_id")
+		} else if event.RefundID == "" {
+			event.RefundID = event.EventID
+		}
+		if !named && event.PaymentID == "" && event.Kind == checkout.PaymentRefunded {
+			r.expect(data, "payment_id", "a payment_id, an order_id or a hold_id")
+		}
+		event.Amount = r.refund(data)
+	case StandardDisputed, StandardDisputeClosed:
+		r.require(data, "payment_id")
+		event.Kind = checkout.PaymentDisputed
+		event.RefundID = r.dispute(data, "dispute_id", event.PaymentID)
+		if event.Type == StandardDisputeClosed {
+			switch r.text(data, "outcome") {
+			case "won":
+				event.Kind = checkout.PaymentDisputeWon
+			case "lost":
+				event.Kind = checkout.PaymentDisputeLost
+			default:
+				r.expect(data, "outcome", "won or lost")
+			}
+		}
+		event.Amount = r.refund(data)
+	default:
+		event.Amount = r.money(data, "amount")
+	}
+}
+
+// dispute reads the id of a dispute, with a prefix that keeps it apart from the ids of refunds.
+func (r *reader) dispute(data object, name, missing string) string {
+	id := r.text(data, name)
+	if id == "" {
+		id = missing
+	}
+	const prefix = "dispute:"
+	if len(id) > maxText-len(prefix) {
+		r.expect(data, name, fmt.Sprintf("at most %d characters", maxText-len(prefix)))
+		return ""
+	}
+	return prefix + id
+}
+
 // StandardData is the payment in an event to be sent. Empty members are omitted.
 type StandardData struct {
 	PaymentID string `json:"payment_id,omitempty"`
-	OrderID   string `json:"order_id,omitempty"` // required unless HoldID is set
+	OrderID   string `json:"order_id,omitempty"` // or HoldID: required by a success and a failure
 	HoldID    string `json:"hold_id,omitempty"`
-	Amount    *int64 `json:"amount,omitempty"` // in minor units
+	RefundID  string `json:"refund_id,omitempty"`
+	DisputeID string `json:"dispute_id,omitempty"`
+	Outcome   string `json:"outcome,omitempty"` // of a dispute: won or lost
+	Amount    *int64 `json:"amount,omitempty"`  // in minor units
 	Currency  string `json:"currency,omitempty"`
 }
 

@@ -74,7 +74,7 @@ func TestStandardEvents(t *testing.T) {
 		},
 		{
 			"succeeded, by hold, lower-case currency, unknown members, spaces", "\n{ \"type\" : \"payment.succeeded\" , \"x\":{\"a\":[1]}, \"data\" : {\"hold_id\" : \"HOLD\", \"amount\" : 4999 , \"currency\" : \"usd\", \"order\":1, \"Amount\":1}, \"TYPE\":5}\n",
-			checkout.PaymentEvent{Type: "payment.succeeded", Kind: checkout.PaymentSucceeded, Subject: &subject, Amount: usd},
+			checkout.PaymentEvent{Type: "payment.succeeded", Kind: checkout.PaymentSucceeded, Subject: &subject, PaymentID: "msg_1", Amount: usd},
 		},
 		{
 			"succeeded, both ids, nulls, the longest payment id", `{"type":"payment.succeeded","timestamp":null,"data":{"payment_id":"A255","order_id":"ORD","hold_id":"HOLD","amount":0,"currency":"JPY"}}`,
@@ -82,7 +82,7 @@ func TestStandardEvents(t *testing.T) {
 		},
 		{
 			"the greatest amount", `{"type":"payment.succeeded","data":{"payment_id":null,"order_id":null,"hold_id":"HOLD","amount":9223372036854775807,"currency":"USD"}}`,
-			checkout.PaymentEvent{Type: "payment.succeeded", Kind: checkout.PaymentSucceeded, Subject: &subject, Amount: checkout.Money{Amount: 1<<63 - 1, Currency: "USD"}},
+			checkout.PaymentEvent{Type: "payment.succeeded", Kind: checkout.PaymentSucceeded, Subject: &subject, PaymentID: "msg_1", Amount: checkout.Money{Amount: 1<<63 - 1, Currency: "USD"}},
 		},
 		{
 			"failed, without money", `{"type":"payment.failed","data":{"payment_id":"","order_id":"ORD"}}`,
@@ -90,7 +90,31 @@ func TestStandardEvents(t *testing.T) {
 		},
 		{
 			"refunded, with money", `{"type":"payment.refunded","data":{"order_id":"ORD","amount":4999,"currency":"USD"}}`,
-			checkout.PaymentEvent{Type: "payment.refunded", Kind: checkout.PaymentRefunded, Subject: &subject, Amount: usd},
+			checkout.PaymentEvent{Type: "payment.refunded", Kind: checkout.PaymentRefunded, Subject: &subject, RefundID: "msg_1", Amount: usd},
+		},
+		{
+			"refund of a payment, all that is left", `{"type":"payment.refunded","data":{"payment_id":"pay_1","refund_id":"re_1"}}`,
+			checkout.PaymentEvent{Type: "payment.refunded", Kind: checkout.PaymentRefunded, PaymentID: "pay_1", RefundID: "re_1"},
+		},
+		{
+			"refund, in the payment's currency", `{"type":"payment.refunded","data":{"payment_id":"pay_1","refund_id":"re_1","amount":300}}`,
+			checkout.PaymentEvent{Type: "payment.refunded", Kind: checkout.PaymentRefunded, PaymentID: "pay_1", RefundID: "re_1", Amount: checkout.Money{Amount: 300}},
+		},
+		{
+			"refund failed", `{"type":"payment.refund_failed","data":{"payment_id":"pay_1","refund_id":"re_1","amount":300,"currency":"USD"}}`,
+			checkout.PaymentEvent{Type: "payment.refund_failed", Kind: checkout.PaymentRefundFailed, PaymentID: "pay_1", RefundID: "re_1", Amount: checkout.Money{Amount: 300, Currency: "USD"}},
+		},
+		{
+			"disputed", `{"type":"payment.disputed","data":{"payment_id":"pay_1"}}`,
+			checkout.PaymentEvent{Type: "payment.disputed", Kind: checkout.PaymentDisputed, PaymentID: "pay_1", RefundID: "dispute:pay_1"},
+		},
+		{
+			"dispute won", `{"type":"payment.dispute_closed","data":{"payment_id":"pay_1","dispute_id":"dp_1","outcome":"won"}}`,
+			checkout.PaymentEvent{Type: "payment.dispute_closed", Kind: checkout.PaymentDisputeWon, PaymentID: "pay_1", RefundID: "dispute:dp_1"},
+		},
+		{
+			"dispute lost", `{"type":"payment.dispute_closed","data":{"payment_id":"pay_1","outcome":"lost","amount":4999,"currency":"USD"}}`,
+			checkout.PaymentEvent{Type: "payment.dispute_closed", Kind: checkout.PaymentDisputeLost, PaymentID: "pay_1", RefundID: "dispute:pay_1", Amount: usd},
 		},
 		{
 			"failed, half of the money", `{"type":"payment.failed","data":{"order_id":"ORD","amount":4999}}`,
@@ -102,8 +126,8 @@ func TestStandardEvents(t *testing.T) {
 			checkout.PaymentEvent{Type: "payment.authorized", Kind: checkout.PaymentOther, Subject: &subject},
 		},
 		{
-			"other, its data all wrong", `{"type":"payment.disputed","timestamp":17,"data":{"payment_id":5,"order_id":"no","hold_id":[],"amount":"1","currency":2,"currency":3}}`,
-			checkout.PaymentEvent{Type: "payment.disputed", Kind: checkout.PaymentOther},
+			"other, its data all wrong", `{"type":"payment.reviewed","timestamp":17,"data":{"payment_id":5,"order_id":"no","hold_id":[],"amount":"1","currency":2,"currency":3}}`,
+			checkout.PaymentEvent{Type: "payment.reviewed", Kind: checkout.PaymentOther},
 		},
 		{"other, data of another type", `{"type":"A255","data":[1]}`, checkout.PaymentEvent{Type: fill.Replace("A255"), Kind: checkout.PaymentOther}},
 		{"unreadable times are left out", `{"type":"x","timestamp":"yesterday"}`, checkout.PaymentEvent{Type: "x", Kind: checkout.PaymentOther}},
@@ -138,7 +162,12 @@ func TestStandardInvalidFieldsAreNamed(t *testing.T) {
 		`{"type":"\ud800"}`:         {"type"},
 		`{"Type":"payment.failed"}`: {"type"},
 		`{"type":"payment.failed"}`: {"data.order_id"},
-		`{"type":"payment.refunded","data":null}`:                                                              {"data.order_id"},
+		`{"type":"payment.refunded","data":null}`:                                                              {"data.payment_id"},
+		`{"type":"payment.refunded","data":{"order_id":"ORD","amount":0}}`:                                     {"data.amount"},
+		`{"type":"payment.refunded","data":{"order_id":"ORD","amount":"300"}}`:                                 {"data.amount"},
+		`{"type":"payment.refund_failed","data":{"payment_id":"pay_1"}}`:                                       {"data.refund_id"},
+		`{"type":"payment.disputed","data":{"order_id":"ORD"}}`:                                                {"data.payment_id"},
+		`{"type":"payment.dispute_closed","data":{"payment_id":"pay_1","outcome":"settled"}}`:                  {"data.outcome"},
 		`{"type":"payment.failed","data":"ORD"}`:                                                               {"data", "data.order_id"},
 		`{"type":"payment.failed","data":[]}`:                                                                  {"data", "data.order_id"},
 		`{"type":"payment.succeeded","data":{}}`:                                                               {"data.order_id", "data.amount", "data.currency"},
@@ -208,8 +237,8 @@ func TestStandardMalformedBodies(t *testing.T) {
 	}
 	for name, body := range bodies {
 		raw := []byte(fill.Replace(body))
-		if _, err := s.Event(s.Sign("msg_1", time.Now(), raw), raw); checkout.CodeOf(err) != checkout.CodeMalformedRequest {
-			t.Errorf("%s: got %v, expected malformed_request", name, err)
+		if _, err := s.Event(s.Sign("msg_1", time.Now(), raw), raw); checkout.CodeOf(err) != checkout.CodeInvalidRequest {
+			t.Errorf("%s: got %v, expected invalid_request", name, err)
 		}
 		header := s.Sign("msg_1", time.Now(), raw)
 		header.Set("webhook-signature", "v1,bm9wZQ==")

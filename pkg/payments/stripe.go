@@ -3,6 +3,7 @@ package payments
 import (
 	"crypto/sha256"
 	"errors"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -11,19 +12,29 @@ import (
 	"github.com/stripe/stripe-go/v85/webhook"
 
 	"flashsale/pkg/checkout"
+	"flashsale/pkg/money"
 )
 
 const stripeSignature = "Stripe-Signature"
 
 // Stripe verifies, reads and signs the events of one Stripe account.
-type Stripe struct{ secrets []string }
+type Stripe struct {
+	secrets []string
+	only    StripeOnly
+}
+
+// StripeOnly limits the events that are read. Its zero value reads all.
+type StripeOnly struct {
+	Livemode *bool  // refuses events of the other mode
+	Account  string // refuses events that name another account
+}
 
 // NewStripe takes the valid signing secrets of the endpoint, "whsec_…" as Stripe shows them. Unlike those of Standard
 // Webhooks they are not base64. All of them verify, and the first one signs.
 //
 // Use the secrets of an account endpoint. A live Connect endpoint also receives the test payments of connected accounts
 // (https://docs.stripe.com/connect/webhooks), which must not pay an order.
-func NewStripe(secrets []string) (*Stripe, error) {
+func NewStripe(secrets []string, only StripeOnly) (*Stripe, error) {
 	parsed, err := parseSecrets(secrets, func(rest string) (string, error) {
 		if strings.Contains(rest, " ") || !printable(rest) { // with an empty key anyone could sign
 			return "", errors.New("expected letters and digits after whsec_")
@@ -33,20 +44,26 @@ func NewStripe(secrets []string) (*Stripe, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Stripe{secrets: parsed}, nil
+	return &Stripe{parsed, only}, nil
 }
 
 // Event verifies a delivery and reads it. header has canonical keys, as in net/http. body has the received bytes, which
 // the signature covers. Codes: signature_invalid, timestamp_out_of_tolerance, malformed_request, invalid_request.
 //
-// The metadata of the event's object names the order. Stripe copies the metadata of a payment intent to its charge, but
-// does not copy that of a checkout session. So a session needs it in payment_intent_data.metadata as well, or its refund
-// names no order.
+// The metadata of the event's object names the order of a success. Refunds and disputes have none: they name the payment.
 func (s *Stripe) Event(header http.Header, body []byte) (checkout.PaymentEvent, error) {
 	if err := s.verify(header.Get(stripeSignature), body); err != nil {
 		return checkout.PaymentEvent{}, err
 	}
-	return readStripe(body)
+	top, err := parseBody(body)
+	event := checkout.PaymentEvent{}
+	if err == nil {
+		event, err = s.read(top, body)
+	}
+	if err != nil {
+		return checkout.PaymentEvent{}, unreadable(checkout.ProviderStripe, top.plain("id"), top.plain("type"), body, err)
+	}
+	return event, nil
 }
 
 // Sign returns the header of a delivery of body, signed with the first secret.
@@ -87,63 +104,94 @@ func stripeTimestamp(signature string) (at time.Time, ok bool) {
 	return at, ok
 }
 
-// readStripe reads a body whose signature was verified. It reads only the members it needs, because stripe.Event accepts
-// a single API version.
-func readStripe(body []byte) (checkout.PaymentEvent, error) {
-	top, err := parseBody(body)
-	if err != nil {
-		return checkout.PaymentEvent{}, err
-	}
+// read reads a body whose signature was verified. It reads only the members it needs, because stripe.Event accepts a
+// single API version.
+func (s *Stripe) read(top object, body []byte) (checkout.PaymentEvent, error) {
 	envelope, details := &reader{}, &reader{}
 	event := checkout.PaymentEvent{
 		Provider:   checkout.ProviderStripe,
 		EventID:    envelope.text(top, "id"),
 		Type:       envelope.text(top, "type"),
+		Kind:       checkout.PaymentOther,
 		Digest:     sha256.Sum256(body),
 		OccurredAt: top.unix("created"),
 	}
 	envelope.require(top, "id", "type")
-
-	data := details.object(details.object(top, "data"), "object")
-	event.Kind = envelope.stripeKind(event.Type, data)
-	metadata := details.object(data, "metadata")
-	if metadata.namesOurs("order_id") || metadata.namesOurs("hold_id") {
-		event.Subject, _ = details.subject(metadata)
-	} else if details.ok() {
-		// The event belongs to other business of the same Stripe account, such as a subscription. After a refusal Stripe
-		// would retry it for three days.
-		event.Kind = checkout.PaymentOther
+	if want := s.only.Livemode; want != nil && envelope.boolean(top, "livemode") != *want {
+		envelope.expect(top, "livemode", strconv.FormatBool(*want)+": this endpoint takes events of one mode only")
 	}
-	event.PaymentID = details.stripePaymentID(event.Type, data)
-	amount := stripeAmount(event.Type)
-	if event.Kind == checkout.PaymentSucceeded { // without both, the amount paid is unknown
-		details.require(data, amount, "currency")
+	if account := top.plain("account"); s.only.Account != "" && account != "" && account != s.only.Account {
+		envelope.expect(top, "account", "the account that this endpoint is set up for")
 	}
-	event.Amount = details.money(data, amount)
+	details.stripe(&event, details.object(details.object(top, "data"), "object"))
 	if event.Kind != checkout.PaymentOther {
 		envelope.adopt(details)
 	}
 	return envelope.result(event)
 }
 
-// stripeKind returns what an event means to an order. A declined attempt (payment_intent.payment_failed) is other: the
-// shopper may try again with another card.
-func (r *reader) stripeKind(eventType string, data object) checkout.PaymentKind {
-	switch eventType {
-	case "payment_intent.succeeded", "checkout.session.async_payment_succeeded":
-		return checkout.PaymentSucceeded
-	case "payment_intent.canceled", "checkout.session.expired", "checkout.session.async_payment_failed":
-		return checkout.PaymentFailed
-	case "checkout.session.completed": // unpaid: a slow method such as bank debit, whose success is a separate event
-		if r.text(data, "payment_status") == "paid" {
-			return checkout.PaymentSucceeded
-		}
-	case "charge.refunded": // also sent for a partial refund; refunded is true for a full one
-		if r.boolean(data, "refunded") {
-			return checkout.PaymentRefunded
-		}
+// stripe reads what the event says about its payment. The end of one attempt (payment_intent.canceled,
+// checkout.session.expired, …payment_failed) says nothing of the next one: it has no effect.
+func (r *reader) stripe(event *checkout.PaymentEvent, data object) {
+	metadata := r.object(data, "metadata")
+	ours := metadata.namesOurs("order_id") || metadata.namesOurs("hold_id")
+	if ours {
+		event.Subject, _ = r.subject(metadata)
 	}
-	return checkout.PaymentOther
+	event.PaymentID = r.stripePaymentID(event.Type, data)
+	switch event.Type {
+	case "payment_intent.succeeded":
+		r.stripeSuccess(event, data, "amount_received", ours)
+	case "checkout.session.async_payment_succeeded":
+		r.stripeSuccess(event, data, "amount_total", ours)
+	case "checkout.session.completed": // unpaid: a slow method such as bank debit, whose success is a separate event
+		if status := r.text(data, "payment_status"); status == "paid" || status == "no_payment_required" {
+			r.stripeSuccess(event, data, "amount_total", ours)
+		}
+	case "refund.created", "refund.updated", "charge.refund.updated", "refund.failed":
+		event.Kind, event.RefundID = checkout.PaymentRefunded, r.text(data, "id")
+		if status := r.text(data, "status"); status == "failed" || status == "canceled" {
+			event.Kind = checkout.PaymentRefundFailed
+		}
+		r.stripeReturn(event, data, "amount", "id")
+	case "charge.refunded":
+		event.Kind = checkout.PaymentRefundedSum
+		r.stripeReturn(event, data, "amount_refunded")
+	case "charge.dispute.created":
+		event.Kind, event.RefundID = checkout.PaymentDisputed, r.dispute(data, "id", "")
+		r.stripeReturn(event, data, "amount", "id")
+	case "charge.dispute.closed": // also warning_closed: an inquiry that did not become a dispute
+		event.Kind, event.RefundID = checkout.PaymentDisputeWon, r.dispute(data, "id", "")
+		if r.text(data, "status") == "lost" {
+			event.Kind = checkout.PaymentDisputeLost
+		}
+		r.stripeReturn(event, data, "amount", "id", "status")
+	}
+}
+
+// stripeSuccess reads a success. Without our metadata it belongs to other business of the same Stripe account, such as a
+// subscription: after a refusal Stripe would retry it for three days.
+func (r *reader) stripeSuccess(event *checkout.PaymentEvent, data object, amount string, ours bool) {
+	if !ours && !r.twice { // with a member twice nobody knows whose it is
+		return
+	}
+	event.Kind = checkout.PaymentSucceeded
+	r.require(data, amount, "currency") // without both, the amount paid is unknown
+	event.Amount = r.stripeMoney(data, amount)
+	if event.PaymentID == "" {
+		event.PaymentID = event.EventID
+	}
+}
+
+// stripeReturn reads money that goes back. Without a payment intent it is other business: a charge without one is none
+// of this checkout's.
+func (r *reader) stripeReturn(event *checkout.PaymentEvent, data object, amount string, required ...string) {
+	if _, has := data.get("payment_intent"); !has {
+		event.Kind, event.RefundID = checkout.PaymentOther, ""
+		return
+	}
+	r.require(data, append(required, amount, "currency")...)
+	event.Amount = r.stripeMoney(data, amount)
 }
 
 // stripePaymentID returns the id of the payment intent, which all events of one payment share. Other objects refer to it
@@ -158,13 +206,37 @@ func (r *reader) stripePaymentID(eventType string, data object) string {
 	return r.text(data, "payment_intent")
 }
 
-// stripeAmount returns the member with the amount paid or, in a charge, refunded, in minor units.
-func stripeAmount(eventType string) string {
-	switch {
-	case strings.HasPrefix(eventType, "payment_intent."):
-		return "amount_received"
-	case strings.HasPrefix(eventType, "checkout.session."):
-		return "amount_total"
+// stripeDecimals are the currencies whose amounts Stripe writes with other decimals than ISO 4217.
+// https://docs.stripe.com/currencies (special cases, zero-decimal currencies)
+var stripeDecimals = map[string]int{"ISK": 2, "UGX": 2, "MGA": 0}
+
+// stripeMoney reads an amount as Stripe writes it, and returns it in the minor units of ISO 4217.
+func (r *reader) stripeMoney(data object, amount string) checkout.Money {
+	m := r.money(data, amount)
+	if m.Currency == "" {
+		return m
 	}
-	return "amount_refunded"
+	decimals, known := money.Decimals(m.Currency)
+	written, special := stripeDecimals[m.Currency]
+	switch {
+	case !known:
+		r.expect(data, "currency", "a currency of ISO 4217")
+	case !special:
+	default:
+		for ; written < decimals; written++ {
+			if m.Amount > math.MaxInt64/10 {
+				r.expect(data, amount, "a smaller amount")
+				return checkout.Money{}
+			}
+			m.Amount *= 10
+		}
+		for ; written > decimals; written-- {
+			if m.Amount%10 != 0 {
+				r.expect(data, amount, "a whole number of "+m.Currency)
+				return checkout.Money{}
+			}
+			m.Amount /= 10
+		}
+	}
+	return m
 }

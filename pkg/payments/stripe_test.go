@@ -2,6 +2,7 @@ package payments_test
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"flashsale/pkg/checkout"
+	"flashsale/pkg/payments"
 )
 
 // stripeEvent returns the fields of a Stripe event that the reader uses.
@@ -54,50 +56,75 @@ func TestStripeEvents(t *testing.T) {
 		}
 		return strings.Replace(object, from, to, 1)
 	}
+	const (
+		refund  = `{"id":"re_1","object":"refund","amount":300,"currency":"usd","payment_intent":"pi_1","status":"pending","metadata":{}}`
+		dispute = `{"id":"dp_1","object":"dispute","amount":4999,"currency":"usd","payment_intent":"pi_1","status":"needs_response"}`
+	)
 	usd := checkout.Money{Amount: 4999, Currency: "USD"}
-	ours := func(kind checkout.PaymentKind) checkout.PaymentEvent {
-		return checkout.PaymentEvent{Kind: kind, Subject: &subject, PaymentID: "pi_1", Amount: usd}
+	succeeded := checkout.PaymentEvent{Kind: checkout.PaymentSucceeded, Subject: &subject, PaymentID: "pi_1", Amount: usd}
+	attempt := checkout.PaymentEvent{Kind: checkout.PaymentOther, Subject: &subject, PaymentID: "pi_1"}
+	notOurs := checkout.PaymentEvent{Kind: checkout.PaymentOther, PaymentID: "pi_1"}
+	about := func(kind checkout.PaymentKind, refundID string, amount int64) checkout.PaymentEvent {
+		return checkout.PaymentEvent{Kind: kind, PaymentID: "pi_1", RefundID: refundID, Amount: checkout.Money{Amount: amount, Currency: "USD"}}
 	}
-	succeeded, failed, refunded, other := ours(checkout.PaymentSucceeded), ours(checkout.PaymentFailed), ours(checkout.PaymentRefunded), ours(checkout.PaymentOther)
-	notOurs := checkout.PaymentEvent{Kind: checkout.PaymentOther, PaymentID: "pi_1", Amount: usd}
-	noPaymentID := succeeded
-	noPaymentID.PaymentID = ""
-	expired := failed
+	named := about(checkout.PaymentRefundedSum, "", 4999)
+	named.Subject = &subject
+	noIntent := succeeded
+	noIntent.PaymentID = "evt_1"
+	free := noIntent
+	free.Amount.Amount = 0
+	expired := attempt
 	expired.PaymentID = ""
-	unpaidIntent := failed
-	unpaidIntent.Amount.Amount = 0
+	in := func(amount int64, currency string) checkout.PaymentEvent {
+		e := succeeded
+		e.Amount = checkout.Money{Amount: amount, Currency: currency}
+		return e
+	}
+	paid := func(amount, currency string) string {
+		return edit(edit(intent, `"amount_received":4999`, `"amount_received":`+amount), `"usd"`, `"`+currency+`"`)
+	}
 
 	for _, tc := range []struct {
 		name, eventType, object string
 		want                    checkout.PaymentEvent
 	}{
 		{"paid", "payment_intent.succeeded", intent, succeeded},
-		{"declined", "payment_intent.payment_failed", intent, other},
-		{"processing", "payment_intent.processing", intent, other},
-		{"cancelled", "payment_intent.canceled", edit(intent, `"amount_received":4999`, `"amount_received":0`), unpaidIntent},
-		{"cancelled, no amount", "payment_intent.canceled", edit(intent, `"amount_received":4999,`, ``), checkout.PaymentEvent{Kind: checkout.PaymentFailed, Subject: &subject, PaymentID: "pi_1"}},
+		{"declined", "payment_intent.payment_failed", intent, attempt},
+		{"processing", "payment_intent.processing", intent, attempt},
+		{"one attempt cancelled", "payment_intent.canceled", intent, attempt},
 		{"session paid", "checkout.session.completed", session, succeeded},
 		{"session, expanded intent", "checkout.session.completed", edit(session, `"pi_1"`, `{"id":"pi_1","metadata":{"order_id":"ORD2"}}`), succeeded},
-		{"session, no intent", "checkout.session.completed", edit(session, `"pi_1"`, `null`), noPaymentID},
-		{"session unpaid", "checkout.session.completed", edit(session, `"paid"`, `"unpaid"`), other},
-		{"session of a set-up", "checkout.session.completed", edit(session, `"paid"`, `"no_payment_required"`), other},
-		{"session without status", "checkout.session.completed", edit(session, `"paid"`, `null`), other},
+		{"session, no intent", "checkout.session.completed", edit(session, `"pi_1"`, `null`), noIntent},
+		{"session unpaid", "checkout.session.completed", edit(session, `"paid"`, `"unpaid"`), attempt},
+		{"session of a free order", "checkout.session.completed", edit(edit(edit(session, `"paid"`, `"no_payment_required"`), `"pi_1"`, `null`), `4999`, `0`), free},
+		{"session without status", "checkout.session.completed", edit(session, `"paid"`, `null`), attempt},
 		{"session paid later", "checkout.session.async_payment_succeeded", session, succeeded},
-		{"session failed later", "checkout.session.async_payment_failed", edit(session, `"paid"`, `"unpaid"`), failed},
+		{"session failed later", "checkout.session.async_payment_failed", edit(session, `"paid"`, `"unpaid"`), attempt},
 		{"session expired", "checkout.session.expired", edit(session, `"payment_intent":"pi_1",`, ``), expired},
-		{"refunded", "charge.refunded", charge, refunded},
-		{"refunded, expanded intent", "charge.refunded", edit(charge, `"pi_1"`, `{"id":"pi_1"}`), refunded},
-		{"refunded in part", "charge.refunded", edit(charge, `true`, `false`), other},
-		{"refunded, not said how far", "charge.refunded", edit(charge, `"refunded":true,`, ``), other},
-		{"charge", "charge.succeeded", charge, other},
+		{"refund", "refund.created", refund, about(checkout.PaymentRefunded, "re_1", 300)},
+		{"refund went through", "refund.updated", edit(refund, `pending`, `succeeded`), about(checkout.PaymentRefunded, "re_1", 300)},
+		{"refund failed", "refund.failed", edit(refund, `pending`, `failed`), about(checkout.PaymentRefundFailed, "re_1", 300)},
+		{"refund cancelled", "charge.refund.updated", edit(refund, `pending`, `canceled`), about(checkout.PaymentRefundFailed, "re_1", 300)},
+		{"refund of a charge without an intent", "refund.created", edit(refund, `"pi_1"`, `null`), checkout.PaymentEvent{Kind: checkout.PaymentOther}},
+		{"sum of refunds", "charge.refunded", charge, named},
+		{"sum of refunds, expanded intent", "charge.refunded", edit(charge, `"pi_1"`, `{"id":"pi_1"}`), named},
+		{"sum of refunds, no metadata", "charge.refunded", edit(charge, `{"order_id":"ORD","hold_id":"HOLD"}`, `null`), about(checkout.PaymentRefundedSum, "", 4999)},
+		{"disputed", "charge.dispute.created", dispute, about(checkout.PaymentDisputed, "dispute:dp_1", 4999)},
+		{"dispute lost", "charge.dispute.closed", edit(dispute, `needs_response`, `lost`), about(checkout.PaymentDisputeLost, "dispute:dp_1", 4999)},
+		{"dispute won", "charge.dispute.closed", edit(dispute, `needs_response`, `won`), about(checkout.PaymentDisputeWon, "dispute:dp_1", 4999)},
+		{"inquiry closed", "charge.dispute.closed", edit(dispute, `needs_response`, `warning_closed`), about(checkout.PaymentDisputeWon, "dispute:dp_1", 4999)},
+		{"charge", "charge.succeeded", charge, attempt},
 		{"not ours, paid", "payment_intent.succeeded", edit(intent, `"order_id":"ORD",`, ``), notOurs},
-		{"not ours, null metadata", "charge.refunded", edit(charge, `{"order_id":"ORD","hold_id":"HOLD"}`, `null`), notOurs},
-		{"not ours, odd amount", "payment_intent.succeeded", `{"id":"pi_1","amount_received":"1","metadata":{}}`, checkout.PaymentEvent{Kind: checkout.PaymentOther, PaymentID: "pi_1"}},
+		{"not ours, odd amount", "payment_intent.succeeded", `{"id":"pi_1","amount_received":"1","metadata":{}}`, notOurs},
 		{"not ours, no object", "payment_intent.succeeded", `null`, checkout.PaymentEvent{Kind: checkout.PaymentOther}},
 		{"paid, its metadata another shop's", "payment_intent.succeeded", edit(intent, `ORD`, `6735`), notOurs},
-		{"other, its metadata another shop's", "payment_intent.created", edit(intent, `ORD`, `6735`), checkout.PaymentEvent{Kind: checkout.PaymentOther, PaymentID: "pi_1", Amount: usd}},
-		{"unpaid, its metadata another shop's", "checkout.session.completed", `{"payment_status":"unpaid","metadata":{"order_id":"6735"}}`, checkout.PaymentEvent{Kind: checkout.PaymentOther}},
 		{"other, its object no object", "v2.core.account.updated", `["x"]`, checkout.PaymentEvent{Kind: checkout.PaymentOther}},
+		{"krona, in hundredths at Stripe", "payment_intent.succeeded", paid("500000", "isk"), in(5000, "ISK")},
+		{"shilling, in hundredths at Stripe", "payment_intent.succeeded", paid("500000", "ugx"), in(5000, "UGX")},
+		{"ariary, without decimals at Stripe", "payment_intent.succeeded", paid("5000", "mga"), in(500000, "MGA")},
+		{"yen", "payment_intent.succeeded", paid("5000", "jpy"), in(5000, "JPY")},
+		{"rupiah", "payment_intent.succeeded", paid("15000000", "idr"), in(15000000, "IDR")},
+		{"dinar, in thousandths", "payment_intent.succeeded", paid("5120", "kwd"), in(5120, "KWD")},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -127,19 +154,14 @@ func TestStripeInvalidFieldsAreNamed(t *testing.T) {
 		{`{"id":"","type":null}`, []string{"id", "type"}},
 		{`{"id":7,"type":["x"]}`, []string{"id", "type"}},
 		{fill.Replace(`{"id":"A256","type":"A256"}`), []string{"id", "type"}},
-		{`{"id":"evt_1","type":"payment_intent.succeeded","data":5}`, []string{"data", "data.object.amount_received", "data.object.currency"}},
-		{stripeEvent("payment_intent.succeeded", `"pi_1"`), []string{"data.object", "data.object.amount_received", "data.object.currency"}},
-		{stripeEvent("payment_intent.succeeded", `{"metadata":"ORD"}`), []string{meta, "data.object.amount_received", "data.object.currency"}},
 		{stripeEvent("payment_intent.succeeded", `{"metadata":{"order_id":"ORD"}}`), []string{"data.object.amount_received", "data.object.currency"}},
 		{stripeEvent("checkout.session.completed", `{"payment_status":"paid","amount_total":null,"currency":null,"metadata":{"order_id":"ORD"}}`), []string{"data.object.amount_total", "data.object.currency"}},
-		{stripeEvent("checkout.session.completed", `{"payment_status":1,"metadata":{"order_id":"ORD"}}`), []string{"data.object.payment_status"}},
-		{stripeEvent("charge.refunded", `{"refunded":"yes","metadata":{"order_id":"ORD"}}`), []string{"data.object.refunded"}},
-		{stripeEvent("charge.refunded", `{"refunded":true,"payment_intent":5,"metadata":{"order_id":"ORD"}}`), []string{"data.object.payment_intent"}},
-		{stripeEvent("charge.refunded", `{"refunded":true,"payment_intent":{"id":[]},"metadata":{"order_id":"ORD"}}`), []string{"data.object.payment_intent.id"}},
-		{stripeEvent("charge.refunded", `{"refunded":true,"amount_refunded":1.5,"currency":"dollar","metadata":{"order_id":"ORD"}}`), []string{"data.object.amount_refunded", "data.object.currency"}},
-		{stripeEvent("payment_intent.canceled", `{"id":{},"metadata":{"order_id":"ord_6735"}}`), []string{meta + ".order_id", "data.object.id"}},
-		{stripeEvent("payment_intent.canceled", `{"metadata":{"hold_id":"ORD"}}`), []string{meta + ".hold_id"}},
-		{stripeEvent("payment_intent.canceled", `{"metadata":{"order_id":"ORD","hold_id":"HOLD2"}}`), []string{meta + ".hold_id"}},
+		{stripeEvent("payment_intent.succeeded", `{"metadata":{"order_id":" ORD"},"amount_received":1,"currency":"usd"}`), []string{meta + ".order_id"}},
+		{stripeEvent("payment_intent.succeeded", `{"metadata":{"order_id":"ORD_01H455VB4PEX5VSKNK084SN02Q"},"amount_received":1,"currency":"usd"}`), []string{meta + ".order_id"}},
+		{stripeEvent("payment_intent.succeeded", `{"metadata":{"order_id":"ORD"},"amount_received":50,"currency":"isk"}`), []string{"data.object.amount_received"}},
+		{stripeEvent("payment_intent.succeeded", `{"metadata":{"order_id":"ORD"},"amount_received":1,"currency":"abc"}`), []string{"data.object.currency"}},
+		{stripeEvent("payment_intent.succeeded", `{"metadata":{"order_id":"ORD"},"amount_received":9223372036854775807,"currency":"mga"}`), []string{"data.object.amount_received"}},
+		{stripeEvent("refund.failed", `{"payment_intent":"pi_1"}`), []string{"data.object.id", "data.object.amount", "data.object.currency"}},
 	} {
 		t.Run(tc.body, func(t *testing.T) {
 			t.Parallel()
@@ -160,16 +182,16 @@ func TestStripeMalformedBodies(t *testing.T) {
 	t.Parallel()
 	s := mustStripe(t, stripeSecret)
 	bodies := map[string]string{
-		"metadata with a member twice": stripeEvent("payment_intent.canceled", `{"metadata":{"order_id":"ORD","order_id":"ORD2"}}`),
-		"data with a member twice":     stripeEvent("payment_intent.canceled", `{"metadata":{"order_id":"ORD"}},"object":{}`),
+		"metadata with a member twice": stripeEvent("payment_intent.succeeded", `{"metadata":{"order_id":"ORD","order_id":"ORD2"}}`),
+		"data with a member twice":     stripeEvent("payment_intent.succeeded", `{"metadata":{"order_id":"ORD"}},"object":{}`),
 	}
 	for name, body := range malformedBodies {
 		bodies[name] = body
 	}
 	for name, body := range bodies {
 		raw := []byte(body)
-		if _, err := s.Event(s.Sign(time.Now(), raw), raw); checkout.CodeOf(err) != checkout.CodeMalformedRequest {
-			t.Errorf("%s: got %v, expected malformed_request", name, err)
+		if _, err := s.Event(s.Sign(time.Now(), raw), raw); checkout.CodeOf(err) != checkout.CodeInvalidRequest {
+			t.Errorf("%s: got %v, expected invalid_request", name, err)
 		}
 		header := s.Sign(time.Now(), []byte("something else"))
 		if _, err := s.Event(header, raw); checkout.CodeOf(err) != checkout.CodeSignatureInvalid {
@@ -187,5 +209,66 @@ func TestStripeInvalidTimesAreDropped(t *testing.T) {
 		if err != nil || event.OccurredAt != nil {
 			t.Errorf("created %s was read as %v (%v), expected no time", created, event.OccurredAt, err)
 		}
+	}
+}
+
+// A live endpoint can refuse test events, and events of other accounts.
+func TestStripeModeAndAccount(t *testing.T) {
+	t.Parallel()
+	live, test := true, false
+	for _, c := range []struct {
+		only   payments.StripeOnly
+		extra  string
+		fields []string
+	}{
+		{payments.StripeOnly{}, `"livemode":false,"account":"acct_2"`, nil},
+		{payments.StripeOnly{Livemode: &live}, `"livemode":true`, nil},
+		{payments.StripeOnly{Livemode: &live}, `"livemode":false`, []string{"livemode"}},
+		{payments.StripeOnly{Livemode: &live}, `"x":1`, []string{"livemode"}},
+		{payments.StripeOnly{Livemode: &test}, `"livemode":true`, []string{"livemode"}},
+		{payments.StripeOnly{Account: "acct_1"}, `"account":"acct_1"`, nil},
+		{payments.StripeOnly{Account: "acct_1"}, `"x":1`, nil}, // the endpoint's own account is not named
+		{payments.StripeOnly{Account: "acct_1"}, `"account":"acct_2"`, []string{"account"}},
+	} {
+		s, err := payments.NewStripe([]string{stripeSecret}, c.only)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := []byte(`{"id":"evt_1","type":"invoice.paid",` + c.extra + `}`)
+		_, err = s.Event(s.Sign(time.Now(), body), body)
+		if diff := cmp.Diff(c.fields, fieldsOf(err)); diff != "" {
+			t.Errorf("%s: got %v; fields differ (-expected +got):\n%s", c.extra, err, diff)
+		}
+	}
+}
+
+// An operator sees which event could not be read and why, but no part of its body.
+func TestUnreadableEventsAreDescribed(t *testing.T) {
+	t.Parallel()
+	standard, stripe := mustStandard(t, standardSecret), mustStripe(t, stripeSecret)
+	for _, c := range []struct{ body, stripeID, eventType, detail string }{
+		{`{"id":"evt_1","type":"payment.succeeded","data":{"order_id":"` + subject.OrderID() + `","amount":"1000","currency":"USD"}}`, "", "payment.succeeded", "data.amount: expected an integer from 0 to 2^63-1, in minor units"},
+		{`{"id":"evt_1","id":"evt_2"}`, "evt_2", "", "body: expected no object with the same member twice"},
+		{`secret`, "sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b", "", "body: expected one JSON value"},
+	} {
+		body := []byte(c.body)
+		if c.stripeID != "" {
+			checkUnreadable(t, c.body, func() error { _, err := stripe.Event(stripe.Sign(time.Now(), body), body); return err },
+				checkout.RejectedEvent{Provider: "stripe", EventID: c.stripeID, Type: c.eventType, Detail: c.detail, Digest: sha256.Sum256(body)})
+		}
+		checkUnreadable(t, c.body, func() error { _, err := standard.Event(standard.Sign("msg_1", time.Now(), body), body); return err },
+			checkout.RejectedEvent{Provider: "standard", EventID: "msg_1", Type: c.eventType, Detail: c.detail, Digest: sha256.Sum256(body)})
+	}
+}
+
+func checkUnreadable(t *testing.T, body string, read func() error, want checkout.RejectedEvent) {
+	t.Helper()
+	var unreadable *checkout.UnreadableError
+	if err := read(); !errors.As(err, &unreadable) {
+		t.Errorf("%s: got %v, expected an unreadable event", body, err)
+		return
+	}
+	if diff := cmp.Diff(want, unreadable.Event); diff != "" {
+		t.Errorf("%s (-expected +got):\n%s", body, diff)
 	}
 }
