@@ -4,9 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"flashsale/pkg/admin"
+	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger"
+	"flashsale/pkg/money"
 )
 
 type auditCmd struct {
@@ -27,28 +32,31 @@ func (c auditCmd) Run(env environment) error {
 			err = printAudit(env, audit)
 		}
 		if err == nil && !audit.Clean {
-			err = fmt.Errorf("%w: the audit is not clean: %d broken invariants", errRefused, len(audit.Broken))
+			err = fmt.Errorf("%w: the audit is not clean: %d broken invariants", errRefused, audit.BrokenCount())
 		}
 		return err
 	})
 }
 
 func printAudit(env environment, a ledger.Audit) error {
-	if err := write(env.out, "Audited %d products, %d holds, %d orders, %d payment events.\n", a.Products, a.Holds, a.Orders, a.Events); err != nil {
-		return err
+	out := &strings.Builder{}
+	fmt.Fprintf(out, "Audited %d products, %d holds, %d orders, %d payments, %d payment events.\n", a.Products, a.Holds, a.Orders, a.Payments, a.Events)
+	for _, m := range a.Money {
+		format := func(amount int64) string { return money.Format(checkout.Money{Amount: amount, Currency: m.Currency}) }
+		fmt.Fprintf(out, "Money: received %s = sold %s + returned %s + owed %s\n", format(m.Received), format(m.Sold), format(m.Returned), format(m.Owed))
 	}
 	for _, f := range a.Broken {
-		if err := write(env.out, "BROKEN     %s  %s  %s\n", f.Check, f.Entity, f.Detail); err != nil {
-			return err
-		}
+		fmt.Fprintf(out, "BROKEN     %s  %s  %s\n", f.Check, f.Entity, f.Detail)
 	}
 	for _, f := range a.Attention {
-		if err := write(env.out, "attention  %s  %s  %s\n", f.Check, f.Entity, f.Detail); err != nil {
-			return err
-		}
+		fmt.Fprintf(out, "attention  %s  %s  %s\n", f.Check, f.Entity, f.Detail)
 	}
-	if !a.Clean {
-		return nil
+	for _, check := range slices.Sorted(maps.Keys(a.More)) {
+		fmt.Fprintf(out, "and %d more of %s\n", a.More[check], check)
 	}
-	return write(env.out, "Clean: every counter and every invariant holds.\n")
+	if a.Clean {
+		out.WriteString("Clean: every counter, order and payment follows from the rows and events.\n" +
+			"Not known: a changed stock, price or name of a product leaves no evidence.\n")
+	}
+	return write(env.out, "%s", out)
 }

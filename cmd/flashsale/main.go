@@ -37,9 +37,12 @@ type cli struct {
 	Run       runCmd       `cmd:"" help:"Serve the checkout on this machine: private servers, migrations, the HTTP API, a sweep every second."`
 	Migrate   migrateCmd   `cmd:"" help:"Create or update the database: tables, routines and the two database users."`
 	Product   productCmd   `cmd:"" help:"Create, change and list products."`
-	Audit     auditCmd     `cmd:"" help:"Recompute every counter from the rows. Exits with 1 on any broken invariant."`
-	Refunds   refundsCmd   `cmd:"" help:"List orders that need a refund, with their payment."`
-	Unmatched unmatchedCmd `cmd:"" help:"List payment events without a hold or order."`
+	Audit     auditCmd     `cmd:"" help:"Recompute every counter, order and payment from the rows and events, and report the money by currency. Exits with 1 on any broken invariant."`
+	Orders    ordersCmd    `cmd:"" help:"List orders, the newest first."`
+	Order     orderCmd     `cmd:"" help:"Show everything that is known of one order: its hold, payments, refunds, disputes and events."`
+	Refunds   refundsCmd   `cmd:"" help:"List the payments that owe money, or record money that went back outside of its provider."`
+	Events    eventsCmd    `cmd:"" help:"List payment events that need a look: unmatched, unreadable, stored or reused."`
+	Unmatched unmatchedCmd `cmd:"" help:"List payment events whose order or payment is not known; the same as events --unmatched."`
 	Webhook   webhookCmd   `cmd:"" help:"Send signed payment events, as a payment provider does."`
 	Simulate  simulateCmd  `cmd:"" help:"Play a flash sale with thousands of shoppers, watch it, check every invariant, and write a report."`
 	OpenAPI   openapiCmd   `cmd:"" name:"openapi" help:"Print the HTTP contract as OpenAPI 3.1 (YAML)."`

@@ -8,10 +8,9 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"golang.org/x/text/currency"
-
 	"flashsale/pkg/admin"
 	"flashsale/pkg/checkout"
+	"flashsale/pkg/money"
 )
 
 type productCmd struct {
@@ -44,7 +43,7 @@ func (c productPutCmd) Run(env environment) error {
 		if created {
 			verb = "Created"
 		}
-		return write(env.out, "%s %s: %q, %s, %d of %d available, at most %d per hold%s.\n", verb, p.ID, p.Name, money(p.Price),
+		return write(env.out, "%s %s: %q, %s, %d of %d available, at most %d per hold%s.\n", verb, p.ID, p.Name, money.Format(p.Price),
 			p.AvailableStock(), p.Stock, p.MaxQtyPerHold, window(p))
 	})
 }
@@ -79,7 +78,7 @@ func flagOf(field string) string {
 	return "--" + strings.ReplaceAll(field, "_", "-")
 }
 
-// parsePrice reads 49.99 USD as 4999 minor units. CLDR defines the number of decimals of a currency.
+// parsePrice reads 49.99 USD as 4999 minor units.
 func parsePrice(price, code *string) (*checkout.Money, error) {
 	if price == nil && code == nil {
 		return nil, nil //nolint:nilnil // no price was given
@@ -87,40 +86,11 @@ func parsePrice(price, code *string) (*checkout.Money, error) {
 	if price == nil || code == nil {
 		return nil, errors.New("--price and --currency must be given together")
 	}
-	unit, err := currency.ParseISO(strings.ToUpper(*code))
+	m, err := money.Parse(*price, *code)
 	if err != nil {
-		return nil, fmt.Errorf("--currency is %q, expected ISO 4217 such as USD", *code)
+		return nil, fmt.Errorf("--price and --currency: %w", err)
 	}
-	decimals, _ := currency.Standard.Rounding(unit)
-	bad := fmt.Errorf("--price is %q, expected an amount in %s such as %s, at most %s", *price, unit,
-		money(checkout.Money{Amount: 4999, Currency: unit.String()}), money(checkout.Money{Amount: checkout.MaxPrice, Currency: unit.String()}))
-	whole, fraction, hasFraction := strings.Cut(*price, ".")
-	if whole == "" || len(whole) > 15 || len(fraction) > decimals || (hasFraction && fraction == "") {
-		return nil, bad
-	}
-	var minor int64
-	for _, digit := range whole + fraction + strings.Repeat("0", decimals-len(fraction)) {
-		if digit < '0' || digit > '9' {
-			return nil, bad
-		}
-		if minor = minor*10 + int64(digit-'0'); minor > checkout.MaxPrice {
-			return nil, bad
-		}
-	}
-	return &checkout.Money{Amount: minor, Currency: unit.String()}, nil
-}
-
-// money formats minor units as 49.99 USD.
-func money(m checkout.Money) string {
-	decimals := 2
-	if unit, err := currency.ParseISO(m.Currency); err == nil {
-		decimals, _ = currency.Standard.Rounding(unit)
-	}
-	digits := fmt.Sprintf("%0*d", decimals+1, m.Amount)
-	if decimals > 0 {
-		digits = digits[:len(digits)-decimals] + "." + digits[len(digits)-decimals:]
-	}
-	return digits + " " + m.Currency
+	return &m, nil
 }
 
 func parseMoment(flag string, text *string) (*checkout.Moment, error) {
@@ -167,7 +137,7 @@ func (productListCmd) Run(env environment) error {
 				if sale == "" {
 					sale = "always"
 				}
-				if err := write(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", p.ID, p.Name, money(p.Price), p.Stock,
+				if err := write(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", p.ID, p.Name, money.Format(p.Price), p.Stock,
 					p.AvailableStock(), p.ReservedStock, p.SoldStock, p.MaxQtyPerHold, sale); err != nil {
 					return err
 				}

@@ -21,12 +21,15 @@ type webhookCmd struct {
 }
 
 type webhookSendCmd struct {
-	Type      string        `required:"" help:"Event type, such as payment.succeeded, payment.failed or payment.refunded." placeholder:"TYPE"`
-	Order     string        `xor:"subject" required:"" help:"The order of the payment." placeholder:"ord_…"`
-	Hold      string        `xor:"subject" required:"" help:"The hold of the payment, instead of --order." placeholder:"hold_…"`
-	Amount    *int64        `help:"Amount in minor units (default: the order's, from the server)." placeholder:"4999"`
-	Currency  string        `help:"ISO 4217 currency (default: the order's, from the server)." placeholder:"USD"`
-	PaymentID string        `help:"The provider's id of the payment (default: pay_ and the event's id)." placeholder:"ID"`
+	Type      string        `required:"" help:"Event type: payment.succeeded, payment.failed, payment.refunded, payment.refund_failed, payment.disputed, payment.dispute_closed, or any other." placeholder:"TYPE"`
+	Order     string        `xor:"subject" help:"The order of the payment. A success and a failure need it or --hold." placeholder:"ord_…"`
+	Hold      string        `xor:"subject" help:"The hold of the payment, instead of --order." placeholder:"hold_…"`
+	Amount    *int64        `help:"Amount in minor units (default for a success: the order's, from the server; for a refund: all that is left)." placeholder:"4999"`
+	Currency  string        `help:"ISO 4217 currency (default for a success: the order's, from the server)." placeholder:"USD"`
+	PaymentID string        `help:"The provider's id of the payment (default for a success and a failure: pay_ and the event's id)." placeholder:"ID"`
+	RefundID  string        `help:"The provider's id of the refund." placeholder:"ID"`
+	DisputeID string        `help:"The provider's id of the dispute." placeholder:"ID"`
+	Outcome   string        `help:"Outcome of a dispute." enum:",won,lost" default:"" placeholder:"won|lost"`
 	ID        string        `help:"The event's id (default: a new one). Repeat an id to deliver the same event again." placeholder:"ID"`
 	Age       time.Duration `help:"Age of the signature; negative is in the future." placeholder:"DURATION"`
 	URL       string        `help:"The server (default: http:// and ADDR, or the API of --stack)." placeholder:"URL"`
@@ -45,17 +48,22 @@ func (c webhookSendCmd) Run(env environment) error {
 	if c.ID == "" {
 		c.ID = "evt_" + uuid.NewString()
 	}
-	if c.PaymentID == "" {
+	pays := c.Type == payments.StandardSucceeded || c.Type == payments.StandardFailed
+	if pays && c.Order+c.Hold == "" {
+		return fmt.Errorf("%w: %s needs --order or --hold", errUsage, c.Type)
+	}
+	if pays && c.PaymentID == "" {
 		c.PaymentID = "pay_" + c.ID
 	}
-	if c.Amount == nil || c.Currency == "" {
+	if c.Type == payments.StandardSucceeded && (c.Amount == nil || c.Currency == "") {
 		if err := c.findAmount(ctx, base); err != nil {
 			return err
 		}
 	}
 	at := time.Now().Add(-c.Age)
 	body := payments.StandardBody(c.Type, at, payments.StandardData{
-		PaymentID: c.PaymentID, OrderID: c.Order, HoldID: c.Hold, Amount: c.Amount, Currency: c.Currency,
+		PaymentID: c.PaymentID, OrderID: c.Order, HoldID: c.Hold, RefundID: c.RefundID, DisputeID: c.DisputeID, Outcome: c.Outcome,
+		Amount: c.Amount, Currency: c.Currency,
 	})
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(string(body)))
 	if err != nil {

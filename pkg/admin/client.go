@@ -45,25 +45,54 @@ func (c Client) Products(ctx context.Context, after string, limit int) ([]checko
 // Audit implements Operator.
 func (c Client) Audit(ctx context.Context) (ledger.Audit, error) {
 	r, err := c.call(ctx, request{Operation: opAudit})
-	if err == nil && r.Audit == nil {
+	return result(r.Audit, err)
+}
+
+// Owed implements Operator.
+func (c Client) Owed(ctx context.Context, limit int) (ledger.OwedList, error) {
+	r, err := c.call(ctx, request{Operation: opOwed, Limit: limit})
+	return result(r.Owed, err)
+}
+
+// RecordRefund implements Operator.
+func (c Client) RecordRefund(ctx context.Context, refund checkout.RefundRecord) (checkout.Receipt, error) {
+	r, err := c.call(ctx, request{Operation: opRecord, Refund: &refund})
+	return checkout.Receipt{Repeated: err == nil && !r.Recorded}, err
+}
+
+// PaymentProviders implements Operator.
+func (c Client) PaymentProviders(ctx context.Context, paymentID string) ([]ledger.PaymentName, error) {
+	r, err := c.call(ctx, request{Operation: opProviders, PaymentID: paymentID})
+	return r.Providers, err
+}
+
+// Orders implements Operator.
+func (c Client) Orders(ctx context.Context, filter ledger.OrderFilter, limit int) (ledger.OrderList, error) {
+	r, err := c.call(ctx, request{Operation: opOrders, Orders: &filter, Limit: limit})
+	return result(r.Orders, err)
+}
+
+// OrderHistory implements Operator.
+func (c Client) OrderHistory(ctx context.Context, id checkout.ID) (ledger.OrderHistory, error) {
+	r, err := c.call(ctx, request{Operation: opHistory, OrderID: id.OrderID()})
+	return result(r.History, err)
+}
+
+// Events implements Operator.
+func (c Client) Events(ctx context.Context, state ledger.EventState, limit int) (ledger.EventList, error) {
+	r, err := c.call(ctx, request{Operation: opEvents, State: state, Limit: limit})
+	return result(r.Events, err)
+}
+
+// result returns what the function responded with.
+func result[T any](r *T, err error) (T, error) {
+	if err == nil && r == nil {
 		err = errNoResult
 	}
 	if err != nil {
-		return ledger.Audit{}, err
+		return *new(T), err
 	}
-	return *r.Audit, nil
-}
-
-// RefundsDue implements Operator.
-func (c Client) RefundsDue(ctx context.Context, limit int) ([]ledger.RefundDue, error) {
-	r, err := c.call(ctx, request{Operation: opRefundsDue, Limit: limit})
-	return r.RefundsDue, err
-}
-
-// Unmatched implements Operator.
-func (c Client) Unmatched(ctx context.Context, limit int) ([]ledger.UnmatchedEvent, error) {
-	r, err := c.call(ctx, request{Operation: opUnmatched, Limit: limit})
-	return r.Unmatched, err
+	return *r, nil
 }
 
 // errNoResult means a response without its result, as from a function of another version.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/cfn"
@@ -17,6 +18,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"flashsale/pkg/checkout"
+	"flashsale/pkg/ledger"
 )
 
 const (
@@ -128,12 +130,38 @@ func (h Handler) do(ctx context.Context, q request) (r response, err error) {
 	case opAudit:
 		audit, auditErr := h.Operator.Audit(ctx)
 		r.Audit, err = &audit, auditErr
-	case opRefundsDue:
-		r.RefundsDue, err = h.Operator.RefundsDue(ctx, q.Limit)
-	case opUnmatched:
-		r.Unmatched, err = h.Operator.Unmatched(ctx, q.Limit)
+	case opOwed:
+		owed, listErr := h.Operator.Owed(ctx, q.Limit)
+		r.Owed, err = &owed, listErr
+	case opRecord:
+		if q.Refund == nil {
+			return r, checkout.Invalid("refund", "expected a refund")
+		}
+		receipt, recordErr := h.Operator.RecordRefund(ctx, *q.Refund)
+		if r.Recorded, err = !receipt.Repeated, recordErr; err == nil {
+			h.Logger.InfoContext(ctx, "refund recorded", "operator", q.Refund.Operator, "provider", q.Refund.Provider, "payment_id", q.Refund.PaymentID, "amount", q.Refund.Amount, "note", q.Refund.Note)
+		}
+	case opProviders:
+		r.Providers, err = h.Operator.PaymentProviders(ctx, q.PaymentID)
+	case opOrders:
+		var filter ledger.OrderFilter
+		if q.Orders != nil {
+			filter = *q.Orders
+		}
+		orders, listErr := h.Operator.Orders(ctx, filter, q.Limit)
+		r.Orders, err = &orders, listErr
+	case opHistory:
+		id, ok := checkout.ParseOrderID(q.OrderID)
+		if !ok {
+			return r, checkout.Invalid("order_id", "expected the id of an order: ord_ and 26 characters")
+		}
+		history, readErr := h.Operator.OrderHistory(ctx, id)
+		r.History, err = &history, readErr
+	case opEvents:
+		events, listErr := h.Operator.Events(ctx, q.State, q.Limit)
+		r.Events, err = &events, listErr
 	default:
-		err = checkout.Invalid("operation", fmt.Sprintf("expected %s, %s, %s, %s, %s or %s", opMigrate, opPutProduct, opProducts, opAudit, opRefundsDue, opUnmatched))
+		err = checkout.Invalid("operation", "expected "+strings.Join(operations, ", "))
 	}
 	return r, err
 }

@@ -17,10 +17,18 @@ type Operator interface {
 	Products(ctx context.Context, after string, limit int) ([]checkout.Product, error)
 	// Audit recomputes every counter from the rows.
 	Audit(ctx context.Context) (ledger.Audit, error)
-	// RefundsDue lists orders to refund, the oldest first.
-	RefundsDue(ctx context.Context, limit int) ([]ledger.RefundDue, error)
-	// Unmatched lists payment events without a hold or order, the oldest first.
-	Unmatched(ctx context.Context, limit int) ([]ledger.UnmatchedEvent, error)
+	// Owed lists payments that owe money, the oldest first.
+	Owed(ctx context.Context, limit int) (ledger.OwedList, error)
+	// RecordRefund records money that went back outside of its provider. Codes: invalid_request.
+	RecordRefund(ctx context.Context, r checkout.RefundRecord) (checkout.Receipt, error)
+	// PaymentProviders lists the providers that have a payment with this id.
+	PaymentProviders(ctx context.Context, paymentID string) ([]ledger.PaymentName, error)
+	// Orders lists orders, the newest first.
+	Orders(ctx context.Context, filter ledger.OrderFilter, limit int) (ledger.OrderList, error)
+	// OrderHistory reads everything that is known of an order. Codes: order_not_found.
+	OrderHistory(ctx context.Context, id checkout.ID) (ledger.OrderHistory, error)
+	// Events lists payment events in a state that needs an operator's look, the oldest first.
+	Events(ctx context.Context, state ledger.EventState, limit int) (ledger.EventList, error)
 }
 
 // MaxListed limits the entries of one list, because the response of a Lambda function is limited to 6 MB.

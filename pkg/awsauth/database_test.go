@@ -117,9 +117,30 @@ func TestLedgerThroughProxyPinsNothing(t *testing.T) {
 			r, err := l.ApplyEvent(ctx, success("evt_2", late), time.Hour)
 			return r.Result, err
 		}, checkout.PaymentUnmatched},
-		{"Unmatched", func() (any, error) { found, err := l.Unmatched(ctx, 10); return len(found), err }, 1},
+		{"Events", func() (any, error) {
+			found, err := l.Events(ctx, ledger.EventsUnmatched, 10)
+			return found.Total, err
+		}, 1},
 		{"PlaceHold", func() (any, error) { _, err := place(late, time.Hour, nil); return nil, err }, nil},
-		{"UnmatchedEvents", func() (any, error) { found, err := l.UnmatchedEvents(ctx, time.Hour, 10); return len(found), err }, 1},
+		{"WaitingEvents", func() (any, error) { _, err := l.WaitingEvents(ctx, 10); return nil, err }, nil},
+		{"RetryEvent", func() (any, error) {
+			r, err := l.RetryEvent(ctx, checkout.EventRef{Provider: "standard", EventID: "evt_2"}, time.Hour)
+			return r.Result, err
+		}, checkout.PaymentUnmatched}, // its payment id pays another order
+		{"EventsWaitingFor", func() (any, error) { found, err := l.EventsWaitingFor(ctx, late); return len(found), err }, 1},
+		{"RejectEvent", func() (any, error) {
+			return nil, l.RejectEvent(ctx, checkout.RejectedEvent{Provider: "standard", EventID: "evt_3", Detail: name})
+		}, nil},
+		{"RecordRefund", func() (any, error) {
+			r, err := l.RecordRefund(ctx, checkout.RefundRecord{ID: "record:1", Provider: "standard", PaymentID: "pay_1", Amount: 1, Note: name, Operator: name})
+			return r.Order.Status, err
+		}, checkout.OrderPaid},
+		{"PaymentProviders", func() (any, error) { found, err := l.PaymentProviders(ctx, "pay_1"); return len(found), err }, 1},
+		{"Orders", func() (any, error) {
+			found, err := l.Orders(ctx, ledger.OrderFilter{ProductID: product, Since: &starts}, 10)
+			return found.Total, err
+		}, 1},
+		{"OrderHistory", func() (any, error) { found, err := l.OrderHistory(ctx, ordered); return len(found.Refunds), err }, 1},
 		{"DueProducts", func() (any, error) { return l.DueProducts(ctx, 10) }, []string{product}},
 		{"ExpireDue", func() (any, error) {
 			r, err := l.ExpireDue(ctx, product, checkout.DueBatch{Holds: 10, Orders: 10})
@@ -127,7 +148,7 @@ func TestLedgerThroughProxyPinsNothing(t *testing.T) {
 		}, 1},
 		{"RefreshProduct", func() (any, error) { r, err := l.RefreshProduct(ctx, product); return r.AvailableStock(), err }, int64(16)},
 		{"Products", func() (any, error) { found, err := l.Products(ctx, "", 10); return len(found), err }, 1},
-		{"RefundsDue", func() (any, error) { found, err := l.RefundsDue(ctx, 10); return len(found), err }, 0},
+		{"Owed", func() (any, error) { found, err := l.Owed(ctx, 10); return len(found.Payments), err }, 0},
 		{"Audit", func() (any, error) { a, err := l.Audit(ctx); return a.Broken, err }, []ledger.Finding{}},
 	}
 	called := map[string]bool{"Close": true}

@@ -1,5 +1,11 @@
 package checkout
 
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
 // Payment is one attempt to pay at one provider. Its money is in its own currency, in minor units.
 type Payment struct {
 	Provider, ID string
@@ -167,12 +173,34 @@ func Returns(received int64, currency string, refundedSum int64, refunds []Refun
 	return returned, unsent
 }
 
-// RefundRecord is money of a payment that went back outside of its provider, as an operator records it.
+// RefundRecord is money of a payment that went back outside of its provider, as an operator records it. Its JSON is the
+// request of the admin function.
 type RefundRecord struct {
-	ID        string // made by the caller, so that a retry records nothing twice
-	Provider  string
-	PaymentID string
-	Amount    int64 // minor units of the payment's currency
-	Note      string
-	Operator  string // may be empty
+	ID        string `json:"id"` // made by the caller, so that a retry records nothing twice
+	Provider  string `json:"provider"`
+	PaymentID string `json:"payment_id"`
+	Amount    int64  `json:"amount"` // minor units of the payment's currency
+	Note      string `json:"note"`
+	Operator  string `json:"operator"` // may be empty
+}
+
+// The limits of a RefundRecord, in characters.
+const (
+	maxNote     = 500
+	maxOperator = 255
+)
+
+// Check refuses values that no record can have. Codes: invalid_request.
+func (r RefundRecord) Check() error {
+	switch {
+	case r.ID == "" || len(r.ID) > maxOperator:
+		return Invalid("id", "expected an id of this record")
+	case r.Amount <= 0:
+		return Invalid("amount", "expected more than 0")
+	case strings.TrimSpace(r.Note) == "" || utf8.RuneCountInString(r.Note) > maxNote || !utf8.ValidString(r.Note):
+		return Invalid("note", fmt.Sprintf("expected 1 to %d characters", maxNote))
+	case utf8.RuneCountInString(r.Operator) > maxOperator || !utf8.ValidString(r.Operator):
+		return Invalid("operator", fmt.Sprintf("expected at most %d characters", maxOperator))
+	}
+	return nil
 }

@@ -25,7 +25,9 @@ func (fakeView) Put(context.Context, checkout.Product, *checkout.IdempotencyKey)
 // fakeLedger refuses every hold as sold out, never saw a key, and has one stored event.
 type fakeLedger struct {
 	checkout.Ledger
-	event checkout.PaymentEvent
+	wakes   bool             // the event that is delivered wakes the stored one
+	retried *int             // how often the stored event was applied
+	order   checkout.Receipt // the state after that
 }
 
 func (fakeLedger) PlaceHold(context.Context, checkout.HoldRequest) (checkout.Receipt, error) {
@@ -36,14 +38,23 @@ func (fakeLedger) KeyUsed(context.Context, checkout.IdempotencyKey) (bool, error
 
 func (fakeLedger) DueProducts(context.Context, int) ([]string, error) { return nil, nil }
 
-func (l fakeLedger) UnmatchedEvents(context.Context, time.Duration, int) ([]checkout.PaymentEvent, error) {
-	stored := l.event
-	stored.Stored = true
-	return []checkout.PaymentEvent{stored}, nil
+func (fakeLedger) WaitingEvents(context.Context, int) ([]checkout.EventRef, error) {
+	return []checkout.EventRef{{Provider: checkout.ProviderStandard, EventID: "evt_stored"}}, nil
 }
 
-func (fakeLedger) ApplyEvent(context.Context, checkout.PaymentEvent, time.Duration) (checkout.PaymentReceipt, error) {
-	return checkout.PaymentReceipt{Result: checkout.PaymentApplied}, nil
+func (l fakeLedger) EventsWaitingFor(ctx context.Context, _ checkout.ID) ([]checkout.EventRef, error) {
+	return l.WaitingEvents(ctx, 1)
+}
+
+func (l fakeLedger) RetryEvent(context.Context, checkout.EventRef, time.Duration) (checkout.PaymentReceipt, error) {
+	*l.retried++
+	return checkout.PaymentReceipt{Receipt: l.order, Result: checkout.PaymentApplied}, nil
+}
+
+func (l fakeLedger) ApplyEvent(context.Context, checkout.PaymentEvent, time.Duration) (checkout.PaymentReceipt, error) {
+	return checkout.PaymentReceipt{
+		Receipt: checkout.Receipt{Order: &checkout.Order{Status: checkout.OrderPaid}}, Result: checkout.PaymentApplied, Wakes: l.wakes,
+	}, nil
 }
 
 // counts records how often each metric was counted, by "name/label/label".
@@ -90,21 +101,33 @@ func TestRefusalsByGateCostNoDatabaseCall(t *testing.T) {
 // webhook_events_total counts deliveries. A retry by the sweep is not a delivery.
 func TestSweepRetriesAreNoDeliveries(t *testing.T) {
 	t.Parallel()
-	counted := counts{}
-	s := checkout.Service{
-		Ledger: fakeLedger{event: checkout.PaymentEvent{Provider: checkout.ProviderStandard}}, View: fakeView{}, Recorder: counted, NewID: newID,
-	}
+	counted, retried := counts{}, 0
+	s := checkout.Service{Ledger: fakeLedger{retried: &retried}, View: fakeView{}, Recorder: counted, NewID: newID}
 	if err := s.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	const metric = "webhook_events_total/standard/applied"
-	if counted["sweep_runs_total/ok"] != 1 || counted[metric] != 0 {
-		t.Errorf("a sweep that retried an event counted %v, expected one sweep and no delivery", counted)
+	if counted["sweep_runs_total/ok"] != 1 || counted[metric] != 0 || retried != 1 {
+		t.Errorf("a sweep counted %v and retried %d events, expected one sweep, no delivery and 1", counted, retried)
 	}
 	if _, err := s.ApplyEvent(t.Context(), checkout.PaymentEvent{Provider: checkout.ProviderStandard}); err != nil {
 		t.Fatal(err)
 	}
-	if counted[metric] != 1 {
-		t.Errorf("one delivery counted %v, expected 1", counted[metric])
+	if counted[metric] != 1 || retried != 1 {
+		t.Errorf("one delivery counted %v and retried %d events, expected 1 and none besides the sweep's", counted[metric], retried)
+	}
+}
+
+// An event that others waited for applies them at once, and the response has the state after all of them.
+func TestEventWakesTheOnesThatWaitedForIt(t *testing.T) {
+	t.Parallel()
+	retried := 0
+	refunded := checkout.Receipt{Order: &checkout.Order{Status: checkout.OrderRefunded}}
+	s := checkout.Service{
+		Ledger: fakeLedger{wakes: true, retried: &retried, order: refunded}, View: fakeView{}, Recorder: checkout.NoRecorder{}, NewID: newID,
+	}
+	receipt, err := s.ApplyEvent(t.Context(), checkout.PaymentEvent{Provider: checkout.ProviderStandard})
+	if err != nil || retried != 1 || receipt.Order.Status != checkout.OrderRefunded {
+		t.Errorf("got %+v (%v) and %d retries, expected the refunded order after 1", receipt, err, retried)
 	}
 }

@@ -228,7 +228,7 @@ func readAuditPage(ctx context.Context, tx *sql.Tx, after []byte) (*auditPageRow
 		WHERE p.order_id > ? AND p.order_id <= ?`, after, last); err != nil {
 		return nil, err
 	}
-	const columns = `e.provider, e.event_id, e.kind, e.subject_id, e.payment_id, e.refund_id, COALESCE(e.amount, 0), COALESCE(e.currency, ''),
+	const columns = `e.provider, e.event_id, e.kind, e.subject_id, e.payment_id, e.refund_id, COALESCE(e.amount, 0), IF(e.amount IS NULL, '', COALESCE(e.currency, '')),
 		e.result, e.retry_at IS NOT NULL, e.received_at`
 	return p, each(ctx, tx, p.scanEvent, `
 		SELECT `+columns+` FROM payment_events e WHERE e.subject_id > ? AND e.subject_id <= ?

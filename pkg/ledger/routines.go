@@ -194,6 +194,9 @@ const maxDetail = 1000
 
 // RecordRefund records money that went back outside of its provider: routines/record_refund.sql. Codes: invalid_request.
 func (l *Ledger) RecordRefund(ctx context.Context, r checkout.RefundRecord) (checkout.Receipt, error) {
+	if err := r.Check(); err != nil {
+		return checkout.Receipt{}, err
+	}
 	out, err := l.call(ctx, "record_refund", r.Provider, r.ID, r.PaymentID, r.Amount, r.Note, r.Operator)
 	if err != nil {
 		return checkout.Receipt{}, err

@@ -17,6 +17,13 @@ const (
 	window = 15 * time.Minute
 )
 
+// Triggers that bring money, besides those of checkout.Triggers.
+const (
+	onSucceeded  checkout.Trigger = "payment succeeded"
+	onMismatched checkout.Trigger = "payment succeeded, amount wrong"
+	onRefunded   checkout.Trigger = "payment refunded"
+)
+
 // stage is one product and one hold of two units, in a given state.
 type stage struct {
 	*ledgertest.Env
@@ -69,14 +76,14 @@ func (s *stage) event(on checkout.Trigger) checkout.PaymentEvent {
 		Amount: checkout.Money{Amount: 9998, Currency: "USD"},
 	}
 	switch on {
-	case checkout.OnSucceeded:
+	case onSucceeded:
 		e.Kind = checkout.PaymentSucceeded
-	case checkout.OnMismatched:
+	case onMismatched:
 		e.Kind, e.Amount.Amount = checkout.PaymentSucceeded, 9997
 	case checkout.OnFailed:
 		e.Kind = checkout.PaymentFailed
-	case checkout.OnRefunded:
-		e.Kind = checkout.PaymentRefunded
+	case onRefunded: // all that is left of the order's only payment that holds money
+		e.Kind, e.PaymentID, e.RefundID, e.Amount = checkout.PaymentRefunded, "", e.EventID, checkout.Money{}
 	}
 	return e
 }
@@ -153,14 +160,14 @@ var setups = []struct {
 		}
 	}}},
 	{"pending", checkout.State(checkout.OrderPendingPayment), pull(checkout.OnOrder)},
-	{"paid", checkout.State(checkout.OrderPaid), pull(checkout.OnOrder, checkout.OnSucceeded)},
-	{"paid before the order", checkout.State(checkout.OrderPaid), pull(checkout.OnSucceeded)},
+	{"paid", checkout.State(checkout.OrderPaid), pull(checkout.OnOrder, onSucceeded)},
+	{"paid before the order", checkout.State(checkout.OrderPaid), pull(onSucceeded)},
 	{"cancelled by the customer", checkout.State(checkout.OrderCancelled), pull(checkout.OnOrder, checkout.OnCancel)},
 	{"cancelled by the provider", checkout.State(checkout.OrderCancelled), pull(checkout.OnOrder, checkout.OnFailed)},
 	{"cancelled by time", checkout.State(checkout.OrderCancelled), pull(checkout.OnOrder, checkout.OnPayBy)},
-	{"refund due", checkout.State(checkout.OrderRefundDue), pull(checkout.OnOrder, checkout.OnMismatched)},
-	{"refunded after paid", checkout.State(checkout.OrderRefunded), pull(checkout.OnOrder, checkout.OnSucceeded, checkout.OnRefunded)},
-	{"refunded after refund due", checkout.State(checkout.OrderRefunded), pull(checkout.OnMismatched, checkout.OnRefunded)},
+	{"refund due", checkout.State(checkout.OrderRefundDue), pull(checkout.OnOrder, onMismatched)},
+	{"refunded after paid", checkout.State(checkout.OrderRefunded), pull(checkout.OnOrder, onSucceeded, onRefunded)},
+	{"refunded after refund due", checkout.State(checkout.OrderRefunded), pull(onMismatched, onRefunded)},
 }
 
 func pull(triggers ...checkout.Trigger) []func(*testing.T, *stage) {
@@ -183,7 +190,8 @@ func arrange(t *testing.T, env *ledgertest.Env, i int, stock int64) *stage {
 	return s
 }
 
-// TestTransitions drives every state with every trigger. Each result must be the table's, and nothing else may change.
+// TestTransitions drives every state with every trigger that brings no money. Each result must be the table's, and
+// nothing else may change. TestEveryOrderOfEventsEndsTheSame and TestModel do the same with money.
 func TestTransitions(t *testing.T) {
 	t.Parallel()
 	env := ledgertest.New(t)
@@ -194,10 +202,7 @@ func TestTransitions(t *testing.T) {
 			t.Run(setup.name+"/"+string(on), func(t *testing.T) {
 				s := arrange(t, env, i, 10)
 				_, reasonBefore := s.state(t)
-				var reservedBefore, soldBefore int64
-				if setup.name != "overdue and not swept" { // reading its counters would sweep it
-					reservedBefore, soldBefore = s.counters(t)
-				}
+				reservedBefore, soldBefore := s.counters(t)
 				result := s.fire(t, on)
 				state, reason := s.state(t)
 				reserved, sold := s.counters(t)
@@ -213,22 +218,16 @@ func TestTransitions(t *testing.T) {
 						t.Errorf("got %s %s, reserved %d → %d, sold %d → %d, expected no change, because no row matches", state, reason, reservedBefore, reserved, soldBefore, sold)
 					}
 					if result != "" && result != checkout.PaymentIgnored {
-						t.Errorf("result %q, want ignored", result)
+						t.Errorf("the result is %q, expected ignored", result)
 					}
 					return
 				}
-				want := map[checkout.StockPlace][2]int64{checkout.StockReserved: {2, 0}, checkout.StockSold: {0, 2}, checkout.StockAvailable: {0, 0}}[row.Stock]
-				if row.To == checkout.OrderRefunded { // as they were before
-					want = [2]int64{reservedBefore, soldBefore}
-				}
-				if state != checkout.State(row.To) || reserved != want[0] || sold != want[1] {
-					t.Errorf("got %s, reserved %d, sold %d; the table says %s, %d, %d", state, reserved, sold, row.To, want[0], want[1])
-				}
-				if reason != row.Reason && row.To != checkout.OrderRefunded {
-					t.Errorf("reason %q, the table says %q", reason, row.Reason)
+				want := map[checkout.StockPlace][2]int64{checkout.StockReserved: {2, 0}, checkout.StockAvailable: {0, 0}}[row.Units]
+				if state != checkout.State(row.To.Status) || reason != row.To.Reason || reserved != want[0] || sold != want[1] {
+					t.Errorf("got %s %s, reserved %d, sold %d, expected %+v, %d, %d", state, reason, reserved, sold, row.To, want[0], want[1])
 				}
 				if result != "" && result != checkout.PaymentApplied {
-					t.Errorf("result %q, want applied", result)
+					t.Errorf("the result is %q, expected applied", result)
 				}
 			})
 		}
@@ -241,20 +240,51 @@ func TestTransitions(t *testing.T) {
 	env.MustAudit(t)
 }
 
-// TestLatePayment tests the table's column IfSoldOut. A late payment gets units only if there are any, and overdue
-// units count as available.
+// A free order is paid when it is made, and its units are sold.
+func TestFreeOrderIsPaidAtOnce(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	ctx := context.Background()
+	env.MustPutPrice(t, "free", 5, checkout.Money{Currency: "USD"})
+	s := &stage{Env: env, product: "free", id: ledgertest.NewID()}
+	s.place(t, s.id)
+	for _, repeated := range []bool{false, true} {
+		receipt, err := env.CreateOrder(ctx, s.id, window)
+		if err != nil || receipt.Order.Status != checkout.OrderPaid || receipt.Product.SoldStock != 2 || receipt.Product.ReservedStock != 0 || receipt.Repeated != repeated {
+			t.Fatalf("POST /orders of a free hold got %+v (%v), expected it paid with 2 units sold", receipt.Order, err)
+		}
+	}
+	if _, err := env.CancelOrder(ctx, s.id); checkout.CodeOf(err) != checkout.CodeOrderNotCancellable {
+		t.Errorf("the cancellation of a free order got %v, expected order_not_cancellable", err)
+	}
+	early := &stage{Env: env, product: "free", id: ledgertest.NewID()} // the provider's event of a free hold comes first
+	early.place(t, early.id)
+	event := early.event(onSucceeded)
+	event.Amount.Amount = 0
+	receipt, err := env.ApplyEvent(ctx, event, window)
+	if err != nil || receipt.Result != checkout.PaymentApplied || receipt.Order.Status != checkout.OrderPaid || receipt.Product.SoldStock != 4 {
+		t.Fatalf("the event of a free hold got %+v (%v), expected a paid order", receipt, err)
+	}
+	env.MustAudit(t)
+}
+
+// A late payment gets units only if there are any, and overdue units count as available.
 func TestLatePayment(t *testing.T) {
 	t.Parallel()
 	env := ledgertest.New(t)
 	for i, setup := range setups {
-		row, moves := checkout.Find(setup.state, checkout.OnSucceeded)
-		if !moves || !row.IfSoldOut || setup.name == "overdue and not swept" {
+		switch setup.state {
+		case checkout.NoOrderExpired, checkout.NoOrderReleased, checkout.State(checkout.OrderCancelled):
+			if setup.name == "overdue and not swept" {
+				continue // it still has its units
+			}
+		default:
 			continue
 		}
 		t.Run(setup.name+"/sold out", func(t *testing.T) {
 			s := arrange(t, env, i, 3)
 			s.place(t, ledgertest.NewID()) // one unit is left, but two are needed
-			s.fire(t, checkout.OnSucceeded)
+			s.fire(t, onSucceeded)
 			state, reason := s.state(t)
 			reserved, sold := s.counters(t)
 			if state != checkout.State(checkout.OrderRefundDue) || reason != checkout.ReasonLatePayment || reserved != 2 || sold != 0 {
@@ -266,13 +296,43 @@ func TestLatePayment(t *testing.T) {
 			other := ledgertest.NewID()
 			s.place(t, other)
 			s.age(t, other)
-			s.fire(t, checkout.OnSucceeded)
+			s.fire(t, onSucceeded)
 			state, _ := s.state(t)
 			reserved, sold := s.counters(t)
 			if state != checkout.State(checkout.OrderPaid) || reserved != 0 || sold != 2 {
 				t.Errorf("got %s, reserved %d, sold %d, expected paid with 2 units sold", state, reserved, sold)
 			}
 		})
+	}
+	env.MustAudit(t)
+}
+
+func TestUnmatchedEventIsAppliedLater(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	ctx := context.Background()
+	s := &stage{Env: env, product: "later", id: ledgertest.NewID()}
+	env.MustPut(t, s.product, 5)
+	early := s.event(onSucceeded)
+	for range 2 {
+		receipt, err := env.ApplyEvent(ctx, early, window)
+		if err != nil || receipt.Result != checkout.PaymentUnmatched || receipt.Order != nil {
+			t.Fatalf("the early event got %+v (%v), expected unmatched without an order", receipt, err)
+		}
+	}
+	s.place(t, s.id)
+	exec(t, env.Admin, "UPDATE payment_events SET retry_at = UTC_TIMESTAMP(6)")
+	events, err := env.WaitingEvents(ctx, 10)
+	if err != nil || len(events) != 1 {
+		t.Fatalf("the events to retry are %v (%v), expected one", events, err)
+	}
+	receipt, err := env.RetryEvent(ctx, events[0], window)
+	if err != nil || receipt.Result != checkout.PaymentApplied || receipt.Order.Status != checkout.OrderPaid {
+		t.Fatalf("the retry got %+v (%v), expected applied and paid", receipt, err)
+	}
+	receipt, err = env.ApplyEvent(ctx, early, window)
+	if err != nil || receipt.Result != checkout.PaymentDuplicate || receipt.Order.Status != checkout.OrderPaid {
+		t.Fatalf("a later delivery got %+v (%v), expected duplicate and paid", receipt, err)
 	}
 	env.MustAudit(t)
 }

@@ -63,7 +63,7 @@ BEGIN
       END IF;
       SELECT kind, subject_id, IF(kind = 'succeeded' AND payment_id = '', event_id, payment_id),
              IF(kind IN ('refunded', 'refund_failed') AND refund_id = '', event_id, refund_id),
-             amount, currency, result, received_at, result IN ('applied', 'ignored') AND retry_at IS NOT NULL
+             amount, IF(amount IS NULL, NULL, currency), result, received_at, result IN ('applied', 'ignored') AND retry_at IS NOT NULL
         INTO v_kind, v_subject_id, v_payment_id, v_refund_id, v_amount, v_currency, v_result, v_received_at, v_replay
         FROM payment_events WHERE provider = p_provider AND event_id = p_event_id FOR UPDATE;
     END IF;

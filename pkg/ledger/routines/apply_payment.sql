@@ -20,4 +20,6 @@ SQL SECURITY DEFINER
 CALL apply_event(
   p_provider, p_event_id, IF(p_digest IS NULL, NULL, p_type),
   IF(p_kind = 'refunded' AND p_type = 'charge.refunded', 'refunded_sum', p_kind), p_subject_id,
-  IF(p_kind = 'succeeded' AND p_payment_id = '', p_event_id, p_payment_id), '', p_amount, p_currency, p_digest, p_occurred_at, p_window_us)
+  IF(p_kind = 'succeeded' AND p_payment_id = '', p_event_id, p_payment_id),
+  IF(p_kind = 'refunded' AND p_type <> 'charge.refunded', p_event_id, ''), p_amount,
+  IF(p_amount IS NULL, NULL, p_currency), p_digest, p_occurred_at, p_window_us)
