@@ -126,7 +126,7 @@ func (s *Shop) Event(kind string, order checkout.ID, qty int) []byte {
 // EventAt is the body of a payment event for qty units.
 func (s *Shop) EventAt(at time.Time, kind string, order checkout.ID, qty int) []byte {
 	amount := int64(qty) * 4999
-	return payments.StandardBody(kind, at, payments.StandardData{PaymentID: "pay_1", OrderID: order.OrderID(), Amount: &amount, Currency: "USD"})
+	return payments.StandardBody(kind, at, payments.StandardData{PaymentID: "pay_" + order.OrderID(), OrderID: order.OrderID(), Amount: &amount, Currency: "USD"})
 }
 
 // Deliver sends a signed payment event.

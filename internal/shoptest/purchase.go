@@ -3,6 +3,7 @@ package shoptest
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,14 +63,20 @@ func (s *Shop) DeliverStripeEvents(t testing.TB) {
 	event := func(kind, object string) string {
 		return fmt.Sprintf(`{"id":"evt_%s","object":"event","type":%q,"data":{"object":%s}}`, uuid.NewString(), kind, object)
 	}
-	meta := `"metadata":{"order_id":"` + s.MustOrder(t, 1).OrderID() + `"}`
+	order := s.MustOrder(t, 1).OrderID()
+	meta := `"metadata":{"order_id":"` + order + `"}`
+	unique := strings.NewReplacer("pi_1", "pi_"+order, "re_1", "re_"+order) // a payment belongs to one order
 	for _, c := range []struct{ event, result, status string }{
 		{event("payment_intent.payment_failed", `{"id":"pi_1",`+meta+`}`), "ignored", ""},
 		{event("checkout.session.completed", `{"id":"cs_1","payment_intent":"pi_1","payment_status":"paid","amount_total":4999,"currency":"usd",`+meta+`}`), "applied", "paid"},
 		{event("payment_intent.succeeded", `{"id":"pi_1","amount_received":4999,"currency":"usd",`+meta+`}`), "ignored", "paid"},
-		{event("charge.refunded", `{"id":"ch_1","payment_intent":"pi_1","refunded":false,"amount_refunded":1,"currency":"usd",`+meta+`}`), "ignored", ""},
-		{event("charge.refunded", `{"id":"ch_1","payment_intent":"pi_1","refunded":true,"amount_refunded":4999,"currency":"usd",`+meta+`}`), "applied", "refunded"},
+		{event("payment_intent.canceled", `{"id":"pi_0",`+meta+`}`), "ignored", ""},
+		{event("charge.refunded", `{"id":"ch_1","payment_intent":"pi_1","refunded":false,"amount_refunded":1,"currency":"usd",`+meta+`}`), "applied", "paid"},
+		{event("refund.created", `{"id":"re_1","payment_intent":"pi_1","amount":4999,"currency":"usd","status":"pending","metadata":{}}`), "applied", "refunded"},
+		{event("refund.failed", `{"id":"re_1","payment_intent":"pi_1","amount":4999,"currency":"usd","status":"failed","metadata":{}}`), "applied", "refund_due"},
+		{event("charge.refunded", `{"id":"ch_1","payment_intent":"pi_1","refunded":true,"amount_refunded":9998,"currency":"usd",`+meta+`}`), "applied", "refunded"},
 	} {
+		c.event = unique.Replace(c.event)
 		r := s.Do(t, http.MethodPost, "/v1/payments/webhook/stripe", c.event, s.Stripe.Sign(time.Now(), []byte(c.event)))
 		if r.Status != http.StatusOK || r.Text("result") != c.result || (c.status != "" && r.Text("order_status") != c.status) {
 			t.Errorf("%s: got %+v, expected 200, %s %s", c.event, r, c.result, c.status)

@@ -17,7 +17,7 @@ var contract = map[Operation][]string{
 	Order:     {"201", "200", "409 hold_released", "410 hold_expired"},
 	LookOrder: {"200", "404 order_not_found"},
 	Cancel:    {"200", "409 order_not_cancellable"},
-	Pay:       {"200"},
+	Pay:       {"200", "202"}, // 202: a refund before its payment
 }
 
 // allowed reports whether the contract allows the response. Every operation may be busy, and internal errors have their

@@ -47,9 +47,7 @@ func (e *evidence) checkOrderEnds(c *Check) {
 			"cancelled payment_timeout":  h.any(isOrder), // checkEarly looks at the time
 			"refund_due amount_mismatch": h.any(isWrong),
 			"refund_due late_payment":    h.any(isRight),
-			"refunded ":                  h.any(isRight) && h.any(isRefund),
-			"refunded amount_mismatch":   h.any(isWrong) && h.any(isRefund),
-			"refunded late_payment":      h.any(isRight) && h.any(isRefund),
+			"refunded ":                  h.any(isSuccess) && h.any(isRefund),
 		}
 		if !possible[state+" "+reason] {
 			c.breaks("%s: it is %s %s, and no action leads to that state", h.orderID(), state, reason)
@@ -118,7 +116,7 @@ func (e *evidence) checkMoney(c *Check) {
 			c.breaks("%s: a payment of it was confirmed, but it is %q %s %s", h.orderID(), state, reason, h.finalOrder.body.Code)
 		case reason == "late_payment" && !h.mayBeLate():
 			c.breaks("%s: it is %s as paid too late, but its units were certainly still reserved", h.orderID(), state)
-		case reason == "" && !h.any(isRight):
+		case state == "paid" && !h.any(isRight):
 			c.breaks("%s: it is %s, but only a wrong amount was paid", h.orderID(), state)
 		}
 		if h.refundConfirmed() && state != "refunded" {

@@ -192,10 +192,11 @@ func (h *hold) paidBy() time.Duration {
 	return at
 }
 
-// sold reports whether the units are sold at the end. A refund does not put them back on sale.
+// sold reports whether the units are sold at the end. A refund does not put them back on sale, and a payment that was
+// refunded before it arrived takes none.
 func (h *hold) sold() bool {
 	state := h.finalOrderState()
-	return state == "paid" || (state == "refunded" && h.finalOrder.body.Reason == "")
+	return state == "paid" || (state == "refunded" && h.paidBy() < forever)
 }
 
 // span is a time in which units were certainly taken.

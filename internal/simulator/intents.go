@@ -158,8 +158,12 @@ func (v *visit) pay(ctx context.Context, h *hold, event int, kind string, off in
 // event is the body of a payment event, the same in all of its deliveries.
 func (v *visit) event(h *hold, event int, kind string, off int64) []byte {
 	amount := h.qty*price + off
+	payment := event
+	if kind == refunded { // of the first payment
+		payment = 0
+	}
 	data := payments.StandardData{
-		PaymentID: "pay_" + v.plan.eventID(v.Product, event), OrderID: h.orderID(), Amount: &amount, Currency: currency,
+		PaymentID: "pay_" + v.plan.eventID(v.Product, payment), OrderID: h.orderID(), Amount: &amount, Currency: currency,
 	}
 	if v.plan.ByHold {
 		data.OrderID, data.HoldID = "", h.id

@@ -11,8 +11,8 @@ import (
 )
 
 // Verifier verifies and reads the webhooks of one provider; pkg/payments implements it. body has the bytes that the
-// signature covers. Codes: signature_invalid, timestamp_out_of_tolerance, invalid_request (in a checkout.UnreadableError),
-// not_found (no secret is configured), busy (the secrets cannot be read).
+// signature covers. Codes: signature_invalid, timestamp_out_of_tolerance, malformed_request and
+// invalid_request (both in a checkout.UnreadableError), not_found (no secret is configured), busy (the secrets cannot be read).
 type Verifier interface {
 	Event(ctx context.Context, header http.Header, body []byte) (checkout.PaymentEvent, error)
 }
@@ -24,7 +24,7 @@ type webhooks struct {
 
 func (w webhooks) register(api huma.API) {
 	codes := []checkout.Code{
-		checkout.CodeSignatureInvalid, checkout.CodeTimestampTolerance, checkout.CodeNotFound,
+		checkout.CodeMalformedRequest, checkout.CodeSignatureInvalid, checkout.CodeTimestampTolerance, checkout.CodeNotFound,
 		codeBodyTooLarge, checkout.CodeInvalidRequest, checkout.CodeEventIDReused,
 	}
 	unmatched := func() map[string]*huma.Response {

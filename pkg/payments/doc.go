@@ -7,8 +7,11 @@
 //
 //	signature_invalid           headers missing or unreadable, or no configured secret made the signature
 //	timestamp_out_of_tolerance  signed correctly, but more than 5 minutes ago or ahead: a replay, or a wrong clock
-//	invalid_request             signed correctly, but unreadable: Fields names every missing or invalid field, such as
-//	                            data.order_id. It comes in a [checkout.UnreadableError], for an operator to look at
+//	malformed_request           signed correctly, but not one JSON object in UTF-8
+//	invalid_request             signed correctly, but a member occurs twice, or Fields names what is missing or invalid,
+//	                            such as data.order_id
+//
+// The last two come in a [checkout.UnreadableError], so that the event can be kept for an operator.
 //
 // Promises:
 //

@@ -133,7 +133,7 @@ func stripeSigned(signature string, body []byte) bool {
 func checkResult(t *testing.T, event checkout.PaymentEvent, err error, body []byte) {
 	t.Helper()
 	if err != nil {
-		codes := []checkout.Code{checkout.CodeSignatureInvalid, checkout.CodeTimestampTolerance, checkout.CodeInvalidRequest}
+		codes := []checkout.Code{checkout.CodeSignatureInvalid, checkout.CodeTimestampTolerance, checkout.CodeMalformedRequest, checkout.CodeInvalidRequest}
 		code := checkout.CodeOf(err)
 		if !slices.Contains(codes, code) || event != (checkout.PaymentEvent{}) || (code == checkout.CodeInvalidRequest) != (len(fieldsOf(err)) > 0) {
 			t.Fatalf("got %v with the fields %v and the event %+v, expected a refusal by its own rules", err, fieldsOf(err), event)

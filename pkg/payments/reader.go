@@ -69,14 +69,14 @@ func storable(at time.Time) *time.Time {
 func parseBody(body []byte) (object, error) {
 	switch {
 	case !utf8.Valid(body): // encoding/json would replace the bad bytes
-		return object{}, checkout.Invalid("body", "expected valid UTF-8")
+		return object{}, checkout.Malformed("The body is not valid UTF-8.")
 	case !json.Valid(body):
-		return object{}, checkout.Invalid("body", "expected one JSON value")
+		return object{}, checkout.Malformed("The body is not one JSON value.")
 	}
 	members, unique := split(body)
 	switch {
 	case members == nil:
-		return object{}, checkout.Invalid("body", "expected a JSON object")
+		return object{}, checkout.Malformed("The body is not a JSON object.")
 	case !unique:
 		return object{members: members}, checkout.Invalid("body", duplicateMember)
 	}
@@ -98,6 +98,9 @@ func unreadable(provider, id, eventType string, body []byte, err error) error {
 	}
 	if printable(eventType) {
 		event.Type = eventType
+	}
+	if len(refusal.Fields) == 0 {
+		event.Detail = refusal.Detail
 	}
 	for i, f := range refusal.Fields {
 		if i > 0 {

@@ -209,6 +209,14 @@ func TestStandardInvalidFieldsAreNamed(t *testing.T) {
 	}
 }
 
+// malformedCode is the refusal of a malformed body: JSON with a member twice is an event whose meaning is not clear.
+func malformedCode(name string) checkout.Code {
+	if strings.Contains(name, "twice") {
+		return checkout.CodeInvalidRequest
+	}
+	return checkout.CodeMalformedRequest
+}
+
 // Both providers refuse malformedBodies.
 var malformedBodies = map[string]string{
 	"nothing":             "",
@@ -237,8 +245,8 @@ func TestStandardMalformedBodies(t *testing.T) {
 	}
 	for name, body := range bodies {
 		raw := []byte(fill.Replace(body))
-		if _, err := s.Event(s.Sign("msg_1", time.Now(), raw), raw); checkout.CodeOf(err) != checkout.CodeInvalidRequest {
-			t.Errorf("%s: got %v, expected invalid_request", name, err)
+		if _, err := s.Event(s.Sign("msg_1", time.Now(), raw), raw); checkout.CodeOf(err) != malformedCode(name) {
+			t.Errorf("%s: got %v, expected %s", name, err, malformedCode(name))
 		}
 		header := s.Sign("msg_1", time.Now(), raw)
 		header.Set("webhook-signature", "v1,bm9wZQ==")

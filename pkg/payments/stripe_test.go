@@ -190,8 +190,8 @@ func TestStripeMalformedBodies(t *testing.T) {
 	}
 	for name, body := range bodies {
 		raw := []byte(body)
-		if _, err := s.Event(s.Sign(time.Now(), raw), raw); checkout.CodeOf(err) != checkout.CodeInvalidRequest {
-			t.Errorf("%s: got %v, expected invalid_request", name, err)
+		if _, err := s.Event(s.Sign(time.Now(), raw), raw); checkout.CodeOf(err) != malformedCode(name) {
+			t.Errorf("%s: got %v, expected %s", name, err, malformedCode(name))
 		}
 		header := s.Sign(time.Now(), []byte("something else"))
 		if _, err := s.Event(header, raw); checkout.CodeOf(err) != checkout.CodeSignatureInvalid {
@@ -249,7 +249,7 @@ func TestUnreadableEventsAreDescribed(t *testing.T) {
 	for _, c := range []struct{ body, stripeID, eventType, detail string }{
 		{`{"id":"evt_1","type":"payment.succeeded","data":{"order_id":"` + subject.OrderID() + `","amount":"1000","currency":"USD"}}`, "", "payment.succeeded", "data.amount: expected an integer from 0 to 2^63-1, in minor units"},
 		{`{"id":"evt_1","id":"evt_2"}`, "evt_2", "", "body: expected no object with the same member twice"},
-		{`secret`, "sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b", "", "body: expected one JSON value"},
+		{`secret`, "sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b", "", "The body is not one JSON value."},
 	} {
 		body := []byte(c.body)
 		if c.stripeID != "" {

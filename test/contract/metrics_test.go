@@ -33,7 +33,7 @@ func TestMetrics(t *testing.T) {
 		{"flashsale_holds_refused_total", "qty_over_limit", 1},
 		{"flashsale_ledger_calls_total", "place_hold/placed", 2},
 		{"flashsale_ledger_calls_total", "create_order/created", 1},
-		{"flashsale_ledger_call_duration_seconds_count", "apply_payment", 2},
+		{"flashsale_ledger_call_duration_seconds_count", "apply_event", 2},
 		{"flashsale_webhook_events_total", "standard/applied", 1},
 		{"flashsale_webhook_events_total", "standard/duplicate", 1},
 		{"flashsale_webhook_events_total", "standard/refused", 1},

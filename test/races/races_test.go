@@ -210,8 +210,8 @@ func orderAll(t *testing.T, s *shoptest.Shop, key string) checkout.ID {
 func emptyLedger(t *testing.T, s *shoptest.Shop) {
 	t.Helper()
 	for _, statement := range []string{
-		"DELETE FROM payment_events", "DELETE FROM orders", "DELETE FROM holds",
-		"UPDATE products SET reserved_stock = 0, sold_stock = 0, keyed_holds = 0, version = version + 1",
+		"DELETE FROM payment_events", "DELETE FROM refunds", "DELETE FROM payments", "DELETE FROM orders", "DELETE FROM holds",
+		"UPDATE products SET reserved_stock = 0, sold_stock = 0, keyed_holds = 0, holds_sum = 0, version = version + 1",
 	} {
 		if _, err := s.Admin.Exec(statement); err != nil {
 			t.Fatal(err)
