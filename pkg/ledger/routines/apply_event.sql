@@ -81,8 +81,8 @@ BEGIN
         SELECT payment_id INTO v_payment_id FROM refunds WHERE provider = p_provider AND refund_id = v_refund_id;
       END IF;
       IF v_payment_id <> '' THEN
-        SET v_order_id = NULL;
-        SELECT order_id INTO v_order_id FROM payments WHERE provider = p_provider AND payment_id = v_payment_id;
+        SET v_order_id = IF(v_replay, v_subject_id, NULL);
+        SELECT COALESCE(order_id, v_order_id) INTO v_order_id FROM payments WHERE provider = p_provider AND payment_id = v_payment_id;
       END IF;
     END IF;
     IF v_outcome IS NULL AND v_order_id IS NOT NULL THEN

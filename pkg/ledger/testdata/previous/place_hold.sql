@@ -1,0 +1,121 @@
+-- place_hold reserves p_qty units of a product for p_ttl_us microseconds.
+--
+-- p_price and p_currency are the product's price as the caller last saw it, or NULL. They only save a read: the hold is
+-- written with them, and the guarded UPDATE succeeds only if they are current and nothing else forbids the hold. If it
+-- fails, the routine reads the product without a lock to find out why.
+--
+-- Locks, in order: the new hold's row with its idempotency key, then the product's row, last, for one UPDATE and the
+-- COMMIT. A hot product's throughput is 1 / (the time this lock is held).
+--
+-- The caller makes p_id before the call, so that a retry after a lost response finds its own hold.
+-- Outcomes: placed, replayed, idempotency_key_reused, product_not_found, qty_over_limit, sale_not_started, sale_ended,
+-- sold_out, busy (other calls were faster five times in a row).
+CREATE PROCEDURE place_hold(
+  p_id         BINARY(16),
+  p_product_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin,
+  p_qty        INT,
+  p_ttl_us     BIGINT,
+  p_key        BINARY(32),
+  p_price      BIGINT,
+  p_currency   CHAR(3) CHARACTER SET ascii COLLATE ascii_bin
+)
+MODIFIES SQL DATA
+SQL SECURITY DEFINER
+BEGIN
+  DECLARE v_outcome VARCHAR(30);
+  DECLARE v_now DATETIME(6);
+  DECLARE v_lag_us BIGINT;
+  DECLARE v_holds, v_orders INT DEFAULT 0;
+  DECLARE v_tries_left INT DEFAULT 5;
+  DECLARE v_duplicate, v_reclaimed BOOLEAN DEFAULT FALSE;
+  DECLARE v_first BINARY(16);
+  DECLARE EXIT HANDLER FOR SQLEXCEPTION
+  BEGIN
+    ROLLBACK;
+    RESIGNAL;
+  END;
+
+  IF p_key IS NOT NULL THEN
+    SELECT id INTO v_first FROM holds WHERE idempotency_key = p_key;
+  END IF;
+
+  attempt: WHILE v_first IS NULL AND v_outcome IS NULL DO
+    SET v_now = UTC_TIMESTAMP(6);
+    IF p_price IS NOT NULL THEN
+      SET v_tries_left = v_tries_left - 1;
+      SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+      START TRANSACTION;
+      BEGIN
+        DECLARE CONTINUE HANDLER FOR 1062 SET v_duplicate = TRUE; -- this id, or a concurrent call with this key
+        INSERT INTO holds (id, product_id, qty, unit_price, currency, status, idempotency_key, created_at, expires_at)
+        VALUES (p_id, p_product_id, p_qty, p_price, p_currency, 'active', p_key, v_now, v_now + INTERVAL p_ttl_us MICROSECOND);
+      END;
+      IF v_duplicate THEN
+        ROLLBACK;
+        SELECT id INTO v_first FROM holds WHERE id = p_id OR idempotency_key = p_key LIMIT 1;
+        SET v_outcome = IF(v_first IS NULL, 'busy', NULL);
+        LEAVE attempt;
+      END IF;
+      UPDATE products
+      SET reserved_stock = reserved_stock + p_qty, keyed_holds = keyed_holds + (p_key IS NOT NULL),
+          version = version + 1, updated_at = v_now
+      WHERE id = p_product_id AND stock - reserved_stock - sold_stock >= p_qty
+        AND price_amount = p_price AND currency = p_currency AND max_qty_per_hold >= p_qty
+        AND (sale_starts_at IS NULL OR sale_starts_at <= v_now) AND (sale_ends_at IS NULL OR sale_ends_at > v_now);
+      IF ROW_COUNT() = 1 THEN
+        COMMIT;
+        SET v_outcome = 'placed';
+        LEAVE attempt;
+      END IF;
+      ROLLBACK;
+    END IF;
+
+    SET p_price = NULL;
+    SELECT price_amount, currency, CASE
+        WHEN p_qty > max_qty_per_hold THEN 'qty_over_limit'
+        WHEN sale_starts_at > v_now THEN 'sale_not_started'
+        WHEN sale_ends_at <= v_now THEN 'sale_ended'
+        WHEN p_qty > stock - reserved_stock - sold_stock THEN 'sold_out'
+        WHEN v_tries_left <= 0 THEN 'busy'
+      END
+      INTO p_price, p_currency, v_outcome
+      FROM products WHERE id = p_product_id;
+    IF p_price IS NULL THEN
+      SET v_outcome = 'product_not_found';
+    ELSEIF v_outcome = 'sold_out' AND NOT v_reclaimed THEN
+      -- Short of stock: reclaim overdue stock first, in a separate transaction.
+      SET v_reclaimed = TRUE;
+      CALL reclaim_due(p_product_id, 500, 500, 0, v_holds, v_orders, v_lag_us);
+      IF v_holds + v_orders > 0 THEN
+        SET v_outcome = NULL;
+      END IF;
+    END IF;
+  END WHILE;
+
+  IF v_outcome = 'placed' THEN
+    -- The common case knows the hold that it wrote, so it reads only the product. The columns are those of snapshot.
+    SELECT
+      v_outcome AS outcome, v_holds AS expired_holds, v_orders AS cancelled_orders, v_lag_us AS lag_us, UTC_TIMESTAMP(6) AS as_of,
+      p_id AS hold_id, p_product_id AS hold_product_id, p_qty AS hold_qty, 'active' AS hold_status,
+      v_now AS hold_created_at, v_now + INTERVAL p_ttl_us MICROSECOND AS hold_expires_at,
+      NULL AS order_id, NULL AS order_amount, NULL AS order_currency, NULL AS order_status, NULL AS order_reason,
+      NULL AS order_pay_by, NULL AS order_created_at, NULL AS order_updated_at,
+      id AS product_id, name AS product_name, price_amount AS product_price, currency AS product_currency,
+      stock AS product_stock, reserved_stock AS product_reserved_stock, sold_stock AS product_sold_stock,
+      keyed_holds AS product_keyed_holds, version AS product_version, max_qty_per_hold AS product_max_qty,
+      sale_starts_at AS product_starts_at, sale_ends_at AS product_ends_at
+    FROM products WHERE id = p_product_id;
+  ELSE
+    IF v_first IS NULL AND p_key IS NOT NULL THEN
+      -- The stock may have gone to the hold that a concurrent call with this key placed.
+      SELECT id INTO v_first FROM holds WHERE idempotency_key = p_key;
+    END IF;
+    IF v_first = p_id THEN
+      SET v_outcome = 'placed';
+    ELSEIF v_first IS NOT NULL THEN
+      SET v_outcome = IF(EXISTS (SELECT 1 FROM holds WHERE id = v_first AND product_id = p_product_id AND qty = p_qty),
+                         'replayed', 'idempotency_key_reused');
+    END IF;
+    CALL snapshot(v_outcome, v_first, p_product_id, v_holds, v_orders, v_lag_us);
+  END IF;
+END
