@@ -96,7 +96,10 @@ BEGIN
     ELSEIF v_kind = 'failed' THEN
       -- The final failure of one payment ends an order that no money came for.
       SELECT COUNT(*) INTO v_n FROM payments WHERE order_id = v_order_id AND received > 0;
-      SET v_outcome = IF(v_hold IS NULL, 'unmatched', IF(v_order = 'pending_payment' AND v_n = 0 AND NOT v_replay, 'applied', 'ignored'));
+      SET v_outcome = IF(v_hold IS NULL, 'unmatched', IF(v_order = 'pending_payment' AND v_n = 0, 'applied', 'ignored'));
+      IF v_replay THEN
+        SET v_outcome = v_result; -- it had its effect
+      END IF;
 
     ELSEIF v_kind = 'succeeded' THEN
       IF v_hold IS NULL THEN
@@ -189,7 +192,7 @@ BEGIN
                         v_now + INTERVAL LEAST(GREATEST(TIMESTAMPDIFF(SECOND, v_received_at, v_now), 1), 60) SECOND)
       WHERE provider = p_provider AND event_id = p_event_id;
     END IF;
-    IF v_kind = 'failed' AND v_outcome = 'applied' THEN
+    IF v_kind = 'failed' AND v_outcome = 'applied' AND NOT v_replay THEN
       UPDATE orders SET status = 'cancelled', reason = 'payment_failed', stock = 'none', updated_at = v_now WHERE id = v_order_id;
       UPDATE products SET reserved_stock = reserved_stock - v_qty, version = version + 1, updated_at = v_now WHERE id = v_product_id;
     ELSEIF v_hold IS NOT NULL AND v_kind <> 'failed' AND v_outcome IN ('applied', 'applied_wakes', 'ignored', 'unmatched') THEN
