@@ -55,6 +55,7 @@ type environment struct {
 	config app.LocalConfig
 	stack  string // --stack; empty: this machine's servers
 	out    io.Writer
+	stderr io.Writer // notes beside a list that a program reads
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -84,7 +85,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
-	err = command.Run(environment{ctx: ctx, config: config, stack: c.Stack, out: stdout})
+	err = command.Run(environment{ctx: ctx, config: config, stack: c.Stack, out: stdout, stderr: stderr})
 	var child *exitCode
 	switch {
 	case err == nil:

@@ -3,11 +3,10 @@ package main
 import (
 	"context"
 	"encoding/csv"
-	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"flashsale/pkg/admin"
@@ -17,126 +16,191 @@ import (
 )
 
 type ordersCmd struct {
-	Product string `help:"Orders of this product only." placeholder:"ID"`
-	Status  string `help:"Orders in this status only." enum:",pending_payment,paid,cancelled,refund_due,refunded" default:"" placeholder:"STATUS"`
-	Since   string `help:"Orders made since then only: RFC 3339, or a duration such as 2h." placeholder:"TIME"`
+	Product string `help:"Only orders of this product." placeholder:"ID"`
+	Status  string `help:"Only orders with this status: pending_payment, paid, cancelled, refund_due or refunded." placeholder:"STATUS"`
+	Since   string `help:"Only orders created since this time (RFC 3339), or in a time up to now, such as 24h." placeholder:"TIME"`
 	JSON    bool   `xor:"format" help:"Print the list as JSON."`
-	CSV     bool   `xor:"format" help:"Print the list as CSV, with amounts in minor units."`
+	CSV     bool   `name:"csv" xor:"format" help:"Print the list as CSV with a header row."`
 }
 
-// Run lists orders.
+// Run lists the orders, newest first.
 func (c ordersCmd) Run(env environment) error {
 	filter := ledger.OrderFilter{ProductID: c.Product, Status: checkout.OrderStatus(c.Status)}
+	if c.Product != "" && !checkout.ValidProductID(c.Product) {
+		return fmt.Errorf("%w: --product is %q, expected 1 to 64 of a-z 0-9 -", errUsage, c.Product)
+	}
+	switch filter.Status {
+	case "", checkout.OrderPendingPayment, checkout.OrderPaid, checkout.OrderCancelled, checkout.OrderRefundDue, checkout.OrderRefunded:
+	default:
+		return fmt.Errorf("%w: --status is %q, expected %s, %s, %s, %s or %s", errUsage, c.Status, checkout.OrderPendingPayment,
+			checkout.OrderPaid, checkout.OrderCancelled, checkout.OrderRefundDue, checkout.OrderRefunded)
+	}
 	if c.Since != "" {
-		at, err := time.Parse(time.RFC3339, c.Since)
-		if ago, durationErr := time.ParseDuration(c.Since); durationErr == nil {
-			at, err = time.Now().Add(-ago), nil
-		}
+		since, err := parseSince(c.Since)
 		if err != nil {
-			return fmt.Errorf("%w: --since is %q, expected a time such as 2026-11-27T09:00:00Z or a duration such as 2h", errUsage, c.Since)
+			return fmt.Errorf("%w: %w", errUsage, err)
 		}
-		at = at.UTC()
-		filter.Since = &at
+		filter.Since = &since
 	}
 	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
-		list, err := op.Orders(ctx, filter, admin.MaxListed)
+		orders, err := op.Orders(ctx, filter, admin.MaxListed)
 		if err != nil {
 			return err
 		}
-		if c.CSV {
-			return ordersCSV(env, list.Orders)
+		switch {
+		case c.JSON:
+			err = printJSON(env.out, append([]ledger.ListedOrder{}, orders.Entries...))
+		case c.CSV:
+			err = printOrdersCSV(env.out, orders.Entries)
+		case len(orders.Entries) == 0:
+			err = write(env.out, "No order was found.\n")
+		default:
+			err = printOrders(env.out, orders.Entries)
 		}
-		return printList(env, c.JSON, list.Orders, list.Total, "There is no such order.", "ORDER\tPRODUCT\tQTY\tAMOUNT\tSTATUS\tRECEIVED\tRETURNED\tOWED\tCREATED", func(o ledger.ListedOrder) string {
-			sum := func(amount int64) string {
-				return money.Format(checkout.Money{Amount: amount, Currency: o.Amount.Currency})
-			}
-			return fmt.Sprintf("%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s", o.ID, o.ProductID, o.Qty, money.Format(o.Amount), standing(o), sum(o.Received),
-				sum(o.Returned), sum(o.Owed), o.CreatedAt.Format(time.RFC3339))
-		})
+		if err != nil {
+			return err
+		}
+		return printMore(env, c.JSON || c.CSV, orders.More(), "order", "newest")
 	})
 }
 
-// standing returns an order's status, with its reason.
-func standing(o ledger.ListedOrder) string {
-	if o.Reason == "" {
-		return string(o.Status)
+func parseSince(text string) (time.Time, error) {
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return at, nil
 	}
-	return string(o.Status) + " (" + string(o.Reason) + ")"
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+		return time.Now().Add(-ago), nil
+	}
+	return time.Time{}, fmt.Errorf("--since is %q, expected a time such as 2026-11-27T09:00:00Z or a duration such as 24h", text)
 }
 
-func ordersCSV(env environment, orders []ledger.ListedOrder) error {
-	w := csv.NewWriter(env.out)
-	err := w.Write([]string{"id", "product_id", "qty", "amount", "currency", "status", "reason", "received", "returned", "owed", "pay_by", "created_at", "updated_at"})
-	for _, o := range orders {
-		number := func(n int64) string { return strconv.FormatInt(n, 10) }
-		at := func(t time.Time) string { return t.Format(time.RFC3339Nano) }
-		err = errors.Join(err, w.Write([]string{
-			o.ID, o.ProductID, number(o.Qty), number(o.Amount.Amount), o.Amount.Currency, string(o.Status), string(o.Reason),
-			number(o.Received), number(o.Returned), number(o.Owed), at(o.PayBy), at(o.CreatedAt), at(o.UpdatedAt),
-		}))
-	}
-	w.Flush()
-	return errors.Join(err, w.Error())
+func printOrders(out io.Writer, orders []ledger.ListedOrder) error {
+	return printTable(out, "ORDER\tPRODUCT\tQTY\tAMOUNT\tSTATUS\tREASON\tRECEIVED\tRETURNED\tOWED\tCREATED", orders, func(o ledger.ListedOrder) []string {
+		return []string{
+			o.OrderID, o.ProductID, strconv.FormatInt(o.Qty, 10), money.Format(o.Amount), string(o.Status), string(o.Reason),
+			sums(o.Received), sums(o.Returned), sums(o.Owed), o.CreatedAt.Format(time.RFC3339),
+		}
+	})
 }
+
+// sums joins the money of several currencies.
+func sums(all []checkout.Money) string {
+	texts := make([]string, len(all))
+	for i, m := range all {
+		texts[i] = money.Format(m)
+	}
+	return strings.Join(texts, " + ")
+}
+
+// printOrdersCSV prints received, returned and owed as numbers in the order's currency. Money in other currencies has a
+// column of its own.
+func printOrdersCSV(out io.Writer, orders []ledger.ListedOrder) error {
+	table := csv.NewWriter(out)
+	rows := [][]string{{
+		"order_id", "product_id", "qty", "amount", "currency", "status", "reason", "received", "returned", "owed", "other_currencies", "created_at",
+	}}
+	for _, o := range orders {
+		row := []string{o.OrderID, o.ProductID, strconv.FormatInt(o.Qty, 10), decimal(o.Amount), o.Amount.Currency, string(o.Status), string(o.Reason)}
+		var others []string
+		for _, sum := range []struct {
+			name string
+			all  []checkout.Money
+		}{{"received", o.Received}, {"returned", o.Returned}, {"owed", o.Owed}} {
+			own := checkout.Money{Currency: o.Amount.Currency}
+			for _, m := range sum.all {
+				if m.Currency == own.Currency {
+					own.Amount = m.Amount
+				} else {
+					others = append(others, sum.name+" "+money.Format(m))
+				}
+			}
+			row = append(row, decimal(own))
+		}
+		rows = append(rows, append(row, strings.Join(others, "; "), o.CreatedAt.Format(time.RFC3339)))
+	}
+	return table.WriteAll(rows)
+}
+
+// decimal formats minor units as 49.99, without the currency.
+func decimal(m checkout.Money) string { return strings.TrimSuffix(money.Format(m), " "+m.Currency) }
 
 type orderCmd struct {
-	ID   string `arg:"" help:"The order's id." placeholder:"ord_…"`
+	ID   string `arg:"" help:"The order's id: ord_ and 26 characters." placeholder:"ord_…"`
 	JSON bool   `help:"Print it as JSON."`
 }
 
-// Run shows everything that is known of an order.
+// Run shows one order with its hold, payments, refunds and events.
 func (c orderCmd) Run(env environment) error {
 	id, ok := checkout.ParseOrderID(c.ID)
 	if !ok {
-		return fmt.Errorf("%w: %q is not the id of an order: ord_ and 26 characters", errUsage, c.ID)
+		return fmt.Errorf("%w: the order is %q, expected ord_ and 26 characters", errUsage, c.ID)
 	}
 	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
-		h, err := op.OrderHistory(ctx, id)
+		history, err := op.OrderHistory(ctx, id)
 		if err != nil {
 			return err
 		}
 		if c.JSON {
-			return printJSON(env, h)
+			return printJSON(env.out, history)
 		}
-		return printHistory(env, h)
+		return printHistory(env.out, history)
 	})
 }
 
-func printHistory(env environment, h ledger.OrderHistory) error {
-	text := &strings.Builder{}
-	out := tabwriter.NewWriter(text, 0, 0, 2, ' ', 0)
-	at := func(t time.Time) string { return t.Format(time.RFC3339) }
-	fmt.Fprintf(out, "Order %s: %s, %d of %s, %s, made %s, to be paid by %s.\n", h.Order.ID, standing(h.Order), h.Order.Qty, h.Order.ProductID,
-		money.Format(h.Order.Amount), at(h.Order.CreatedAt), at(h.Order.PayBy))
-	fmt.Fprintf(out, "Hold %s: %s, placed %s, until %s.\n", h.Hold.ID, h.Hold.Status, at(h.Hold.CreatedAt), at(h.Hold.ExpiresAt))
-	if len(h.Payments) > 0 {
-		fmt.Fprint(out, "\nPAYMENT\tPROVIDER\tRECEIVED\tRETURNED\tOWED\tPAYS THE ORDER\n")
+func printHistory(out io.Writer, h ledger.OrderHistory) error {
+	o := h.Order
+	reason := ""
+	if o.Reason != "" {
+		reason = " (" + string(o.Reason) + ")"
 	}
-	for _, p := range h.Payments {
-		sum := func(amount int64) string {
-			return money.Format(checkout.Money{Amount: amount, Currency: p.Currency})
-		}
-		pays := "no"
-		if p.Settles {
-			pays = "yes"
-		}
-		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%s\n", p.PaymentID, p.Provider, sum(p.Received), sum(p.Returned), sum(p.Owed), pays)
+	if err := write(out, "Order  %s: %s%s, %d of %s, %s; created %s, pay by %s, changed %s\nHold   %s: %s; placed %s, expires %s\n",
+		o.OrderID, o.Status, reason, o.Qty, o.ProductID, money.Format(o.Amount), stamp(o.CreatedAt), stamp(o.PayBy), stamp(o.UpdatedAt),
+		h.Hold.HoldID, h.Hold.Status, stamp(h.Hold.CreatedAt), stamp(h.Hold.ExpiresAt)); err != nil {
+		return err
 	}
-	if len(h.Refunds) > 0 {
-		fmt.Fprint(out, "\nREFUND\tPAYMENT\tKIND\tSTATUS\tAMOUNT (MINOR UNITS)\tAT\tBY\tNOTE\n")
+	if err := printSection(out, "Payments", "PAYMENT\tPROVIDER\tRECEIVED\tRETURNED\tREFUND FAILED\tOWED\tRIGHT AMOUNT\tSETTLES\tFIRST", h.Payments, func(p ledger.PaymentRecord) []string {
+		in := func(amount int64) string { return money.Format(checkout.Money{Amount: amount, Currency: p.Currency}) }
+		return []string{p.PaymentID, p.Provider, in(p.Received), in(p.Returned), in(p.Unsent), in(p.Owed), yes(p.Exact), yes(p.Settles), stamp(p.CreatedAt)}
+	}); err != nil {
+		return err
 	}
-	for _, r := range h.Refunds {
+	if err := printSection(out, "Refunds and disputes", "REFUND\tPROVIDER\tPAYMENT\tKIND\tSTATUS\tAMOUNT\tFIRST\tOPERATOR\tNOTE", h.Refunds, func(r ledger.RefundRecord) []string {
 		amount := "all"
 		if r.Amount != nil {
-			amount = strconv.FormatInt(*r.Amount, 10)
+			amount = optionalMoney(r.Amount)
 		}
-		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.RefundID, r.PaymentID, r.Kind, r.Status, amount, at(r.CreatedAt), r.Operator, r.Note)
+		return []string{r.RefundID, r.Provider, r.PaymentID, string(r.Kind), string(r.Status), amount, stamp(r.CreatedAt), r.Operator, r.Note}
+	}); err != nil {
+		return err
 	}
-	if len(h.Events) > 0 {
-		fmt.Fprint(out, "\n"+eventHead+"\n")
+	if err := printSection(out, "Events", "RECEIVED\tTYPE\tPROVIDER\tEVENT\tPAYMENT\tAMOUNT\tRESULT\tDELIVERIES", h.Events, func(e ledger.EventRecord) []string {
+		return []string{stamp(e.ReceivedAt), e.Type, e.Provider, e.EventID, e.PaymentID, optionalMoney(e.Amount), string(e.Result), strconv.Itoa(e.Deliveries)}
+	}); err != nil {
+		return err
 	}
-	for _, e := range h.Events {
-		fmt.Fprintln(out, eventRow(e))
+	if len(h.Rejected) == 0 {
+		return nil
 	}
-	return errors.Join(out.Flush(), write(env.out, "%s", text))
+	return printSection(out, "Rejected events, without effect", "RECEIVED\tTYPE\tPROVIDER\tEVENT\tPAYMENT\tAMOUNT\tDELIVERIES\tDETAIL", h.Rejected, func(e ledger.ListedEvent) []string {
+		return []string{stamp(e.FirstAt), e.Type, e.Provider, e.EventID, e.PaymentID, optionalMoney(e.Amount), strconv.Itoa(e.Deliveries), e.Detail}
+	})
+}
+
+func printSection[T any](out io.Writer, title, head string, entries []T, row func(T) []string) error {
+	if len(entries) == 0 {
+		return write(out, "\n%s: none\n", title)
+	}
+	if err := write(out, "\n%s:\n", title); err != nil {
+		return err
+	}
+	return printTable(out, head, entries, row)
+}
+
+func stamp(at time.Time) string { return at.Format(time.RFC3339) }
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
 }

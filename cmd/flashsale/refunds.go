@@ -7,6 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/google/uuid"
 
 	"flashsale/pkg/admin"
@@ -16,74 +19,105 @@ import (
 )
 
 type refundsCmd struct {
-	List   refundsListCmd   `cmd:"" default:"withargs" help:"List the payments that owe money (the default)."`
-	Record refundsRecordCmd `cmd:"" help:"Record money of a payment that went back outside of its provider, such as by bank transfer."`
+	List   refundsListCmd   `cmd:"" default:"withargs" help:"List the payments that owe money: how much, why, since when. This is the default: refunds --json works as well."`
+	Record refundsRecordCmd `cmd:"" help:"Record money that went back to a shopper outside of the payment's provider, such as by bank transfer."`
 }
 
 type refundsListCmd struct {
 	JSON bool `help:"Print the list as JSON."`
 }
 
-// Run lists the money that the shop owes its customers.
+// Run lists the payments that owe money.
 func (c refundsListCmd) Run(env environment) error {
 	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
 		owed, err := op.Owed(ctx, admin.MaxListed)
 		if err != nil {
 			return err
 		}
-		total, sums := 0, []string{}
-		for _, t := range owed.Totals {
-			total += t.Payments
-			sums = append(sums, fmt.Sprintf("%s in %d payments", money.Format(t.Owed), t.Payments))
-		}
-		err = printList(env, c.JSON, owed.Payments, total, "No money is owed.", "ORDER\tOWED\tREASON\tPROVIDER\tPAYMENT\tSINCE", func(p ledger.OwedPayment) string {
-			return fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s", p.OrderID, money.Format(p.Owed), p.Reason, p.Provider, p.PaymentID, p.Since.Format(time.RFC3339))
-		})
-		if err != nil || c.JSON || total == 0 {
+		return printOwed(env, c.JSON, owed)
+	})
+}
+
+func printOwed(env environment, asJSON bool, owed ledger.OwedPayments) error {
+	if asJSON {
+		if err := printJSON(env.out, append([]ledger.OwedPayment{}, owed.Entries...)); err != nil {
 			return err
 		}
-		return write(env.out, "Owed: %s.\n", strings.Join(sums, ", "))
+		return printMore(env, true, owed.More(), "payment", "oldest")
+	}
+	if owed.Total == 0 {
+		return write(env.out, "No refund is due.\n")
+	}
+	err := printTable(env.out, "ORDER\tTO REFUND\tREASON\tPROVIDER\tPAYMENT\tSINCE", owed.Entries, func(p ledger.OwedPayment) []string {
+		return []string{p.OrderID, money.Format(p.Owed), string(p.Reason), p.Provider, p.PaymentID, p.Since.Format(time.RFC3339)}
 	})
+	if err != nil {
+		return err
+	}
+	if err := printMore(env, false, owed.More(), "payment", "oldest"); err != nil {
+		return err
+	}
+	totals := make([]string, len(owed.Totals))
+	for i, t := range owed.Totals {
+		totals[i] = money.Format(t.Owed) + " in " + plural(t.Payments, "payment")
+	}
+	return write(env.out, "Owed: %s.\n", strings.Join(totals, "; "))
 }
 
 type refundsRecordCmd struct {
 	Payment  string `required:"" help:"The provider's id of the payment." placeholder:"ID"`
-	Provider string `help:"The provider of the payment (default: the one that has it)." placeholder:"standard|stripe"`
-	Amount   string `required:"" help:"What went back, in the payment's currency, such as 49.99." placeholder:"49.99"`
-	Note     string `required:"" help:"How it went back, for the record." placeholder:"TEXT"`
-	Operator string `help:"Your name, for the record (default: $USER)." placeholder:"NAME"`
+	Provider string `help:"The payment's provider: standard or stripe. Needed only if both have a payment with this id." placeholder:"NAME"`
+	Amount   string `required:"" help:"The money that went back, in the payment's currency, such as 10.00." placeholder:"10.00"`
+	Note     string `required:"" help:"How it went back, for the books." placeholder:"TEXT"`
+	Operator string `help:"Your name, for the books (default: $$USER; with --stack, your AWS identity)." placeholder:"NAME"`
+	ID       string `help:"The record's id (default: a new one). Repeat an id to retry a command that failed: it records nothing twice." placeholder:"record:…"`
 }
 
-// Run records a return. The record's id is made once, so that a repeated call records nothing twice.
+// Run records money that went back to a shopper.
 func (c refundsRecordCmd) Run(env environment) error {
+	if c.Provider != "" && c.Provider != checkout.ProviderStandard && c.Provider != checkout.ProviderStripe {
+		return fmt.Errorf("%w: --provider is %q, expected %s or %s", errUsage, c.Provider, checkout.ProviderStandard, checkout.ProviderStripe)
+	}
+	if c.ID == "" {
+		c.ID = admin.RecordPrefix + uuid.NewString()
+	}
+	if c.Operator == "" {
+		c.Operator = operatorName(env)
+	}
 	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
 		payment, err := c.find(ctx, op)
 		if err != nil {
 			return err
 		}
-		amount, err := money.Parse(c.Amount, payment.Currency)
+		amount, err := parseAmount("--amount", c.Amount, payment.Currency)
 		if err != nil {
-			return fmt.Errorf("%w: --amount: %w", errUsage, err)
+			return fmt.Errorf("%w: %w", errUsage, err)
 		}
-		operator := c.Operator
-		if operator == "" {
-			operator = os.Getenv("USER")
+		after, err := op.RecordReturn(ctx, checkout.RefundRecord{
+			ID: c.ID, Provider: payment.Provider, PaymentID: payment.PaymentID, Amount: amount.Amount, Note: c.Note, Operator: c.Operator,
+		})
+		if code := checkout.CodeOf(err); err != nil && (code == "" || code == checkout.CodeBusy) {
+			return fmt.Errorf("%w (it may have been recorded: retry with --id %s)", err, c.ID)
 		}
-		if _, err := op.RecordRefund(ctx, checkout.RefundRecord{
-			ID: "record:" + uuid.NewString(), Provider: payment.Provider, PaymentID: c.Payment, Amount: amount.Amount, Note: c.Note, Operator: operator,
-		}); err != nil {
+		if err != nil {
 			return err
 		}
-		return write(env.out, "Recorded: %s of payment %s (%s) went back.\n", money.Format(amount), c.Payment, payment.Provider)
+		still := "nothing more"
+		if after.Owed > 0 {
+			still = money.Format(checkout.Money{Amount: after.Owed, Currency: after.Currency}) + " more"
+		}
+		return write(env.out, "Recorded: %s of payment %s (%s, order %s) went back; it owes %s.\n",
+			money.Format(amount), cell(after.PaymentID), after.Provider, after.OrderID, still)
 	})
 }
 
-func (c refundsRecordCmd) find(ctx context.Context, op admin.Operator) (ledger.PaymentName, error) {
-	payments, err := op.PaymentProviders(ctx, c.Payment)
+// find finds the payment that the flags name.
+func (c refundsRecordCmd) find(ctx context.Context, op admin.Operator) (ledger.PaymentRecord, error) {
+	payments, err := op.Payments(ctx, c.Payment)
 	if err != nil {
-		return ledger.PaymentName{}, err
+		return ledger.PaymentRecord{}, err
 	}
-	var found []ledger.PaymentName
+	var found []ledger.PaymentRecord
 	for _, p := range payments {
 		if c.Provider == "" || c.Provider == p.Provider {
 			found = append(found, p)
@@ -91,9 +125,40 @@ func (c refundsRecordCmd) find(ctx context.Context, op admin.Operator) (ledger.P
 	}
 	switch len(found) {
 	case 0:
-		return ledger.PaymentName{}, fmt.Errorf("%w: no payment with the id %s was received", errRefused, c.Payment)
+		return ledger.PaymentRecord{}, checkout.Invalid("--payment", "expected the id of a payment that was received")
 	case 1:
 		return found[0], nil
 	}
-	return ledger.PaymentName{}, fmt.Errorf("%w: %s and %s both have a payment with this id; give --provider", errUsage, found[0].Provider, found[1].Provider)
+	return ledger.PaymentRecord{}, fmt.Errorf("%w: payment %s exists at %s (order %s) and at %s (order %s): add --provider", errUsage,
+		c.Payment, found[0].Provider, found[0].OrderID, found[1].Provider, found[1].OrderID)
+}
+
+// parseAmount reads 49.99 of USD as 4999 minor units.
+func parseAmount(flag, text, currency string) (checkout.Money, error) {
+	amount, err := money.Parse(text, currency)
+	if err != nil {
+		return checkout.Money{}, fmt.Errorf("%s: %w", flag, err)
+	}
+	if amount.Amount == 0 {
+		return checkout.Money{}, fmt.Errorf("%s is %q, expected more than 0", flag, text)
+	}
+	return amount, nil
+}
+
+// identityTimeout limits the question for the caller's AWS identity.
+const identityTimeout = 5 * time.Second
+
+// operatorName returns the AWS identity with --stack, if AWS tells it, else the user's name on this machine.
+func operatorName(env environment) string {
+	if env.stack != "" {
+		ctx, cancel := context.WithTimeout(env.ctx, identityTimeout)
+		defer cancel()
+		if account, err := config.LoadDefaultConfig(ctx); err == nil && account.Region != "" {
+			caller, err := sts.NewFromConfig(account).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+			if err == nil && aws.ToString(caller.Arn) != "" {
+				return aws.ToString(caller.Arn)
+			}
+		}
+	}
+	return os.Getenv("USER")
 }

@@ -38,6 +38,10 @@ type webhookSendCmd struct {
 const webhookTimeout = 15 * time.Second
 
 func (c webhookSendCmd) Run(env environment) error {
+	pays := c.Type == payments.StandardSucceeded || c.Type == payments.StandardFailed
+	if pays && c.Order+c.Hold == "" {
+		return fmt.Errorf("%w: %s needs --order or --hold", errUsage, c.Type)
+	}
 	ctx, cancel := context.WithTimeout(env.ctx, webhookTimeout)
 	defer cancel()
 	signer, err := c.signer(ctx, env)
@@ -47,10 +51,6 @@ func (c webhookSendCmd) Run(env environment) error {
 	base, endpoint := c.endpoint(env)
 	if c.ID == "" {
 		c.ID = "evt_" + uuid.NewString()
-	}
-	pays := c.Type == payments.StandardSucceeded || c.Type == payments.StandardFailed
-	if pays && c.Order+c.Hold == "" {
-		return fmt.Errorf("%w: %s needs --order or --hold", errUsage, c.Type)
 	}
 	if pays && c.PaymentID == "" {
 		c.PaymentID = "pay_" + c.ID

@@ -49,50 +49,51 @@ func (c Client) Audit(ctx context.Context) (ledger.Audit, error) {
 }
 
 // Owed implements Operator.
-func (c Client) Owed(ctx context.Context, limit int) (ledger.OwedList, error) {
+func (c Client) Owed(ctx context.Context, limit int) (ledger.OwedPayments, error) {
 	r, err := c.call(ctx, request{Operation: opOwed, Limit: limit})
 	return result(r.Owed, err)
 }
 
-// RecordRefund implements Operator.
-func (c Client) RecordRefund(ctx context.Context, refund checkout.RefundRecord) (checkout.Receipt, error) {
-	r, err := c.call(ctx, request{Operation: opRecord, Refund: &refund})
-	return checkout.Receipt{Repeated: err == nil && !r.Recorded}, err
+// Payments implements Operator.
+func (c Client) Payments(ctx context.Context, paymentID string) ([]ledger.PaymentRecord, error) {
+	r, err := c.call(ctx, request{Operation: opPayments, PaymentID: paymentID})
+	return r.Payments, err
 }
 
-// PaymentProviders implements Operator.
-func (c Client) PaymentProviders(ctx context.Context, paymentID string) ([]ledger.PaymentName, error) {
-	r, err := c.call(ctx, request{Operation: opProviders, PaymentID: paymentID})
-	return r.Providers, err
+// RecordReturn implements Operator.
+func (c Client) RecordReturn(ctx context.Context, record checkout.RefundRecord) (ledger.PaymentRecord, error) {
+	sent := refund(record)
+	r, err := c.call(ctx, request{Operation: opRecordRefund, Refund: &sent})
+	return result(r.Payment, err)
 }
 
 // Orders implements Operator.
-func (c Client) Orders(ctx context.Context, filter ledger.OrderFilter, limit int) (ledger.OrderList, error) {
-	r, err := c.call(ctx, request{Operation: opOrders, Orders: &filter, Limit: limit})
+func (c Client) Orders(ctx context.Context, f ledger.OrderFilter, limit int) (ledger.List[ledger.ListedOrder], error) {
+	r, err := c.call(ctx, request{Operation: opOrders, Orders: &f, Limit: limit})
 	return result(r.Orders, err)
 }
 
 // OrderHistory implements Operator.
 func (c Client) OrderHistory(ctx context.Context, id checkout.ID) (ledger.OrderHistory, error) {
-	r, err := c.call(ctx, request{Operation: opHistory, OrderID: id.OrderID()})
-	return result(r.History, err)
+	r, err := c.call(ctx, request{Operation: opOrder, OrderID: id.OrderID()})
+	return result(r.Order, err)
 }
 
 // Events implements Operator.
-func (c Client) Events(ctx context.Context, state ledger.EventState, limit int) (ledger.EventList, error) {
+func (c Client) Events(ctx context.Context, state ledger.EventState, limit int) (ledger.List[ledger.ListedEvent], error) {
 	r, err := c.call(ctx, request{Operation: opEvents, State: state, Limit: limit})
 	return result(r.Events, err)
 }
 
-// result returns what the function responded with.
-func result[T any](r *T, err error) (T, error) {
-	if err == nil && r == nil {
+// result returns a part of the response, which must be there unless the call failed.
+func result[T any](part *T, err error) (T, error) {
+	if err == nil && part == nil {
 		err = errNoResult
 	}
 	if err != nil {
 		return *new(T), err
 	}
-	return *r, nil
+	return *part, nil
 }
 
 // errNoResult means a response without its result, as from a function of another version.

@@ -130,40 +130,61 @@ func (h Handler) do(ctx context.Context, q request) (r response, err error) {
 	case opAudit:
 		audit, auditErr := h.Operator.Audit(ctx)
 		r.Audit, err = &audit, auditErr
+	case opRecordRefund:
+		err = h.recordRefund(ctx, q, &r)
+	default:
+		err = h.list(ctx, q, &r)
+	}
+	return r, err
+}
+
+// list runs the operations that only read the ledger's orders and payments.
+func (h Handler) list(ctx context.Context, q request, r *response) (err error) {
+	switch q.Operation {
 	case opOwed:
 		owed, listErr := h.Operator.Owed(ctx, q.Limit)
 		r.Owed, err = &owed, listErr
-	case opRecord:
-		if q.Refund == nil {
-			return r, checkout.Invalid("refund", "expected a refund")
-		}
-		receipt, recordErr := h.Operator.RecordRefund(ctx, *q.Refund)
-		if r.Recorded, err = !receipt.Repeated, recordErr; err == nil {
-			h.Logger.InfoContext(ctx, "refund recorded", "operator", q.Refund.Operator, "provider", q.Refund.Provider, "payment_id", q.Refund.PaymentID, "amount", q.Refund.Amount, "note", q.Refund.Note)
-		}
-	case opProviders:
-		r.Providers, err = h.Operator.PaymentProviders(ctx, q.PaymentID)
+	case opPayments:
+		r.Payments, err = h.Operator.Payments(ctx, q.PaymentID)
 	case opOrders:
-		var filter ledger.OrderFilter
-		if q.Orders != nil {
-			filter = *q.Orders
+		if q.Orders == nil {
+			q.Orders = &ledger.OrderFilter{}
 		}
-		orders, listErr := h.Operator.Orders(ctx, filter, q.Limit)
+		if err := checkFilter(*q.Orders); err != nil {
+			return err
+		}
+		orders, listErr := h.Operator.Orders(ctx, *q.Orders, q.Limit)
 		r.Orders, err = &orders, listErr
-	case opHistory:
+	case opOrder:
 		id, ok := checkout.ParseOrderID(q.OrderID)
 		if !ok {
-			return r, checkout.Invalid("order_id", "expected the id of an order: ord_ and 26 characters")
+			return checkout.Invalid("order_id", "expected ord_ and 26 characters")
 		}
 		history, readErr := h.Operator.OrderHistory(ctx, id)
-		r.History, err = &history, readErr
+		r.Order, err = &history, readErr
 	case opEvents:
 		events, listErr := h.Operator.Events(ctx, q.State, q.Limit)
 		r.Events, err = &events, listErr
 	default:
-		err = checkout.Invalid("operation", "expected "+strings.Join(operations, ", "))
+		err = checkout.Invalid("operation", "expected one of "+strings.Join(operations, ", "))
 	}
-	return r, err
+	return err
+}
+
+// recordRefund records a refund, and logs the operator's name with it.
+func (h Handler) recordRefund(ctx context.Context, q request, r *response) error {
+	if q.Refund == nil {
+		return checkout.Invalid("refund", "expected a refund")
+	}
+	record := checkout.RefundRecord(*q.Refund)
+	p, err := h.Operator.RecordReturn(ctx, record)
+	if err != nil {
+		return err
+	}
+	h.Logger.InfoContext(ctx, "refund recorded", "operation", q.Operation, "operator", record.Operator, "provider", record.Provider,
+		"payment_id", record.PaymentID, "order_id", p.OrderID, "amount", record.Amount, "currency", p.Currency, "refund_id", record.ID)
+	r.Payment = &p
+	return nil
 }
 
 // guard turns a panic into an error.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"fmt"
 
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger"
@@ -17,18 +18,19 @@ type Operator interface {
 	Products(ctx context.Context, after string, limit int) ([]checkout.Product, error)
 	// Audit recomputes every counter from the rows.
 	Audit(ctx context.Context) (ledger.Audit, error)
-	// Owed lists payments that owe money, the oldest first.
-	Owed(ctx context.Context, limit int) (ledger.OwedList, error)
-	// RecordRefund records money that went back outside of its provider. Codes: invalid_request.
-	RecordRefund(ctx context.Context, r checkout.RefundRecord) (checkout.Receipt, error)
-	// PaymentProviders lists the providers that have a payment with this id.
-	PaymentProviders(ctx context.Context, paymentID string) ([]ledger.PaymentName, error)
-	// Orders lists orders, the newest first.
-	Orders(ctx context.Context, filter ledger.OrderFilter, limit int) (ledger.OrderList, error)
-	// OrderHistory reads everything that is known of an order. Codes: order_not_found.
+	// Owed lists the payments that owe money, oldest first.
+	Owed(ctx context.Context, limit int) (ledger.OwedPayments, error)
+	// Payments reads the payments with an id, at most one per provider.
+	Payments(ctx context.Context, paymentID string) ([]ledger.PaymentRecord, error)
+	// RecordReturn records money that went back outside of its provider. It returns the payment afterwards. Codes:
+	// invalid_request.
+	RecordReturn(ctx context.Context, r checkout.RefundRecord) (ledger.PaymentRecord, error)
+	// Orders lists the orders that the filter selects, newest first.
+	Orders(ctx context.Context, f ledger.OrderFilter, limit int) (ledger.List[ledger.ListedOrder], error)
+	// OrderHistory reads all that the ledger knows of one order. Codes: order_not_found.
 	OrderHistory(ctx context.Context, id checkout.ID) (ledger.OrderHistory, error)
-	// Events lists payment events in a state that needs an operator's look, the oldest first.
-	Events(ctx context.Context, state ledger.EventState, limit int) (ledger.EventList, error)
+	// Events lists the events in a state, newest first. Codes: invalid_request.
+	Events(ctx context.Context, state ledger.EventState, limit int) (ledger.List[ledger.ListedEvent], error)
 }
 
 // MaxListed limits the entries of one list, because the response of a Lambda function is limited to 6 MB.
@@ -44,3 +46,33 @@ var _ Operator = Local{}
 
 // Migrate implements Operator.
 func (l Local) Migrate(ctx context.Context) error { return l.Migration(ctx) }
+
+// RecordReturn implements Operator.
+func (l Local) RecordReturn(ctx context.Context, r checkout.RefundRecord) (ledger.PaymentRecord, error) {
+	if err := checkReturn(r); err != nil {
+		return ledger.PaymentRecord{}, err
+	}
+	receipt, err := l.RecordRefund(ctx, r)
+	if err != nil {
+		return ledger.PaymentRecord{}, err
+	}
+	if receipt.Repeated {
+		before, err := l.Refund(ctx, r.Provider, r.ID)
+		if err != nil {
+			return ledger.PaymentRecord{}, err
+		}
+		if before.PaymentID != r.PaymentID || before.Amount == nil || before.Amount.Amount != r.Amount {
+			return ledger.PaymentRecord{}, checkout.Invalid("id", "expected a new id: this one recorded another payment or amount")
+		}
+	}
+	payments, err := l.Payments(ctx, r.PaymentID)
+	for _, p := range payments {
+		if p.Provider == r.Provider {
+			return p, err
+		}
+	}
+	if err == nil {
+		err = fmt.Errorf("reading payment %s of %s: not found after the record", r.PaymentID, r.Provider)
+	}
+	return ledger.PaymentRecord{}, err
+}

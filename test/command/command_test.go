@@ -40,6 +40,18 @@ func TestRejectsInvalidCommandLines(t *testing.T) {
 		{"webhook send --type payment.succeeded --order ord_x --hold hold_x", 2, "--hold"},
 		{"webhook send --type payment.succeeded --order ord_01h455vb4pex5vsknk084sn02q", 2, "WEBHOOK_SECRETS"},
 		{"audit now", 2, "now"},
+		{"refunds record --amount 1 --note x", 2, "--payment"},
+		{"refunds record --payment pay_1 --amount 1", 2, "--note"},
+		{"refunds record --payment pay_1 --amount 1 --note x --provider paypal", 2, "--provider"},
+		{"refunds list now", 2, "now"},
+		{"orders --status lost", 2, "--status"},
+		{"orders --product UPPER", 2, "--product"},
+		{"orders --since yesterday", 2, "2026-11-27T09:00:00Z"},
+		{"orders --json --csv", 2, "--csv"},
+		{"order", 2, "<id>"},
+		{"order hold_01h455vb4pex5vsknk084sn02q", 2, "ord_ and 26 characters"},
+		{"events", 2, "--unmatched"},
+		{"events --stored --reused", 2, "--reused"},
 		{"with-servers", 2, "command"},
 	} {
 		code, stdout, stderr := d.Run(t, strings.Fields(c.args)...)

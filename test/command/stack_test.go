@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +40,11 @@ func aws(t *testing.T, s *shoptest.Shop, api string, throttled *atomic.Bool, mig
 				return
 			}
 			_ = json.NewEncoder(w).Encode(map[string]string{"ARN": q.SecretId, "SecretString": shoptest.Secret("new"), "VersionId": "1"})
+			return
+		}
+		if r.FormValue("Action") == "GetCallerIdentity" {
+			_, _ = io.WriteString(w, `<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>
+				<Arn>arn:aws:iam::123456789012:user/ada</Arn><UserId>AIDAEXAMPLE</UserId><Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`)
 			return
 		}
 		if r.FormValue("Action") != "DescribeStacks" || r.FormValue("StackName") != "shop-dev" {
@@ -112,6 +118,15 @@ func TestCommandsOnAStack(t *testing.T) {
 	expect(0, `"payment_id": "pay_wrong"`, "--stack shop-dev refunds --json")
 	expect(0, "evt_lost", "--stack shop-dev unmatched")
 	expect(0, nothing, "--stack shop-dev unmatched --json")
+	expect(0, "no hold and no order has this id", "--stack shop-dev events --unmatched")
+	expect(0, "No event is reused.", "--stack shop-dev events --reused")
+	expect(0, "refund_due  amount_mismatch  0.01 USD  -         0.01 USD", "--stack shop-dev orders --status refund_due")
+	expect(1, "order_not_found", "--stack shop-dev order "+nothing)
+	expect(1, "at most what the payment still holds", "--stack shop-dev refunds record --payment pay_wrong --amount 0.02 --note cash")
+	expect(0, "it owes nothing more", "--stack shop-dev refunds record --payment pay_wrong --amount 0.01 --note cash")
+	expect(0, "0.01 USD  ", "--stack shop-dev order "+id.OrderID())
+	expect(0, "arn:aws:iam::123456789012:user/ada  cash", "--stack shop-dev order "+id.OrderID())
+	expect(0, "No refund is due.", "--stack shop-dev refunds")
 	if _, err := s.Admin.Exec("UPDATE products SET sold_stock = 4 WHERE id = ?", s.ProductID); err != nil {
 		t.Fatal(err)
 	}
@@ -146,10 +161,138 @@ func TestListsOnLocalServers(t *testing.T) {
 	id := s.MustOrder(t, 1)
 	s.Deliver(t, "evt_wrong", s.Event("payment.succeeded", id, 2))
 	s.Deliver(t, "evt_early", s.Event("payment.succeeded", ledgertest.NewID(), 2))
-	if code, stdout, _ := d.Run(t, "refunds"); code != 0 || !strings.Contains(stdout, id.OrderID()+"  99.98 USD  amount_mismatch  standard  pay_1") {
-		t.Errorf("refunds: exit %d, expected 0 and the order with its payment, got %s", code, stdout)
+	if code, stdout, _ := d.Run(t, "refunds"); code != 0 || !strings.Contains(stdout, id.OrderID()+"  99.98 USD  amount_mismatch  standard  pay_") ||
+		!strings.HasSuffix(stdout, "\nOwed: 99.98 USD in 1 payment.\n") {
+		t.Errorf("refunds: exit %d, expected 0, the order with its payment and the total, got %s", code, stdout)
 	}
 	if code, stdout, _ := d.Run(t, "unmatched"); code != 0 || !strings.Contains(stdout, "evt_early") || strings.Contains(stdout, "evt_wrong") {
 		t.Errorf("unmatched: exit %d, expected 0 and only evt_early, got %s", code, stdout)
+	}
+}
+
+// An operator finds a second payment, returns it by bank, and finds everything about its order.
+func TestOperatorReturnsASecondPayment(t *testing.T) {
+	t.Parallel()
+	s := shoptest.Open(t, 10, shoptest.Options{})
+	d := shoptest.NewDesk(t, "MYSQL_DSN="+s.AdminDSN, "CACHE_ADDR=127.0.0.1:1", "USER=ada")
+	run := func(code int, args ...string) string {
+		t.Helper()
+		got, stdout, stderr := d.Run(t, args...)
+		if got != code {
+			t.Errorf("flashsale %s: exit %d, expected %d, got %s%s", strings.Join(args, " "), got, code, stdout, stderr)
+		}
+		return stdout + stderr
+	}
+	contains := func(what, text string, parts ...string) {
+		t.Helper()
+		for _, part := range parts {
+			if !strings.Contains(text, part) {
+				t.Errorf("%s: expected %q in\n%s", what, part, text)
+			}
+		}
+	}
+	id := s.MustOrder(t, 1)
+	money := func(provider, eventID string) {
+		t.Helper()
+		receipt, err := s.ApplyEvent(context.Background(), checkout.PaymentEvent{
+			Provider: provider, EventID: eventID, Type: "payment.succeeded", Kind: checkout.PaymentSucceeded, Subject: &id,
+			PaymentID: "pay_1", Amount: checkout.Money{Amount: 4999, Currency: "USD"},
+		}, time.Minute)
+		if err != nil || receipt.Result != checkout.PaymentApplied {
+			t.Fatal(receipt.Result, err)
+		}
+	}
+	money(checkout.ProviderStandard, "evt_1")
+	money(checkout.ProviderStripe, "evt_2")
+
+	contains("refunds", run(0, "refunds"), id.OrderID()+"  49.99 USD  second_payment  stripe    pay_1", "Owed: 49.99 USD in 1 payment.")
+	var owed []map[string]any
+	if err := json.Unmarshal([]byte(run(0, "refunds", "--json")), &owed); err != nil || len(owed) != 1 {
+		t.Fatalf("refunds --json: got %v %v, expected one payment", owed, err)
+	}
+	for key, want := range map[string]any{"provider": "stripe", "payment_id": "pay_1", "order_id": id.OrderID(), "reason": "second_payment"} {
+		if owed[0][key] != want {
+			t.Errorf("refunds --json: %s is %v, expected %v", key, owed[0][key], want)
+		}
+	}
+	record := []string{"refunds", "record", "--payment", "pay_1", "--note", "by bank, see 17", "--amount"}
+	contains("an ambiguous id", run(2, append(record, "10")...), "at standard", "at stripe", "--provider")
+	record = append([]string{"refunds", "record", "--provider", "stripe"}, record[2:]...)
+	contains("too many decimals", run(2, append(record, "1.999")...), "--amount")
+	contains("nothing", run(2, append(record, "0")...), "--amount")
+	contains("too much", run(1, append(record, "50")...), "at most what the payment still holds")
+	contains("no such payment", run(1, "refunds", "record", "--payment", "pay_2", "--note", "x", "--amount", "1"), "--payment")
+	for range 2 { // the second time it records nothing
+		contains("a part", run(0, append(record, "10", "--id", "record:a")...), "Recorded: 10.00 USD of payment pay_1 (stripe", "it owes 39.99 USD more")
+	}
+	contains("another amount with the same id", run(1, append(record, "11", "--id", "record:a")...), "expected a new id")
+	contains("the rest", run(0, append(record, "39.99")...), "it owes nothing more")
+	contains("refunds", run(0, "refunds"), "No refund is due.")
+
+	text := run(0, "order", id.OrderID())
+	contains("order", text, "Order  "+id.OrderID()+": paid, 1 of "+s.ProductID+", 49.99 USD", "Hold   "+id.HoldID()+": ordered",
+		"record:a", "by bank, see 17", "ada", "evt_1", "evt_2", "Refunds and disputes:")
+	if strings.Contains(text, "Rejected") {
+		t.Errorf("order: expected no rejected events in\n%s", text)
+	}
+	var history struct {
+		Payments, Refunds, Events []struct{}
+		Rejected                  []struct{} `json:"rejected_events"`
+	}
+	if err := json.Unmarshal([]byte(run(0, "order", "--json", id.OrderID())), &history); err != nil || len(history.Payments) != 2 || len(history.Refunds) != 2 || len(history.Events) != 2 || history.Rejected == nil {
+		t.Errorf("order --json: got %+v %v, expected 2 payments, 2 refunds and 2 events", history, err)
+	}
+	contains("an unknown order", run(1, "order", ledgertest.NewID().OrderID()), "order_not_found")
+
+	contains("orders", run(0, "orders", "--product", s.ProductID, "--since", "1h", "--status", "paid"), id.OrderID(), "99.98 USD")
+	contains("orders --csv", run(0, "orders", "--csv"), "order_id,product_id,qty,amount,currency,status,reason,received,returned,owed,other_currencies,created_at\n"+
+		id.OrderID()+","+s.ProductID+",1,49.99,USD,paid,,99.98,49.99,0.00,,")
+	if got := run(0, "orders", "--json", "--since", "2099-01-01T00:00:00Z"); got != "[]\n" {
+		t.Errorf("orders --json: got %s, expected an empty array", got)
+	}
+}
+
+// Every state of an event has a list of its own.
+func TestEventsByState(t *testing.T) {
+	t.Parallel()
+	s := shoptest.Open(t, 10, shoptest.Options{})
+	d := shoptest.NewDesk(t, "MYSQL_DSN="+s.AdminDSN, "CACHE_ADDR=127.0.0.1:1")
+	ctx := context.Background()
+	subject := ledgertest.NewID()
+	event := checkout.PaymentEvent{
+		Provider: checkout.ProviderStandard, EventID: "evt_lost", Type: "payment.succeeded", Kind: checkout.PaymentSucceeded,
+		Subject: &subject, PaymentID: "pay_1", Amount: checkout.Money{Amount: 4999, Currency: "USD"},
+	}
+	if _, err := s.ApplyEvent(ctx, event, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	event.PaymentID = "pay_2"
+	if _, err := s.ApplyEvent(ctx, event, time.Minute); checkout.CodeOf(err) != checkout.CodeEventIDReused {
+		t.Fatal(err)
+	}
+	if err := s.RejectEvent(ctx, checkout.RejectedEvent{Provider: checkout.ProviderStripe, EventID: "evt_bad", Detail: "data.object: expected an object"}); err != nil {
+		t.Fatal(err)
+	}
+	s.MustExec(t, "DROP PROCEDURE settle_order")
+	id := s.MustOrder(t, 1)
+	event.EventID, event.Subject = "evt_waits", &id
+	if r, err := s.ApplyEvent(ctx, event, time.Minute); err != nil || r.Result != checkout.PaymentStored {
+		t.Fatal(r.Result, err)
+	}
+	for state, want := range map[string][]string{
+		"unmatched":  {"evt_lost", "pay_1"},
+		"reused":     {"evt_lost", "pay_2"},
+		"unreadable": {"evt_bad", "data.object: expected an object"},
+		"stored":     {"evt_waits", id.OrderID()},
+	} {
+		var list []map[string]any
+		code, stdout, stderr := d.Run(t, "events", "--"+state)
+		jsonCode, text, _ := d.Run(t, "events", "--json", "--"+state)
+		if err := json.Unmarshal([]byte(text), &list); err != nil || len(list) != 1 || list[0]["event_id"] != want[0] || jsonCode != 0 {
+			t.Errorf("events --json --%s: exit %d, expected only %s, got %s", state, jsonCode, want[0], text)
+		}
+		if code != 0 || strings.Count(stdout, "\n") != 2 || !strings.Contains(stdout, want[0]) || !strings.Contains(stdout, want[1]) {
+			t.Errorf("events --%s: exit %d, expected 0 and %v, got %s%s", state, code, want, stdout, stderr)
+		}
 	}
 }

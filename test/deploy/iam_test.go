@@ -124,7 +124,7 @@ func TestFunctionsSignInWithIAM(t *testing.T) {
 	if err := s.Admin.QueryRowContext(t.Context(), "SELECT status FROM holds WHERE id = ?", due[:]).Scan(&status); err != nil || status != "expired" {
 		t.Errorf("the hold that was due is %s, %v", status, err)
 	}
-	for _, operation := range []string{"audit", "list_products", "list_refunds_due", "list_unmatched_events"} {
+	for _, operation := range []string{"audit", "list_products", "list_owed_payments", "list_orders"} {
 		got, err := s.Cloud.Pools["admin"].Invoke(t.Context(), map[string]string{"operation": operation}, adminTimeout)
 		if err != nil || strings.Contains(string(got), `"error"`) {
 			t.Errorf("%s: got %s, %v, expected a result", operation, got, err)
