@@ -21,7 +21,7 @@ func dropChecks(t *testing.T, env *ledgertest.Env) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	var statements []string
 	for rows.Next() {
 		var table, name string

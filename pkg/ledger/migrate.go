@@ -78,20 +78,9 @@ func migrate(ctx context.Context, dsn string, app func(Accounts) signIn) (err er
 func applyOldEvents(ctx context.Context, db *sql.DB) error {
 	const page, rest = 500, "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL"
 	for {
-		var events []checkout.EventRef
-		rows, err := db.QueryContext(ctx, "SELECT provider, event_id FROM payment_events WHERE result IN ('stored', 'unmatched', 'applied', 'ignored') AND retry_at < '1971-01-01' ORDER BY retry_at, received_at LIMIT ?", page)
+		events, err := oldEvents(ctx, db, page)
 		if err != nil {
 			return fmt.Errorf("looking for events of the release before: %w", err)
-		}
-		for rows.Next() {
-			e, err := scanEventRef(rows)
-			if err != nil {
-				return errors.Join(fmt.Errorf("reading events of the release before: %w", err), rows.Close())
-			}
-			events = append(events, e)
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			return fmt.Errorf("reading events of the release before: %w", err)
 		}
 		for _, e := range events {
 			if _, err := db.ExecContext(ctx, "CALL apply_event(?, ?, "+rest+", 0)", e.Provider, e.EventID); err != nil {
@@ -104,6 +93,24 @@ func applyOldEvents(ctx context.Context, db *sql.DB) error {
 			return nil
 		}
 	}
+}
+
+func oldEvents(ctx context.Context, db *sql.DB, limit int) (events []checkout.EventRef, err error) {
+	rows, err := db.QueryContext(ctx, `
+		SELECT provider, event_id FROM payment_events
+		WHERE result IN ('stored', 'unmatched', 'applied', 'ignored') AND retry_at < '1971-01-01' ORDER BY retry_at, received_at LIMIT ?`, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		e, err := scanEventRef(rows)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, e)
+	}
+	return events, rows.Err()
 }
 
 func migrateTables(ctx context.Context, db *sql.DB) error {

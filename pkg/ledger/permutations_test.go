@@ -57,7 +57,7 @@ func permuted(t *testing.T, env *ledgertest.Env, ordered bool, texts []string) s
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	state, _, _ := strings.Cut(s.standing(t), ",")
 	for rows.Next() {
 		var p checkout.Payment

@@ -66,7 +66,7 @@ func TestRoutineOfPreviousReleaseAppliesEvents(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer rows.Close()
+		defer func() { _ = rows.Close() }()
 		names, err := rows.Columns()
 		if err != nil || !rows.Next() {
 			t.Fatalf("the routine returned no row (%v, %v)", err, rows.Err())

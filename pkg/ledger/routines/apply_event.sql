@@ -29,7 +29,7 @@ BEGIN
   DECLARE v_subject_id, v_order_id, v_owner BINARY(16);
   DECLARE v_payment_id, v_refund_id, v_refund_of VARBINARY(255);
   DECLARE v_currency, v_payment_currency, v_order_currency CHAR(3) CHARACTER SET ascii COLLATE ascii_bin;
-  DECLARE v_amount, v_order_amount, v_was, v_received, v_returned, v_unsent, v_lag_us BIGINT;
+  DECLARE v_amount, v_order_amount, v_was, v_returned, v_unsent, v_lag_us BIGINT;
   DECLARE v_known, v_exact, v_replay, v_changed, v_short, v_reclaimed BOOLEAN DEFAULT FALSE;
   DECLARE v_qty, v_n, v_waiting, v_holds, v_orders INT DEFAULT 0;
   DECLARE v_product_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin;
@@ -110,10 +110,17 @@ BEGIN
         INSERT INTO payments (provider, payment_id, order_id, settles, currency, received, exact, created_at, updated_at)
         VALUES (p_provider, v_payment_id, v_order_id, IF(v_exact AND NOT v_order <=> 'paid', v_order_id, NULL), v_currency, v_amount, v_exact, v_now, v_now)
         ON DUPLICATE KEY UPDATE updated_at = GREATEST(v_now, updated_at + INTERVAL 1 MICROSECOND);
-        SET v_known = ROW_COUNT() <> 1, v_changed = TRUE;
-        IF v_known THEN
-          SELECT order_id, currency, received, exact INTO v_owner, v_payment_currency, v_was, v_changed
+        IF ROW_COUNT() = 1 THEN
+          SET v_changed = TRUE;
+        ELSE
+          SELECT TRUE, order_id, currency, received, exact INTO v_known, v_owner, v_payment_currency, v_was, v_changed
             FROM payments WHERE provider = p_provider AND payment_id = v_payment_id;
+          IF NOT v_known THEN
+            -- Another payment settles the order, though it is not paid: the release before refunded it during a rollback.
+            INSERT INTO payments (provider, payment_id, order_id, currency, received, exact, created_at, updated_at)
+            VALUES (p_provider, v_payment_id, v_order_id, v_currency, v_amount, v_exact, v_now, v_now);
+            SET v_changed = TRUE;
+          END IF;
         END IF;
         IF NOT v_known THEN
           DO 0; -- all of it is written
