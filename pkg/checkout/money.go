@@ -78,14 +78,15 @@ func StandingOf(units StockPlace, amount int64, payments []Payment, unpaid Stand
 }
 
 // Settle decides which payment settles an order, and returns where its units are afterwards. It sets Settles of the
-// payments, which are in the order in which their successes arrived. The payment that settles goes on as long as it can.
+// payments, which are in the order in which they became known. The payment that keeps most settles, so that what is owed
+// does not depend on the order of events; among equals the one that settles goes on, else the first.
 // take takes units from the available stock, and reports whether there were enough; it is called only for an order
 // without units.
 func Settle(units StockPlace, amount int64, payments []Payment, take func() bool) StockPlace {
 	best, received := -1, int64(0)
 	for i, p := range payments {
 		received += p.Received
-		if p.CanSettle(amount) && (best < 0 || p.Settles) {
+		if p.CanSettle(amount) && (best < 0 || p.Kept() > payments[best].Kept() || p.Kept() == payments[best].Kept() && p.Settles) {
 			best = i
 		}
 	}

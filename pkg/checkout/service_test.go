@@ -2,6 +2,8 @@ package checkout_test
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,12 +24,13 @@ func (v fakeView) Lookup(context.Context, string, *checkout.IdempotencyKey) (che
 
 func (fakeView) Put(context.Context, checkout.Product, *checkout.IdempotencyKey) {}
 
-// fakeLedger refuses every hold as sold out, never saw a key, and has one stored event.
+// fakeLedger refuses every hold as sold out, never saw a key, and has stored events.
 type fakeLedger struct {
 	checkout.Ledger
-	wakes   bool             // the event that is delivered wakes the stored one
-	retried *int             // how often the stored event was applied
-	order   checkout.Receipt // the state after that
+	due, waiting []checkout.EventRef // due for a retry; waiting for the order
+	wakes        bool                // whether applying an event wakes others
+	failing      string              // the event that cannot be applied
+	retried      *[]string           // ids of the events that were applied again
 }
 
 func (fakeLedger) PlaceHold(context.Context, checkout.HoldRequest) (checkout.Receipt, error) {
@@ -38,17 +41,22 @@ func (fakeLedger) KeyUsed(context.Context, checkout.IdempotencyKey) (bool, error
 
 func (fakeLedger) DueProducts(context.Context, int) ([]string, error) { return nil, nil }
 
-func (fakeLedger) WaitingEvents(context.Context, int) ([]checkout.EventRef, error) {
-	return []checkout.EventRef{{Provider: checkout.ProviderStandard, EventID: "evt_stored"}}, nil
+func (l fakeLedger) WaitingEvents(context.Context, int) ([]checkout.EventRef, error) {
+	return l.due, nil
 }
 
-func (l fakeLedger) EventsWaitingFor(ctx context.Context, _ checkout.ID) ([]checkout.EventRef, error) {
-	return l.WaitingEvents(ctx, 1)
+func (l fakeLedger) EventsWaitingFor(context.Context, checkout.ID) ([]checkout.EventRef, error) {
+	return l.waiting, nil
 }
 
-func (l fakeLedger) RetryEvent(context.Context, checkout.EventRef, time.Duration) (checkout.PaymentReceipt, error) {
-	*l.retried++
-	return checkout.PaymentReceipt{Receipt: l.order, Result: checkout.PaymentApplied}, nil
+func (l fakeLedger) RetryEvent(_ context.Context, e checkout.EventRef, _ time.Duration) (checkout.PaymentReceipt, error) {
+	*l.retried = append(*l.retried, e.EventID)
+	if e.EventID == l.failing {
+		return checkout.PaymentReceipt{}, errors.New("it fails again")
+	}
+	return checkout.PaymentReceipt{
+		Receipt: checkout.Receipt{Order: &checkout.Order{Status: checkout.OrderRefunded}}, Result: checkout.PaymentApplied, Wakes: l.wakes,
+	}, nil
 }
 
 func (l fakeLedger) ApplyEvent(context.Context, checkout.PaymentEvent, time.Duration) (checkout.PaymentReceipt, error) {
@@ -101,33 +109,57 @@ func TestRefusalsByGateCostNoDatabaseCall(t *testing.T) {
 // webhook_events_total counts deliveries. A retry by the sweep is not a delivery.
 func TestSweepRetriesAreNoDeliveries(t *testing.T) {
 	t.Parallel()
-	counted, retried := counts{}, 0
-	s := checkout.Service{Ledger: fakeLedger{retried: &retried}, View: fakeView{}, Recorder: counted, NewID: newID}
+	counted, retried := counts{}, []string{}
+	s := checkout.Service{
+		Ledger: fakeLedger{due: []checkout.EventRef{{Provider: checkout.ProviderStandard, EventID: "stored"}}, retried: &retried},
+		View:   fakeView{}, Recorder: counted, NewID: newID,
+	}
 	if err := s.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	const metric = "webhook_events_total/standard/applied"
-	if counted["sweep_runs_total/ok"] != 1 || counted[metric] != 0 || retried != 1 {
-		t.Errorf("a sweep counted %v and retried %d events, expected one sweep, no delivery and 1", counted, retried)
+	if len(retried) != 1 || counted["sweep_runs_total/ok"] != 1 || counted[metric] != 0 {
+		t.Errorf("a sweep retried %v and counted %v, expected one retry, one sweep and no delivery", retried, counted)
 	}
 	if _, err := s.ApplyEvent(t.Context(), checkout.PaymentEvent{Provider: checkout.ProviderStandard}); err != nil {
 		t.Fatal(err)
 	}
-	if counted[metric] != 1 || retried != 1 {
-		t.Errorf("one delivery counted %v and retried %d events, expected 1 and none besides the sweep's", counted[metric], retried)
+	if counted[metric] != 1 {
+		t.Errorf("one delivery counted %v, expected 1", counted[metric])
 	}
 }
 
-// An event that others waited for applies them at once, and the response has the state after all of them.
-func TestEventWakesTheOnesThatWaitedForIt(t *testing.T) {
+// An event that fails again does not keep the sweep from the next one, and the sweep reports it.
+func TestSweepGoesOnAfterAFailedEvent(t *testing.T) {
 	t.Parallel()
-	retried := 0
-	refunded := checkout.Receipt{Order: &checkout.Order{Status: checkout.OrderRefunded}}
-	s := checkout.Service{
-		Ledger: fakeLedger{wakes: true, retried: &retried, order: refunded}, View: fakeView{}, Recorder: checkout.NoRecorder{}, NewID: newID,
+	retried := []string{}
+	l := fakeLedger{due: []checkout.EventRef{{EventID: "bad"}, {EventID: "good"}}, failing: "bad", retried: &retried}
+	s := checkout.Service{Ledger: l, View: fakeView{}, Recorder: counts{}, NewID: newID}
+	if err := s.Sweep(t.Context()); err == nil {
+		t.Error("the sweep reports no failure")
 	}
-	receipt, err := s.ApplyEvent(t.Context(), checkout.PaymentEvent{Provider: checkout.ProviderStandard})
-	if err != nil || retried != 1 || receipt.Order.Status != checkout.OrderRefunded {
-		t.Errorf("got %+v (%v) and %d retries, expected the refunded order after 1", receipt, err, retried)
+	if !slices.Equal(retried, []string{"bad", "good"}) {
+		t.Errorf("the sweep retried %v, expected bad and good", retried)
+	}
+}
+
+// A success applies what waited for it, such as a refund that came first. The caller gets the order's latest state.
+func TestApplyEventWakesWaitingEvents(t *testing.T) {
+	t.Parallel()
+	for _, wakes := range []bool{false, true} {
+		retried := []string{}
+		l := fakeLedger{waiting: []checkout.EventRef{{EventID: "refund"}}, wakes: wakes, retried: &retried}
+		s := checkout.Service{Ledger: l, View: fakeView{}, Recorder: counts{}, NewID: newID}
+		receipt, err := s.ApplyEvent(t.Context(), checkout.PaymentEvent{Provider: checkout.ProviderStandard})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := checkout.OrderPaid
+		if wakes {
+			want = checkout.OrderRefunded
+		}
+		if (len(retried) == 1) != wakes || receipt.Order.Status != want {
+			t.Errorf("wakes %t: retried %v, the order is %s, expected %s", wakes, retried, receipt.Order.Status, want)
+		}
 	}
 }

@@ -15,7 +15,7 @@ var update = flag.Bool("update", false, "rewrite docs/states.md")
 
 const (
 	statesDocument = "../../docs/states.md"
-	beginMark      = "<!-- generated from pkg/checkout by make generate; do not edit -->\n"
+	beginMark      = "<!-- generated from checkout.Transitions, Settle and StandingOf by make generate; do not edit -->\n"
 	endMark        = "<!-- end of the generated part -->\n"
 )
 
@@ -41,107 +41,130 @@ func TestStatesDocument(t *testing.T) {
 	}
 }
 
+// cases are representative payments of an order of 10.00, oldest first.
+var cases = []struct {
+	name     string
+	payments []checkout.Payment
+}{
+	{"none", nil},
+	{"10.00 received", []checkout.Payment{exact(0, 0)}},
+	{"10.00 received, 3.00 returned", []checkout.Payment{exact(300, 0)}},
+	{"10.00 received, a refund of 3.00 failed", []checkout.Payment{exact(0, 300)}},
+	{"10.00 received, all returned", []checkout.Payment{exact(1000, 0)}},
+	{"10.00 received, the refund of all failed", []checkout.Payment{exact(0, 1000)}},
+	{"10.00 received, and 10.00 by a second payment", []checkout.Payment{exact(0, 0), exact(0, 0)}},
+	{"10.00 received and returned, and 10.00 by a second payment", []checkout.Payment{exact(1000, 0), exact(0, 0)}},
+	{"3.00 received (wrong amount)", []checkout.Payment{{Received: 300}}},
+	{"3.00 received (wrong amount), all returned", []checkout.Payment{{Received: 300, Returned: 300}}},
+	{"3.00 received (wrong amount), and 10.00 by a second payment", []checkout.Payment{{Received: 300}, exact(0, 0)}},
+}
+
+// exact is a payment that received 10.00.
+func exact(returned, unsent int64) checkout.Payment {
+	return checkout.Payment{Received: 1000, Returned: returned, Unsent: unsent, Exact: true}
+}
+
+// outcome plays a case on an order whose units are in a place, and describes what follows.
+func outcome(units checkout.StockPlace, enough bool, payments []checkout.Payment) string {
+	unpaid := checkout.Standing{Status: checkout.OrderCancelled}
+	if units == checkout.StockReserved {
+		unpaid.Status = checkout.OrderPendingPayment
+	}
+	payments = slices.Clone(payments)
+	if units == checkout.StockSold { // the first exact payment settled it when the units were sold
+		i := slices.IndexFunc(payments, func(p checkout.Payment) bool { return p.Exact })
+		if i < 0 {
+			return "-"
+		}
+		payments[i].Settles = true
+	}
+	after := checkout.Settle(units, 1000, payments, func() bool { return enough })
+	standing := checkout.StandingOf(after, 1000, payments, unpaid)
+	text := "`" + string(standing.Status) + "`"
+	if standing.Reason != "" {
+		text += " (`" + string(standing.Reason) + "`)"
+	}
+	var owed int64
+	for _, p := range payments {
+		owed += p.Owed()
+	}
+	if owed > 0 {
+		text += fmt.Sprintf(", %d.%02d owed", owed/100, owed%100)
+	}
+	if after != units {
+		text += ", units " + placeName(after)
+	}
+	return text
+}
+
+func placeName(p checkout.StockPlace) string {
+	if p == checkout.StockAvailable {
+		return "available"
+	}
+	return string(p)
+}
+
 func describeTransitions() string {
 	var b strings.Builder
-	b.WriteString("\n### Without money\n\n| from | on | to | its units |\n|---|---|---|---|\n")
+	b.WriteString("\n```mermaid\nstateDiagram-v2\n")
+	node := func(s checkout.State) string { return strings.ReplaceAll(string(s), " ", "_") }
 	for _, t := range checkout.Transitions {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", t.From, t.On, describe(t.To), place(t.Units))
+		label := string(t.On)
+		if t.Free {
+			label += ", free"
+		}
+		if t.Reason != "" {
+			label += " (" + string(t.Reason) + ")"
+		}
+		fmt.Fprintf(&b, "    %s --> %s: %s\n", node(t.From), t.To, label)
+	}
+	b.WriteString("```\n\n| from | on | to | its units |\n|---|---|---|---|\n")
+	for _, t := range checkout.Transitions {
+		to, on := "`"+string(t.To)+"`", string(t.On)
+		if t.Reason != "" {
+			to += " (`" + string(t.Reason) + "`)"
+		}
+		if t.Free {
+			on += ", amount 0"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", t.From, on, to, placeName(t.Stock))
 	}
 	b.WriteString("| anything else | | unchanged; an event is recorded as `ignored` | unchanged |\n")
-	b.WriteString("\n### With money\n\n| payments of an order of 10.00 | its units were reserved | sold | none, and some are left | none, and it is sold out |\n|---|---|---|---|---|\n")
-	for _, m := range moneys {
-		fmt.Fprintf(&b, "| %s |", m.name)
-		for _, from := range []struct {
-			units checkout.StockPlace
-			left  bool
-		}{{checkout.StockReserved, true}, {checkout.StockSold, true}, {checkout.StockAvailable, true}, {checkout.StockAvailable, false}} {
-			payments := slices.Clone(m.of)
-			unpaid := checkout.Standing{Status: checkout.OrderPendingPayment}
-			switch {
-			case from.units == checkout.StockAvailable:
-				unpaid = checkout.Standing{Status: checkout.OrderCancelled, Reason: "…"}
-			case from.units == checkout.StockSold && !m.exact:
-				b.WriteString(" |") // units are sold for the right amount only
-				continue
-			}
-			units := checkout.Settle(from.units, 1000, payments, func() bool { return from.left })
-			fmt.Fprintf(&b, " %s, %s |", describe(checkout.StandingOf(units, 1000, payments, unpaid)), place(units))
-		}
-		b.WriteString("\n")
+	b.WriteString("\n### Money\n\nAn order of 10.00, by where its units were and what its payments hold:\n\n" +
+		"| payments | units reserved | no units, enough available | no units, sold out | units sold |\n|---|---|---|---|---|\n")
+	for _, c := range cases {
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", c.name, outcome(checkout.StockReserved, true, c.payments),
+			outcome(checkout.StockAvailable, true, c.payments), outcome(checkout.StockAvailable, false, c.payments),
+			outcome(checkout.StockSold, true, c.payments))
 	}
 	b.WriteString("\n")
 	return b.String()
 }
 
-// moneys are what can have happened to the money of an order.
-var moneys = []struct {
-	name  string
-	exact bool // a payment had the right amount
-	of    []checkout.Payment
-}{
-	{"none", false, nil},
-	{"10.00", true, []checkout.Payment{{Received: 1000, Exact: true}}},
-	{"10.00, of which 3.00 went back", true, []checkout.Payment{{Received: 1000, Returned: 300, Exact: true}}},
-	{"10.00, all of which went back", true, []checkout.Payment{{Received: 1000, Returned: 1000, Exact: true}}},
-	{"10.00, and a refund of it failed", true, []checkout.Payment{{Received: 1000, Unsent: 1000, Exact: true}}},
-	{"10.00 twice", true, []checkout.Payment{{Received: 1000, Exact: true}, {Received: 1000, Exact: true}}},
-	{"10.00 twice, of which one went back", true, []checkout.Payment{{Received: 1000, Returned: 1000, Exact: true}, {Received: 1000, Exact: true}}},
-	{"another amount, or another currency", false, []checkout.Payment{{Received: 900}}},
-	{"another amount, which went back", false, []checkout.Payment{{Received: 900, Returned: 900}}},
-	{"another amount, and 10.00", true, []checkout.Payment{{Received: 900}, {Received: 1000, Exact: true}}},
-}
-
-func describe(s checkout.Standing) string {
-	if s.Reason == "" {
-		return "`" + string(s.Status) + "`"
-	}
-	return "`" + string(s.Status) + "` (" + strings.ReplaceAll("`"+string(s.Reason)+"`", "`…`", "…") + ")"
-}
-
-func place(units checkout.StockPlace) string {
-	if units == checkout.StockAvailable {
-		return "available"
-	}
-	return string(units)
-}
-
-// The table has one row per state and trigger, and status, units and reason fit together.
+// The table has one row per state and trigger, and status, stock and reason fit together.
 func TestTransitionsAreSound(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for _, row := range checkout.Transitions {
-		key := string(row.From) + "/" + string(row.On)
+		key := fmt.Sprintf("%s/%s/%t", row.From, row.On, row.Free)
 		if seen[key] {
 			t.Errorf("%s has two rows, expected one", key)
 		}
 		seen[key] = true
-		if (row.To.Status == checkout.OrderCancelled) != (row.To.Reason != "") || (row.To.Status == checkout.OrderCancelled) != (row.Units == checkout.StockAvailable) {
-			t.Errorf("%s: the order is %+v with its units %s, expected a reason and no units if it is cancelled", key, row.To, row.Units)
+		want := map[checkout.OrderStatus]checkout.StockPlace{
+			checkout.OrderPendingPayment: checkout.StockReserved, checkout.OrderPaid: checkout.StockSold, checkout.OrderCancelled: checkout.StockAvailable,
+		}[row.To]
+		if row.Stock != want {
+			t.Errorf("%s: the units of a %s order are %q, expected %q", key, row.To, row.Stock, want)
 		}
-	}
-}
-
-// Money that came in is kept for units, went back, or is owed: nothing else, whatever happened.
-func TestMoneyIsKeptReturnedOrOwed(t *testing.T) {
-	t.Parallel()
-	for _, m := range moneys {
-		for _, units := range []checkout.StockPlace{checkout.StockReserved, checkout.StockSold, checkout.StockAvailable} {
-			payments := slices.Clone(m.of)
-			after := checkout.Settle(units, 1000, payments, func() bool { return true })
-			settle := 0
-			for _, p := range payments {
-				kept := int64(0)
-				if p.Settles {
-					kept = p.Kept()
-					settle++
-				}
-				if p.Received != kept+min(p.Returned, p.Received)+p.Owed() {
-					t.Errorf("%s, units %s: received %d is not kept %d + returned %d + owed %d", m.name, units, p.Received, kept, p.Returned, p.Owed())
-				}
-			}
-			if settle > 1 || (settle == 1) != (after == checkout.StockSold && settle > 0) {
-				t.Errorf("%s, units %s: %d payments settle, with the units %s", m.name, units, settle, after)
-			}
+		if (row.To == checkout.OrderCancelled) != (row.Reason != "") {
+			t.Errorf("%s: a %s order has the reason %q", key, row.To, row.Reason)
+		}
+		if got, ok := checkout.Find(row.From, row.On, row.Free); !ok || got != row {
+			t.Errorf("%s: Find returns %+v", key, got)
+		}
+		if row.Free && row.To != checkout.OrderPaid || !row.Free && row.To == checkout.OrderPaid {
+			t.Errorf("%s: only a free order is paid without money", key)
 		}
 	}
 }

@@ -1,6 +1,6 @@
 package checkout
 
-// Trigger is an action without money that can change the state of an order.
+// Trigger is an action besides money that can change the state of an order.
 type Trigger string
 
 // The triggers, as docs/states.md shows them.
@@ -8,7 +8,7 @@ const (
 	OnOrder  Trigger = "POST /orders"
 	OnCancel Trigger = "customer cancels"
 	OnPayBy  Trigger = "pay_by passed"
-	OnFailed Trigger = "payment failed"
+	OnFailed Trigger = "payment failed for good"
 )
 
 // Triggers lists every trigger, for documentation and exhaustive tests.
@@ -30,28 +30,33 @@ var States = []State{
 	State(OrderPendingPayment), State(OrderPaid), State(OrderCancelled), State(OrderRefundDue), State(OrderRefunded),
 }
 
-// Transition is one thing that happens to an order besides money. Where no row matches, nothing changes: a request is
-// refused, an event is recorded as ignored. An order that got money follows Settle and StandingOf alone.
+// Transition is one row of the part of the order's state machine that is not money. Money is the other part: Settle
+// decides where the units are, and StandingOf the status. Where no row matches, nothing changes: a request is refused,
+// an event is recorded as ignored.
 type Transition struct {
-	From  State
-	On    Trigger
-	To    Standing
-	Units StockPlace // where the order's units are afterwards
+	From   State
+	On     Trigger
+	Free   bool // the row is for orders of amount 0 only, and comes before the row without Free
+	To     OrderStatus
+	Reason Reason     // set where the new state has a reason
+	Stock  StockPlace // where the order's units are afterwards; before, they are reserved
 }
 
-// Transitions is what moves an order besides money. The ledger's routines implement it, and TestTransitions compares
-// them with it for every state and every trigger. A free order is paid by POST /orders: StandingOf says so.
+// Transitions lists what moves an order besides money. All of its rows start where nothing was received yet. The ledger's
+// routines implement it, and TestTransitions compares them with it for every state and every trigger.
 var Transitions = []Transition{
-	{NoOrderActive, OnOrder, Standing{Status: OrderPendingPayment}, StockReserved},
-	{State(OrderPendingPayment), OnCancel, Standing{OrderCancelled, ReasonCustomer}, StockAvailable},
-	{State(OrderPendingPayment), OnPayBy, Standing{OrderCancelled, ReasonPaymentTimeout}, StockAvailable},
-	{State(OrderPendingPayment), OnFailed, Standing{OrderCancelled, ReasonPaymentFailed}, StockAvailable},
+	{From: NoOrderActive, On: OnOrder, Free: true, To: OrderPaid, Stock: StockSold},
+	{From: NoOrderActive, On: OnOrder, To: OrderPendingPayment, Stock: StockReserved},
+	{From: State(OrderPendingPayment), On: OnCancel, To: OrderCancelled, Reason: ReasonCustomer, Stock: StockAvailable},
+	{From: State(OrderPendingPayment), On: OnPayBy, To: OrderCancelled, Reason: ReasonPaymentTimeout, Stock: StockAvailable},
+	{From: State(OrderPendingPayment), On: OnFailed, To: OrderCancelled, Reason: ReasonPaymentFailed, Stock: StockAvailable},
 }
 
-// Find returns the row for a state and a trigger. It returns false when nothing changes.
-func Find(from State, on Trigger) (Transition, bool) {
+// Find returns the row for a state and a trigger; free says whether the order's amount is 0. It returns false when
+// nothing changes.
+func Find(from State, on Trigger, free bool) (Transition, bool) {
 	for _, t := range Transitions {
-		if t.From == from && t.On == on {
+		if t.From == from && t.On == on && (free || !t.Free) {
 			return t, true
 		}
 	}

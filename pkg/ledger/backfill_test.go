@@ -2,159 +2,420 @@ package ledger_test
 
 import (
 	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/go-sql-driver/mysql"
+	"github.com/google/uuid"
+	"github.com/pressly/goose/v3"
 
 	"flashsale/internal/ledgertest"
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger"
 )
 
-// installPrevious replaces the routines by those of the release before, as its own migration does during a rollback.
-// testdata/previous has their texts of commit 9f5b1f4.
-func installPrevious(t *testing.T, env *ledgertest.Env) {
+const previousRelease = "testdata/release/"
+
+// newPreviousRelease creates a schema with the tables and routines of the release before 00003. It has no ledger yet.
+func newPreviousRelease(t *testing.T) *ledgertest.Env {
 	t.Helper()
-	files, err := filepath.Glob("testdata/previous/*.sql")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no routines of the release before: %v", err)
-	}
-	var database string
-	if err := env.Admin.QueryRowContext(context.Background(), "SELECT DATABASE()").Scan(&database); err != nil {
+	cfg, err := mysql.ParseDSN(ledgertest.ServerDSN(t))
+	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
+	server, err := sql.Open("mysql", cfg.FormatDSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	suffix := make([]byte, 6)
+	_, _ = rand.Read(suffix) // never fails
+	cfg.DBName = "fs_" + hex.EncodeToString(suffix)
+	exec(t, server, "CREATE DATABASE "+cfg.DBName)
+	admin, err := ledger.Config(cfg.FormatDSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	connector, err := mysql.NewConnector(admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sql.OpenDB(connector)
+	t.Cleanup(func() {
+		exec(t, server, "DROP DATABASE "+cfg.DBName)
+		for _, role := range []string{"_owner", "_app"} {
+			exec(t, server, "DROP USER IF EXISTS "+cfg.DBName+role+"@'%'")
+		}
+		_, _ = db.Close(), server.Close()
+	})
+	provider, err := goose.NewProvider(goose.DialectMySQL, db, os.DirFS(previousRelease+"migrations"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := provider.Up(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	routines, err := filepath.Glob(previousRelease + "routines/*.sql")
+	if err != nil || len(routines) == 0 {
+		t.Fatalf("no routines of the previous release (%v)", err)
+	}
+	for _, file := range routines {
+		installText(t, db, file)
+	}
+	return &ledgertest.Env{Admin: db, AdminDSN: cfg.FormatDSN(), Counts: &ledgertest.Counts{}}
+}
+
+// installText replaces a routine with the text of a file.
+func installText(t *testing.T, db *sql.DB, file string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec(t, db, "DROP PROCEDURE IF EXISTS "+strings.TrimSuffix(filepath.Base(file), ".sql"))
+	exec(t, db, string(text))
+}
+
+// migrate updates the schema to this release, and opens its ledger.
+func migrate(t *testing.T, env *ledgertest.Env) {
+	t.Helper()
+	if err := ledger.Migrate(context.Background(), env.AdminDSN); err != nil {
+		t.Fatal(err)
+	}
+	if env.Ledger != nil {
+		return
+	}
+	accounts, err := ledger.AccountsOf(env.AdminDSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if env.Ledger, err = ledger.Open(accounts.AppDSN, env.Counts); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = env.Close() })
+}
+
+// oldPurse is an order at 10.00 USD that the previous release's routines drive.
+type oldPurse struct {
+	purse
+	stripe bool
+	events []checkout.PaymentEvent // in the order of delivery
+}
+
+func (s *oldPurse) call(t *testing.T, routine string, args ...any) {
+	t.Helper()
+	exec(t, s.Admin, "CALL "+routine+"("+strings.TrimSuffix(strings.Repeat("?, ", len(args)), ", ")+")", args...)
+}
+
+func (s *oldPurse) hold(t *testing.T, id checkout.ID) {
+	t.Helper()
+	s.call(t, "place_hold", id[:], s.product, 1, ttl.Microseconds(), nil, nil, nil)
+}
+
+// do makes one step: an operation, or an event as purse.event reads it. Payment "_" has no id.
+func (s *oldPurse) do(t *testing.T, step string) {
+	t.Helper()
+	switch step {
+	case "order":
+		s.call(t, "create_order", s.id[:], window.Microseconds())
+	case "cancel":
+		s.call(t, "cancel_order", s.id[:])
+	case "time":
+		(&stage{Env: s.Env}).age(t, s.id)
+		s.call(t, "expire_due", s.product, 100, 100, 0)
+	case "sold out":
+		other := ledgertest.NewID()
+		s.hold(t, other)
+	case "others leave":
+		if _, err := s.Admin.ExecContext(t.Context(), "UPDATE holds SET created_at = created_at - INTERVAL 1 HOUR, expires_at = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND WHERE product_id = ? AND id <> ? AND status = 'active'", s.product, s.id[:]); err != nil {
 			t.Fatal(err)
 		}
-		exec(t, env.Admin, "DROP PROCEDURE IF EXISTS "+strings.TrimSuffix(filepath.Base(file), ".sql"))
-		// The owner made them: on MySQL it could not replace an administrator's.
-		exec(t, env.Admin, strings.Replace(string(text), "CREATE PROCEDURE", "CREATE DEFINER=`"+database+"_owner`@`%` PROCEDURE", 1))
+		s.call(t, "expire_due", s.product, 100, 100, 0)
+	case "unknown":
+		e := s.event("A 1000")
+		other := ledgertest.NewID()
+		e.Subject = &other
+		s.deliver(t, e)
+	case "other":
+		e := s.event("A 1000")
+		e.Kind, e.Type = "other", "payment.created"
+		s.deliver(t, e)
+	default:
+		e := s.event(step)
+		e.Subject = &s.id
+		if s.stripe {
+			e.Provider = checkout.ProviderStripe
+			if e.Kind == checkout.PaymentRefunded {
+				e.Type = "charge.refunded"
+			}
+		}
+		if strings.HasPrefix(step, "_") {
+			e.PaymentID = ""
+		}
+		s.deliver(t, e)
 	}
 }
 
-// A database of the release before, in every state that it knows, becomes right by the migration: each order follows the
-// sums of its events, and money that the release before lost sight of is owed. Nothing changes at a second migration.
-func TestMigrationTurnsOldEventsIntoPayments(t *testing.T) {
+func (s *oldPurse) deliver(t *testing.T, e checkout.PaymentEvent) {
+	t.Helper()
+	s.events = append(s.events, e)
+	var amount, currency any
+	if e.Amount != (checkout.Money{}) {
+		amount, currency = e.Amount.Amount, e.Amount.Currency
+	}
+	s.call(t, "apply_payment", e.Provider, e.EventID, e.Type, string(e.Kind), e.Subject[:], e.PaymentID, amount, currency, make([]byte, 32), nil, window.Microseconds())
+}
+
+// A database of the previous release, with all of its states, comes out as the money says. No order takes units.
+func TestBackfill(t *testing.T) {
 	t.Parallel()
-	env := ledgertest.New(t)
-	ctx := context.Background()
-	installPrevious(t, env)
-	previous := func(s *purse, eventID, kind, eventType, payment string, amount any, subject bool) {
-		var id []byte
-		if subject {
-			id = s.id[:]
-		}
-		exec(t, env.Admin, "CALL apply_payment('standard', ?, ?, ?, ?, ?, ?, 'USD', ?, NULL, 900000000)",
-			s.product+eventID, eventType, kind, id, payment, amount, make([]byte, 32))
-	}
-	type event struct {
-		kind, payment string
-		amount        any
-	}
+	env := newPreviousRelease(t)
 	cases := []struct {
 		name   string
-		events []event
-		do     func(*purse)
-		before string // the release before thought so
+		steps  string
 		want   string
+		stripe bool
 	}{
-		{"pending", nil, nil, "pending_payment", "pending_payment, 0 sold, 0 owed"},
-		{"paid", []event{{"succeeded", "A", 1000}}, nil, "paid", "paid, 1 sold, 0 owed"},
-		{"paid without a payment id", []event{{"succeeded", "", 1000}}, nil, "paid", "paid, 1 sold, 0 owed"},
-		{"paid twice", []event{{"succeeded", "A", 1000}, {"succeeded", "B", 1000}}, nil, "paid", "paid, 1 sold, 1000 owed"},
-		{"paid twice without payment ids", []event{{"succeeded", "", 1000}, {"succeeded", "", 1000}}, nil, "paid", "paid, 1 sold, 1000 owed"},
-		{"refunded", []event{{"succeeded", "A", 1000}, {"refunded", "A", 1000}}, nil, "refunded", "refunded, 1 sold, 0 owed"},
-		{"refunded without an amount", []event{{"succeeded", "A", 1000}, {"refunded", "", nil}}, nil, "refunded", "refunded, 1 sold, 0 owed"},
-		{"refunded in part", []event{{"succeeded", "A", 1000}, {"refunded", "A", 300}}, nil, "refunded", "paid, 1 sold, 0 owed"},
-		{"refunded by another payment's refund", []event{{"succeeded", "A", 1000}, {"refunded", "B", 1000}}, nil, "refunded", "paid, 1 sold, 0 owed"},
-		{"refund before its success", []event{{"refunded", "A", 1000}, {"succeeded", "A", 1000}}, nil, "paid", "refunded, 1 sold, 0 owed"},
-		{"wrong amount", []event{{"succeeded", "A", 900}}, nil, "refund_due amount_mismatch", "refund_due amount_mismatch, 0 sold, 900 owed"},
-		{"wrong amount, a cent back", []event{{"succeeded", "A", 99999}, {"refunded", "A", 1}}, nil, "refunded amount_mismatch", "refund_due amount_mismatch, 0 sold, 99998 owed"},
-		{"failed", []event{{"failed", "A", nil}}, nil, "cancelled payment_failed", "cancelled payment_failed, 0 sold, 0 owed"},
-		{"cancelled", nil, func(s *purse) { _, _ = s.CancelOrder(ctx, s.id) }, "cancelled customer", "cancelled customer, 0 sold, 0 owed"},
-		{"other", []event{{"other", "A", 1000}}, nil, "pending_payment", "pending_payment, 0 sold, 0 owed"},
+		{"hold", "", "no order, 0 sold, 0 owed", false},
+		{"pending", "order", "pending_payment, 0 sold, 0 owed", false},
+		{"paid", "order, A 1000", "paid, 1 sold, 0 owed", false},
+		{"paid before the order", "A 1000", "paid, 1 sold, 0 owed", false},
+		{"paid without a payment id", "order, _ 1000", "paid, 1 sold, 0 owed", false},
+		{"cancelled by the customer", "order, cancel", "cancelled customer, 0 sold, 0 owed", false},
+		{"cancelled by the provider", "order, A x", "cancelled payment_failed, 0 sold, 0 owed", false},
+		{"cancelled by time", "order, time", "cancelled payment_timeout, 0 sold, 0 owed", false},
+		{"cancelled, then paid", "order, cancel, A 1000", "paid, 1 sold, 0 owed", false},
+		{"wrong amount", "order, A 300", "refund_due amount_mismatch, 0 sold, 300 owed", false},
+		{"sold out", "order, cancel, sold out, A 1000", "refund_due late_payment, 0 sold, 1000 owed", false},
+		{"sold out, and units came back since", "order, cancel, sold out, A 1000, others leave", "refund_due late_payment, 0 sold, 1000 owed", false},
+		{"wrong, then right", "order, A 300, B 1000", "refund_due late_payment, 0 sold, 1300 owed", false},
+		{"refunded", "order, A 1000, A -1000 r", "refunded, 1 sold, 0 owed", false},
+		{"all that is left refunded", "order, A 1000, A - r", "refunded, 1 sold, 0 owed", false},
+		{"refunded without a payment id", "order, _ 1000, _ -1000 r", "refunded, 1 sold, 0 owed", false},
+		{"refund due, refunded", "order, A 300, A -300 r", "refunded, 0 sold, 0 owed", false},
+		{"sold out, refunded", "order, cancel, sold out, A 1000, A -1000 r", "refunded, 0 sold, 0 owed", false},
+		{"a cent refunded of too much", "order, A 99999, A -1 r", "refund_due amount_mismatch, 0 sold, 99998 owed", false},
+		{"partly refunded", "order, A 1000, A -300 r", "paid, 1 sold, 0 owed", false},
+		{"sums of refunds", "order, A 1000, A -300, A -500", "paid, 1 sold, 0 owed", true},
+		{"sum of all refunds", "order, A 1000, A -1000", "refunded, 1 sold, 0 owed", true},
+		{"second payment", "order, A 1000, B 1000", "paid, 1 sold, 1000 owed", false},
+		{"second success without a payment id", "order, _ 1000, _ 1000", "paid, 1 sold, 1000 owed", false},
+		{"second payment refunded", "order, A 1000, B 1000, B -1000 r", "paid, 1 sold, 0 owed", false},
+		{"first payment refunded", "order, A 1000, B 1000, A -1000 r", "paid, 1 sold, 0 owed", false},
+		{"refund that was ignored before its success", "order, C -1000 r, C 1000", "refunded, 1 sold, 0 owed", false},
+		{"unmatched", "order, unknown", "pending_payment, 0 sold, 0 owed", false},
+		{"other", "order, other", "pending_payment, 0 sold, 0 owed", false},
 	}
-	purses := make([]*purse, len(cases))
+	purses := make([]*oldPurse, len(cases))
 	for i, c := range cases {
-		s := newPurse(t, env, 1, true)
-		purses[i] = s
-		if c.do != nil {
-			c.do(s)
-		}
-		for n, e := range c.events {
-			payment := e.payment
-			if payment != "" {
-				payment = s.product + payment
+		s := newOldPurse(t, env, c.stripe)
+		for step := range strings.SplitSeq(c.steps, ", ") {
+			if step != "" {
+				s.do(t, step)
 			}
-			previous(s, fmt.Sprintf("e%d", n), e.kind, "payment."+e.kind, payment, e.amount, true)
 		}
-		if got, _, _ := strings.Cut(s.standing(t), ","); got != c.before {
-			t.Errorf("%s: the release before ends with %s, expected %s", c.name, got, c.before)
+		purses[i] = s
+	}
+	before := dump(t, env, "SELECT id, stock, reserved_stock, sold_stock FROM products")
+	migrate(t, env)
+	check := func() {
+		t.Helper()
+		for i, c := range cases {
+			if got := purses[i].standing(t); got != c.want {
+				t.Errorf("%s (%s): got %s, expected %s", c.name, c.steps, got, c.want)
+			}
+			purses[i].checkSums(t, c.name)
 		}
-	}
-	// A refund_due order for want of stock stays one, though there is stock again: a migration sells nothing.
-	late := newPurse(t, env, 1, true)
-	_, _ = late.CancelOrder(ctx, late.id)
-	rival := ledgertest.NewID()
-	if _, err := env.PlaceHold(ctx, checkout.HoldRequest{ID: rival, ProductID: late.product, Qty: 1, TTL: ttl}); err != nil {
-		t.Fatal(err)
-	}
-	previous(late, "late", "succeeded", "payment.succeeded", late.product+"A", 1000, true)
-	if _, err := env.ReleaseHold(ctx, rival); err != nil {
-		t.Fatal(err)
-	}
-
-	state := func() (all []string) {
-		for i, s := range purses {
-			all = append(all, cases[i].name+": "+s.standing(t))
-		}
-		return append(all, "late: "+late.standing(t))
-	}
-	want := []string{}
-	for _, c := range cases {
-		want = append(want, c.name+": "+c.want)
-	}
-	want = append(want, "late: refund_due late_payment, 0 sold, 1000 owed")
-	for range 2 {
-		if err := ledger.Migrate(ctx, env.AdminDSN); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(want, state()); diff != "" {
-			t.Fatalf("after the migration (-expected +got):\n%s", diff)
+		if after := dump(t, env, "SELECT id, stock, reserved_stock, sold_stock FROM products"); after != before {
+			t.Errorf("units moved:\n%s\nbefore:\n%s", after, before)
 		}
 		env.MustAudit(t)
 	}
-
-	// A rollback: the release before settles an event, and the next sweep of this release makes it a payment.
-	s := newPurse(t, env, 1, true)
-	installPrevious(t, env)
-	previous(s, "rolled back", "succeeded", "payment.succeeded", s.product+"A", 1000, true)
-	if err := ledger.Migrate(ctx, env.AdminDSN); err != nil {
-		t.Fatal(err)
+	check()
+	for _, s := range purses {
+		for _, e := range s.events {
+			s.checkEvent(t, e)
+		}
 	}
-	if got := s.standing(t); got != "paid, 1 sold, 0 owed" {
-		t.Errorf("after a rollback the order is %s, expected paid by a payment", got)
+	const rows = `SELECT 'order', HEX(id), status, reason, stock, updated_at FROM orders UNION ALL
+		SELECT provider, payment_id, HEX(order_id), HEX(settles), CONCAT_WS(' ', received, returned, unsent, refunded_sum, exact, owed), updated_at FROM payments UNION ALL
+		SELECT provider, refund_id, payment_id, status, amount, updated_at FROM refunds UNION ALL
+		SELECT provider, event_id, payment_id, result, CONCAT_WS(' ', deliveries, kind, retry_at), settled_at FROM payment_events`
+	once := dump(t, env, rows)
+	migrate(t, env)
+	if twice := dump(t, env, rows); twice != once {
+		t.Errorf("a second migration changed rows:\n%s\nbefore:\n%s", twice, once)
 	}
-	env.MustAudit(t)
+	// The refund that was ignored before its success waits for the sweep, and changes nothing any more.
+	exec(t, env.Admin, "UPDATE payment_events SET retry_at = UTC_TIMESTAMP(6) WHERE retry_at IS NOT NULL")
+	sweepEvents(t, env)
+	check()
 }
 
-// During a rollback the release before refunds an order and leaves its payment behind. A new payment that arrives before
-// the next migration is not lost.
-func TestPaymentAfterARollbackIsNotLost(t *testing.T) {
-	t.Parallel()
-	env := ledgertest.New(t)
-	s := newPurse(t, env, 1, true)
-	s.apply(t, "A 1000")
-	exec(t, env.Admin, "UPDATE orders SET status = 'refunded' WHERE id = ?", s.id[:])
-	s.apply(t, "B 1000")
-	if got := s.standing(t); got != "paid, 1 sold, 1000 owed" {
-		t.Errorf("the order is %s, expected paid, with the other payment owed", got)
+func newOldPurse(t *testing.T, env *ledgertest.Env, stripe bool) *oldPurse {
+	t.Helper()
+	s := &oldPurse{purse: purse{Env: env, product: "p" + strings.ReplaceAll(uuid.NewString(), "-", ""), id: ledgertest.NewID()}, stripe: stripe}
+	s.call(t, "put_product", s.product, "Test product", 1000, "USD", 1, 1, false, nil, false, nil)
+	s.hold(t, s.id)
+	return s
+}
+
+// sweepEvents applies the waiting events again, as the sweep does.
+func sweepEvents(t *testing.T, env *ledgertest.Env) {
+	t.Helper()
+	events, err := env.WaitingEvents(t.Context(), 100)
+	if err != nil || len(events) == 0 {
+		t.Fatalf("the events to retry are %v (%v), expected some", events, err)
 	}
-	env.MustAudit(t)
+	for _, e := range events {
+		if _, err := env.RetryEvent(t.Context(), e, window); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// dump returns the rows of a query as sorted lines.
+func dump(t *testing.T, env *ledgertest.Env, query string) string {
+	t.Helper()
+	rows, err := env.Admin.QueryContext(context.Background(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	columns, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for rows.Next() {
+		values, targets := make([]sql.NullString, len(columns)), make([]any, len(columns))
+		for i := range values {
+			targets[i] = &values[i]
+		}
+		if err := rows.Scan(targets...); err != nil {
+			t.Fatal(err)
+		}
+		line := ""
+		for _, v := range values {
+			line += v.String + " "
+		}
+		lines = append(lines, line)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// checkSums compares the order's payments with checkout.Tally.
+func (s *oldPurse) checkSums(t *testing.T, name string) {
+	t.Helper()
+	tallies := map[string]*checkout.Tally{}
+	for _, e := range s.events {
+		id := e.PaymentID
+		if id == "" && e.Kind == checkout.PaymentSucceeded {
+			id = e.EventID
+		} else if id == "" {
+			id = s.events[0].EventID // a refund of the only payment
+		}
+		if e.Kind == checkout.PaymentRefunded {
+			e.RefundID = "" // the previous release stored none
+			if s.stripe {
+				e.Kind = checkout.PaymentRefundedSum
+			}
+		}
+		if tallies[id] == nil {
+			tallies[id] = &checkout.Tally{}
+		}
+		tallies[id].Add(e)
+	}
+	want := map[string]string{}
+	for id, tally := range tallies {
+		if p := tally.Payment("", id, s.id, checkout.Money{Amount: 1000, Currency: "USD"}); p.Order != nil {
+			want[id] = payment(id, p)
+		}
+	}
+	rows, err := s.Admin.QueryContext(context.Background(), "SELECT payment_id, received, returned, unsent, exact FROM payments WHERE order_id = ?", s.id[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	n := 0
+	for ; rows.Next(); n++ {
+		var p checkout.Payment
+		if err := rows.Scan(&p.ID, &p.Received, &p.Returned, &p.Unsent, &p.Exact); err != nil {
+			t.Fatal(err)
+		}
+		if got := payment(p.ID, p); got != want[p.ID] {
+			t.Errorf("%s: the payment is%s\nits events say%s", name, got, want[p.ID])
+		}
+	}
+	if err := rows.Err(); err != nil || n != len(want) {
+		t.Errorf("%s: there are %d payments (%v), the events say %d", name, n, err, len(want))
+	}
+}
+
+// checkEvent expects an event settled for good, unless it waits for a payment or an order.
+func (s *oldPurse) checkEvent(t *testing.T, e checkout.PaymentEvent) {
+	t.Helper()
+	var result, paymentID string
+	var retry sql.NullTime
+	if err := s.Admin.QueryRowContext(t.Context(), "SELECT result, payment_id, retry_at FROM payment_events WHERE provider = ? AND event_id = ?", e.Provider, e.EventID).
+		Scan(&result, &paymentID, &retry); err != nil {
+		t.Fatal(err)
+	}
+	waits := *e.Subject != s.id || (e.Kind == checkout.PaymentRefunded && e.EventID == s.events[0].EventID)
+	if waits != (result == "unmatched") || waits != retry.Valid || (waits && retry.Time.Before(time.Now().Add(-time.Hour))) {
+		t.Errorf("event %s (%s) is %s, to retry at %v; it waits: %t", e.Type, e.Kind, result, retry, waits)
+	}
+	if e.Kind == checkout.PaymentSucceeded && !waits && paymentID != e.PaymentID && (e.PaymentID != "" || paymentID != e.EventID) {
+		t.Errorf("a success of payment %q is stored with payment %q", e.PaymentID, paymentID)
+	}
+}
+
+// A rollback installs the routines of the previous release. What they settle becomes a payment afterwards: at the next
+// migration, or at a sweep of a program of this release.
+func TestEventsOfARollbackBecomePayments(t *testing.T) {
+	t.Parallel()
+	for _, by := range []string{"migration", "sweep"} {
+		t.Run(by, func(t *testing.T) {
+			t.Parallel()
+			env := newPreviousRelease(t)
+			migrate(t, env)
+			var purses []*oldPurse
+			for range 2 {
+				purses = append(purses, newOldPurse(t, env, false))
+			}
+			installText(t, env.Admin, previousRelease+"routines/apply_payment.sql")
+			for _, step := range []string{"order", "A 1000", "B 1000"} {
+				purses[0].do(t, step)
+			}
+			for _, step := range []string{"order", "A 1000", "A -300 r"} {
+				purses[1].do(t, step)
+			}
+			if got := purses[1].standing(t); got != "refunded, 1 sold, 0 owed" {
+				t.Fatalf("the previous release left %s: it does not run here", got)
+			}
+			if by == "migration" {
+				migrate(t, env)
+			} else {
+				sweepEvents(t, env)
+			}
+			for i, want := range []string{"paid, 1 sold, 1000 owed", "paid, 1 sold, 0 owed"} {
+				if got := purses[i].standing(t); got != want {
+					t.Errorf("order %d: got %s, expected %s", i, got, want)
+				}
+				purses[i].checkSums(t, fmt.Sprint("order ", i))
+			}
+			env.MustAudit(t)
+		})
+	}
 }

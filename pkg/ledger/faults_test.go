@@ -227,8 +227,13 @@ func TestAuditFindsDrift(t *testing.T) {
 		"ordered_hold_without_order": {[]checkout.Trigger{checkout.OnOrder}, []string{"DELETE FROM orders WHERE id = ?"}},
 		"order_of_active_hold":       {[]checkout.Trigger{checkout.OnOrder}, []string{"UPDATE holds SET status = 'active' WHERE id = ?"}},
 		"order_differs_from_hold":    {[]checkout.Trigger{checkout.OnOrder}, []string{"UPDATE orders SET amount = 1 WHERE id = ?"}},
-		"payment_owed":               {[]checkout.Trigger{onMismatched}, nil},
-		"overdue":                    {nil, []string{"UPDATE holds SET created_at = created_at - INTERVAL 10 MINUTE, expires_at = expires_at - INTERVAL 10 MINUTE WHERE id = ?"}},
+		"status_differs_from_money": {[]checkout.Trigger{checkout.OnOrder}, []string{
+			"ALTER TABLE orders DROP CONSTRAINT orders_stock_fits_status", "UPDATE orders SET stock = 'none' WHERE id = ?",
+		}},
+		"payment_differs_from_events": {[]checkout.Trigger{onSucceeded}, []string{"DELETE FROM payment_events WHERE subject_id = ?"}},
+		"reserved_despite_payment":    {[]checkout.Trigger{onSucceeded}, []string{"UPDATE orders SET status = 'pending_payment', stock = 'reserved' WHERE id = ?"}},
+		"payment_owed":                {[]checkout.Trigger{onMismatched}, nil},
+		"overdue":                     {nil, []string{"UPDATE holds SET created_at = created_at - INTERVAL 10 MINUTE, expires_at = expires_at - INTERVAL 10 MINUTE WHERE id = ?"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -268,6 +273,13 @@ func TestFailureLeavesNothingHalfDone(t *testing.T) {
 	for name, call := range map[string]func(*stage) error{
 		"release_hold": func(s *stage) error { _, err := s.ReleaseHold(ctx, s.id); return err },
 		"cancel_order": func(s *stage) error { _, err := s.CancelOrder(ctx, s.id); return err },
+		"apply_event": func(s *stage) error {
+			receipt, err := s.ApplyEvent(ctx, s.event(onSucceeded), window)
+			if err != nil || receipt.Result != checkout.PaymentStored {
+				t.Errorf("ApplyEvent returned %+v (%v), expected the event stored", receipt, err)
+			}
+			return receipt.Cause
+		},
 		"expire_due": func(s *stage) error {
 			s.age(t, s.id)
 			_, err := s.ExpireDue(ctx, s.product, checkout.DueBatch{Holds: 10, Orders: 10})
@@ -302,4 +314,40 @@ func TestFailureLeavesNothingHalfDone(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// A success that cannot be applied is stored. Once the counters are repaired, the sweep applies it.
+func TestStoredEventIsAppliedAfterARepair(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	s := newStage(t, env, 5)
+	s.fire(t, checkout.OnOrder)
+	exec(t, env.Admin, "UPDATE products SET reserved_stock = 0 WHERE id = ?", s.product)
+	e := s.event(onSucceeded)
+	for range 2 { // the provider may send it again before that
+		if receipt, err := env.ApplyEvent(t.Context(), e, window); err != nil || receipt.Result != checkout.PaymentStored || receipt.Cause == nil {
+			t.Fatalf("ApplyEvent returned %+v (%v), expected the event stored, with a cause", receipt, err)
+		}
+	}
+	due := func() []checkout.EventRef {
+		t.Helper()
+		exec(t, env.Admin, "UPDATE payment_events SET retry_at = UTC_TIMESTAMP(6) WHERE retry_at IS NOT NULL")
+		events, err := env.WaitingEvents(t.Context(), 10)
+		if err != nil || len(events) != 1 {
+			t.Fatalf("the events to retry are %v (%v), expected one", events, err)
+		}
+		return events
+	}
+	if _, err := env.RetryEvent(t.Context(), due()[0], window); err == nil {
+		t.Fatal("a retry succeeded before the repair")
+	}
+	if events, err := env.WaitingEvents(t.Context(), 10); err != nil || len(events) != 0 {
+		t.Errorf("after a failed retry %v (%v) are due at once, expected a postponed retry", events, err)
+	}
+	exec(t, env.Admin, "UPDATE products SET reserved_stock = 2 WHERE id = ?", s.product)
+	receipt, err := env.RetryEvent(t.Context(), due()[0], window)
+	if err != nil || receipt.Result != checkout.PaymentApplied || receipt.Order.Status != checkout.OrderPaid {
+		t.Errorf("the retry returned %+v (%v), expected applied and paid", receipt, err)
+	}
+	env.MustAudit(t)
 }

@@ -151,3 +151,17 @@ func TestMoneyDecidesTheOrder(t *testing.T) {
 		})
 	}
 }
+// During a rollback the release before refunds an order and leaves its payment behind. A new payment that arrives before
+// the next migration is not lost.
+func TestPaymentAfterARollbackIsNotLost(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	s := newPurse(t, env, 1, true)
+	s.apply(t, "A 1000")
+	exec(t, env.Admin, "UPDATE orders SET status = 'refunded' WHERE id = ?", s.id[:])
+	s.apply(t, "B 1000")
+	if got := s.standing(t); got != "paid, 1 sold, 1000 owed" {
+		t.Errorf("the order is %s, expected paid, with the other payment owed", got)
+	}
+	env.MustAudit(t)
+}

@@ -103,7 +103,7 @@ func (l *Ledger) CancelOrder(ctx context.Context, order checkout.ID) (checkout.R
 // it alone, so that the provider need not send it again.
 func (l *Ledger) ApplyEvent(ctx context.Context, e checkout.PaymentEvent, paymentWindow time.Duration) (checkout.PaymentReceipt, error) {
 	args := eventArgs(e)
-	r, err := l.call(ctx, "apply_event", append(args, paymentWindow.Microseconds())...)
+	r, err := l.call(ctx, "apply_event", append(args, paymentWindow.Microseconds(), true)...)
 	if err != nil {
 		kept, keepErr := l.call(ctx, "keep_event", args...)
 		if keepErr != nil {
@@ -128,7 +128,7 @@ func (l *Ledger) ApplyEvent(ctx context.Context, e checkout.PaymentEvent, paymen
 // RetryEvent applies a stored event again. After a failure its next try is postponed.
 func (l *Ledger) RetryEvent(ctx context.Context, e checkout.EventRef, paymentWindow time.Duration) (checkout.PaymentReceipt, error) {
 	args := []any{e.Provider, e.EventID, nil, nil, nil, nil, nil, nil, nil, nil, nil}
-	r, err := l.call(ctx, "apply_event", append(args, paymentWindow.Microseconds())...)
+	r, err := l.call(ctx, "apply_event", append(args, paymentWindow.Microseconds(), true)...)
 	if err != nil {
 		_, keepErr := l.call(ctx, "keep_event", args...)
 		return checkout.PaymentReceipt{}, errors.Join(fmt.Errorf("applying event %s of %s again: %w", e.EventID, e.Provider, err), keepErr)

@@ -19,7 +19,8 @@ CREATE PROCEDURE apply_event(
   p_currency    CHAR(3) CHARACTER SET ascii COLLATE ascii_bin,
   p_digest      BINARY(32),
   p_occurred_at DATETIME(6),
-  p_window_us   BIGINT
+  p_window_us   BIGINT,
+  p_wakes       BOOLEAN -- the caller knows the outcome applied_wakes, and acts on it
 )
 MODIFIES SQL DATA
 SQL SECURITY DEFINER
@@ -210,7 +211,7 @@ BEGIN
       END IF;
       IF v_n = 0 THEN
         CALL settle_order(v_order_id, v_kind IN ('succeeded', 'refund_failed') AND NOT v_replay, p_window_us, v_short, v_waiting);
-        IF v_kind = 'succeeded' AND v_outcome = 'applied' AND (v_known OR v_waiting > 0) THEN
+        IF v_kind = 'succeeded' AND v_outcome = 'applied' AND p_wakes AND (v_known OR v_waiting > 0) THEN
           SET v_outcome = 'applied_wakes';
         END IF;
       END IF;

@@ -33,12 +33,12 @@ main: BEGIN
   IF v_received = 0 AND NOT v_exact THEN
     LEAVE main; -- no money: nothing follows
   END IF;
-  -- The payment that settles it goes on as long as it can, else the oldest that can.
+  -- The payment that keeps most, among equals the one that settles, else the first.
   IF v_n > 1 OR NOT (v_exact AND (v_kept > 0 OR v_amount = 0)) THEN
     SET v_payment_id = NULL, v_kept = 0;
     SELECT provider, payment_id, kept INTO v_provider, v_payment_id, v_kept FROM payments
       WHERE order_id = p_id AND exact AND (kept > 0 OR v_amount = 0)
-      ORDER BY settles IS NULL, created_at, provider, payment_id LIMIT 1;
+      ORDER BY kept DESC, settles IS NULL, created_at, provider, payment_id LIMIT 1;
   END IF;
   SET v_now = UTC_TIMESTAMP(6); -- after the locks: the wait for them counts
   SET v_units = IF(v_from = 'sold', 'sold', 'none');
