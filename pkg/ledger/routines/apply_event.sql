@@ -25,13 +25,13 @@ CREATE PROCEDURE apply_event(
 MODIFIES SQL DATA
 SQL SECURITY DEFINER
 BEGIN
-  DECLARE v_outcome, v_stored, v_kind, v_hold, v_order, v_result, v_status, v_is VARCHAR(30);
-  DECLARE v_now, v_received_at DATETIME(6);
-  DECLARE v_subject_id, v_order_id, v_owner BINARY(16);
-  DECLARE v_payment_id, v_refund_id, v_refund_of VARBINARY(255);
-  DECLARE v_currency, v_payment_currency, v_order_currency CHAR(3) CHARACTER SET ascii COLLATE ascii_bin;
-  DECLARE v_amount, v_order_amount, v_was, v_returned, v_unsent, v_lag_us BIGINT;
-  DECLARE v_known, v_exact, v_replay, v_changed, v_short, v_reclaimed BOOLEAN DEFAULT FALSE;
+  DECLARE v_outcome, v_stored, v_hold, v_order, v_result, v_status, v_is VARCHAR(30);
+  DECLARE v_now, v_expires_at DATETIME(6);
+  DECLARE v_order_id, v_owner BINARY(16);
+  DECLARE v_payment_id, v_refund_of VARBINARY(255);
+  DECLARE v_payment_currency, v_order_currency CHAR(3) CHARACTER SET ascii COLLATE ascii_bin;
+  DECLARE v_order_amount, v_was, v_returned, v_unsent, v_lag_us BIGINT DEFAULT 0;
+  DECLARE v_first, v_known, v_exact, v_replay, v_changed, v_short, v_reclaimed BOOLEAN DEFAULT FALSE;
   DECLARE v_qty, v_n, v_waiting, v_holds, v_orders INT DEFAULT 0;
   DECLARE v_product_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin;
   DECLARE EXIT HANDLER FOR SQLEXCEPTION
@@ -41,10 +41,9 @@ BEGIN
   END;
 
   attempt: WHILE v_outcome IS NULL DO
-    SET v_hold = NULL, v_order = NULL, v_known = FALSE, v_changed = FALSE, v_short = FALSE, v_owner = NULL, v_is = NULL, v_refund_of = NULL;
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
     START TRANSACTION;
-    SET v_now = UTC_TIMESTAMP(6), v_result = NULL, v_stored = 'seen', v_replay = FALSE;
+    SET v_now = UTC_TIMESTAMP(6);
     IF p_type IS NOT NULL THEN
       -- Applied, unless it turns out otherwise below. ON DUPLICATE KEY takes the row's exclusive lock at once, so concurrent
       -- deliveries queue. A plain INSERT would give each of them a shared lock and deadlock on the upgrade.
@@ -55,46 +54,44 @@ BEGIN
       ON DUPLICATE KEY UPDATE deliveries = deliveries + 1;
       SET v_stored = IF(ROW_COUNT() = 1, 'new', 'seen');
     END IF;
-    IF v_stored = 'new' THEN
-      SET v_kind = p_kind, v_subject_id = p_subject_id, v_payment_id = p_payment_id, v_refund_id = p_refund_id,
-          v_amount = p_amount, v_currency = p_currency, v_received_at = v_now;
-    ELSE
+    IF NOT v_stored <=> 'new' THEN
       IF p_type IS NOT NULL THEN
         CALL compare_event(p_provider, p_event_id, p_type, p_kind, p_subject_id, p_payment_id, p_refund_id, p_amount, p_currency, p_digest, v_stored);
       END IF;
       SELECT kind, subject_id, IF(kind = 'succeeded' AND payment_id = '', event_id, payment_id),
              IF(kind IN ('refunded', 'refund_failed') AND refund_id = '', event_id, refund_id),
-             amount, IF(amount IS NULL, NULL, currency), result, received_at, result IN ('applied', 'ignored') AND retry_at IS NOT NULL
-        INTO v_kind, v_subject_id, v_payment_id, v_refund_id, v_amount, v_currency, v_result, v_received_at, v_replay
+             amount, IF(amount IS NULL, NULL, currency), result, result IN ('applied', 'ignored') AND retry_at IS NOT NULL
+        INTO p_kind, p_subject_id, p_payment_id, p_refund_id, p_amount, p_currency, v_result, v_replay
         FROM payment_events WHERE provider = p_provider AND event_id = p_event_id FOR UPDATE;
     END IF;
-    SET v_returned = 0, v_unsent = 0, v_n = 0;
     -- Which payment, and which order? A refund may name its payment only, or its order only.
-    SET v_order_id = v_subject_id;
+    SET v_order_id = p_subject_id;
     IF v_stored = 'event_id_reused' THEN
       SET v_outcome = 'event_id_reused';
     ELSEIF v_result IN ('applied', 'ignored') AND NOT v_replay THEN
       SET v_outcome = 'duplicate';
-    ELSEIF v_kind = 'other' THEN
+    ELSEIF p_kind = 'other' THEN
       SET v_outcome = 'ignored';
-    ELSEIF v_kind NOT IN ('succeeded', 'failed') THEN
+    ELSEIF p_kind NOT IN ('succeeded', 'failed') THEN
+      SET v_payment_id = p_payment_id;
       IF v_payment_id = '' THEN
-        SELECT payment_id INTO v_payment_id FROM refunds WHERE provider = p_provider AND refund_id = v_refund_id;
+        SELECT payment_id INTO v_payment_id FROM refunds WHERE provider = p_provider AND refund_id = p_refund_id;
       END IF;
       IF v_payment_id <> '' THEN
-        SET v_order_id = IF(v_replay, v_subject_id, NULL);
+        SET v_order_id = IF(v_replay, p_subject_id, NULL);
         SELECT COALESCE(order_id, v_order_id) INTO v_order_id FROM payments WHERE provider = p_provider AND payment_id = v_payment_id;
       END IF;
     END IF;
     IF v_outcome IS NULL AND v_order_id IS NOT NULL THEN
-      SELECT h.status, h.product_id, h.qty, h.qty * h.unit_price, h.currency, o.status
-        INTO v_hold, v_product_id, v_qty, v_order_amount, v_order_currency, v_order
+      SELECT h.status, h.product_id, h.qty, h.qty * h.unit_price, h.currency, h.expires_at, o.status,
+             (SELECT COUNT(*) FROM payment_events WHERE subject_id = h.id AND result IN ('unmatched', 'stored'))
+        INTO v_hold, v_product_id, v_qty, v_order_amount, v_order_currency, v_expires_at, v_order, v_waiting
         FROM holds h LEFT JOIN orders o ON o.id = h.id WHERE h.id = v_order_id FOR UPDATE;
     END IF;
 
     IF v_outcome IS NOT NULL THEN
       DO 0; -- decided above
-    ELSEIF v_kind = 'failed' THEN
+    ELSEIF p_kind = 'failed' THEN
       -- The final failure of one payment ends an order that no money came for.
       SELECT COUNT(*) INTO v_n FROM payments WHERE order_id = v_order_id AND received > 0;
       SET v_outcome = IF(v_hold IS NULL, 'unmatched', IF(v_order = 'pending_payment' AND v_n = 0, 'applied', 'ignored'));
@@ -102,39 +99,41 @@ BEGIN
         SET v_outcome = v_result; -- it had its effect
       END IF;
 
-    ELSEIF v_kind = 'succeeded' THEN
+    ELSEIF p_kind = 'succeeded' THEN
       IF v_hold IS NULL THEN
         SET v_outcome = 'unmatched';
       ELSE
-        SET v_exact = v_amount = v_order_amount AND v_currency = v_order_currency;
+        SET v_exact = p_amount = v_order_amount AND p_currency = v_order_currency;
         -- A new payment settles an unpaid order, unless settle_order finds otherwise. The update of a known one only locks it.
         INSERT INTO payments (provider, payment_id, order_id, settles, currency, received, exact, created_at, updated_at)
-        VALUES (p_provider, v_payment_id, v_order_id, IF(v_exact AND NOT v_order <=> 'paid', v_order_id, NULL), v_currency, v_amount, v_exact, v_now, v_now)
+        VALUES (p_provider, p_payment_id, v_order_id, IF(v_exact AND NOT v_order <=> 'paid', v_order_id, NULL), p_currency, p_amount, v_exact, v_now, v_now)
         ON DUPLICATE KEY UPDATE updated_at = GREATEST(v_now, updated_at + INTERVAL 1 MICROSECOND);
         IF ROW_COUNT() = 1 THEN
           SET v_changed = TRUE;
+          -- Nothing was received yet, and the units are reserved: settle_order would do the same, with two more reads.
+          SET v_first = v_exact AND p_amount > 0 AND (v_order = 'pending_payment' OR (v_order IS NULL AND v_hold = 'active'));
         ELSE
           SELECT TRUE, order_id, currency, received, exact INTO v_known, v_owner, v_payment_currency, v_was, v_changed
-            FROM payments WHERE provider = p_provider AND payment_id = v_payment_id;
+            FROM payments WHERE provider = p_provider AND payment_id = p_payment_id;
           IF NOT v_known THEN
             -- Another payment settles the order, though it is not paid: the release before refunded it during a rollback.
             INSERT INTO payments (provider, payment_id, order_id, currency, received, exact, created_at, updated_at)
-            VALUES (p_provider, v_payment_id, v_order_id, v_currency, v_amount, v_exact, v_now, v_now);
+            VALUES (p_provider, p_payment_id, v_order_id, p_currency, p_amount, v_exact, v_now, v_now);
             SET v_changed = TRUE;
           END IF;
         END IF;
         IF NOT v_known THEN
           DO 0; -- all of it is written
-        ELSEIF COALESCE(v_owner, v_order_id) <> v_order_id OR COALESCE(v_payment_currency, v_currency) <> v_currency THEN
+        ELSEIF COALESCE(v_owner, v_order_id) <> v_order_id OR COALESCE(v_payment_currency, p_currency) <> p_currency THEN
           SET v_outcome = 'unmatched'; -- one payment cannot pay two orders, or be in two currencies
         ELSE
-          SET v_changed = v_owner IS NULL OR v_amount > v_was OR (v_exact AND NOT v_changed);
+          SET v_changed = v_owner IS NULL OR p_amount > v_was OR (v_exact AND NOT v_changed);
           UPDATE payments
-          SET order_id = v_order_id, currency = v_currency, received = GREATEST(received, v_amount), exact = exact OR v_exact, updated_at = v_now
-          WHERE provider = p_provider AND payment_id = v_payment_id;
-          CALL sum_payment(p_provider, v_payment_id, v_now);
+          SET order_id = v_order_id, currency = p_currency, received = GREATEST(received, p_amount), exact = exact OR v_exact, updated_at = v_now
+          WHERE provider = p_provider AND payment_id = p_payment_id;
+          CALL sum_payment(p_provider, p_payment_id, v_now);
         END IF;
-        SET v_outcome = COALESCE(v_outcome, IF(v_changed AND (v_amount > 0 OR v_exact), 'applied', 'ignored'));
+        SET v_outcome = COALESCE(v_outcome, IF(v_changed AND (p_amount > 0 OR v_exact), 'applied', 'ignored'));
       END IF;
 
     ELSE
@@ -151,38 +150,40 @@ BEGIN
           FROM payments WHERE provider = p_provider AND payment_id = v_payment_id FOR UPDATE;
         IF NOT v_owner <=> v_order_id AND v_owner IS NOT NULL THEN
           ROLLBACK; -- its success came in between: begin again with the order's lock
+          SET v_outcome = NULL, v_stored = NULL, v_result = NULL, v_replay = FALSE, v_hold = NULL, v_order = NULL, v_first = FALSE, v_known = FALSE, v_changed = FALSE,
+              v_owner = NULL, v_is = NULL, v_refund_of = NULL, v_returned = 0, v_unsent = 0, v_was = 0, v_n = 0;
           ITERATE attempt;
         END IF;
         IF NOT v_known THEN
           INSERT INTO payments (provider, payment_id, created_at, updated_at) VALUES (p_provider, v_payment_id, v_now, v_now);
         END IF;
-        IF v_kind = 'refunded_sum' THEN
-          UPDATE payments SET refunded_sum = GREATEST(refunded_sum, COALESCE(v_amount, 0)) WHERE provider = p_provider AND payment_id = v_payment_id;
+        IF p_kind = 'refunded_sum' THEN
+          UPDATE payments SET refunded_sum = GREATEST(refunded_sum, COALESCE(p_amount, 0)) WHERE provider = p_provider AND payment_id = v_payment_id;
         ELSE
-          SET v_status = CASE v_kind WHEN 'refunded' THEN 'sent' WHEN 'refund_failed' THEN 'failed' WHEN 'disputed' THEN 'open'
+          SET v_status = CASE p_kind WHEN 'refunded' THEN 'sent' WHEN 'refund_failed' THEN 'failed' WHEN 'disputed' THEN 'open'
                                      WHEN 'dispute_won' THEN 'won' ELSE 'lost' END;
           SELECT payment_id, status INTO v_refund_of, v_is FROM refunds
-            WHERE provider = p_provider AND refund_id = v_refund_id FOR UPDATE;
+            WHERE provider = p_provider AND refund_id = p_refund_id FOR UPDATE;
           IF v_refund_of IS NULL THEN
             INSERT INTO refunds (provider, refund_id, payment_id, kind, status, amount, currency, created_at, updated_at)
-            VALUES (p_provider, v_refund_id, v_payment_id, IF(v_kind IN ('refunded', 'refund_failed'), 'refund', 'dispute'),
-                    v_status, v_amount, v_currency, v_now, v_now);
+            VALUES (p_provider, p_refund_id, v_payment_id, IF(p_kind IN ('refunded', 'refund_failed'), 'refund', 'dispute'),
+                    v_status, p_amount, p_currency, v_now, v_now);
           ELSEIF v_refund_of <> v_payment_id THEN
             SET v_outcome = 'unmatched'; -- one refund cannot return two payments
           ELSE
             UPDATE refunds
             SET status = IF(FIELD(v_status, 'sent', 'failed', 'open', 'won', 'lost') > FIELD(status, 'sent', 'failed', 'open', 'won', 'lost'), v_status, status),
-                amount = IF(v_amount > COALESCE(amount, 0), v_amount, amount), currency = COALESCE(currency, v_currency), updated_at = v_now
-            WHERE provider = p_provider AND refund_id = v_refund_id;
+                amount = IF(p_amount > COALESCE(amount, 0), p_amount, amount), currency = COALESCE(currency, p_currency), updated_at = v_now
+            WHERE provider = p_provider AND refund_id = p_refund_id;
           END IF;
         END IF;
       END IF;
       IF v_outcome IS NULL THEN
         CALL sum_payment(p_provider, v_payment_id, v_now);
-        SELECT v_is IS NULL AND v_kind <> 'refunded_sum' OR NOT v_is <=> v_status AND v_kind <> 'refunded_sum' OR returned <> v_returned OR unsent <> v_unsent
+        SELECT v_is IS NULL AND p_kind <> 'refunded_sum' OR NOT v_is <=> v_status AND p_kind <> 'refunded_sum' OR returned <> v_returned OR unsent <> v_unsent
           INTO v_changed FROM payments WHERE provider = p_provider AND payment_id = v_payment_id;
         -- Before its success, or in a currency that is not the payment's, it waits. Its row counts from now on.
-        SET v_outcome = IF(v_owner IS NULL OR v_currency <> v_payment_currency, 'unmatched', IF(v_changed, 'applied', 'ignored'));
+        SET v_outcome = IF(v_owner IS NULL OR p_currency <> v_payment_currency, 'unmatched', IF(v_changed, 'applied', 'ignored'));
       END IF;
     END IF;
 
@@ -190,36 +191,49 @@ BEGIN
       IF v_outcome = 'ignored' OR v_result IS NOT NULL THEN
         UPDATE payment_events
         SET result = IF(v_outcome = 'ignored', 'ignored', 'applied'), settled_at = v_now, retry_at = NULL,
-            payment_id = IF(kind = 'succeeded', v_payment_id, payment_id)
+            payment_id = IF(kind = 'succeeded', p_payment_id, payment_id)
         WHERE provider = p_provider AND event_id = p_event_id;
       END IF;
     ELSEIF v_outcome = 'unmatched' THEN
       UPDATE payment_events
       SET result = 'unmatched', settled_at = NULL,
-          retry_at = IF(v_received_at < v_now - INTERVAL 1 HOUR, NULL,
-                        v_now + INTERVAL LEAST(GREATEST(TIMESTAMPDIFF(SECOND, v_received_at, v_now), 1), 60) SECOND)
+          retry_at = IF(received_at < v_now - INTERVAL 1 HOUR, NULL,
+                        v_now + INTERVAL LEAST(GREATEST(TIMESTAMPDIFF(SECOND, received_at, v_now), 1), 60) SECOND)
       WHERE provider = p_provider AND event_id = p_event_id;
     END IF;
-    IF v_kind = 'failed' AND v_outcome = 'applied' AND NOT v_replay THEN
+    IF p_kind = 'failed' AND v_outcome = 'applied' AND NOT v_replay THEN
       UPDATE orders SET status = 'cancelled', reason = 'payment_failed', stock = 'none', updated_at = v_now WHERE id = v_order_id;
       UPDATE products SET reserved_stock = reserved_stock - v_qty, version = version + 1, updated_at = v_now WHERE id = v_product_id;
-    ELSEIF v_hold IS NOT NULL AND v_kind <> 'failed' AND v_outcome IN ('applied', 'applied_wakes', 'ignored', 'unmatched') THEN
+    ELSEIF v_first THEN
+      SET v_now = UTC_TIMESTAMP(6); -- after the locks: the wait for them counts
+      IF v_hold = 'active' THEN
+        UPDATE holds SET status = IF(v_now < v_expires_at, 'ordered', 'expired'), ended_at = v_now WHERE id = v_order_id;
+        INSERT INTO orders (id, product_id, qty, amount, currency, status, stock, pay_by, created_at, updated_at)
+        VALUES (v_order_id, v_product_id, v_qty, v_order_amount, v_order_currency, 'paid', 'sold', v_now + INTERVAL p_window_us MICROSECOND, v_now, v_now);
+      ELSE
+        UPDATE orders SET status = 'paid', stock = 'sold', updated_at = v_now WHERE id = v_order_id;
+      END IF;
+      UPDATE products SET reserved_stock = reserved_stock - v_qty, sold_stock = sold_stock + v_qty, version = version + 1, updated_at = v_now
+      WHERE id = v_product_id;
+    ELSEIF v_hold IS NOT NULL AND p_kind <> 'failed' AND v_outcome IN ('applied', 'applied_wakes', 'ignored', 'unmatched') THEN
       SET v_n = 0;
       IF v_replay THEN
         SELECT COUNT(*) INTO v_n FROM payment_events
           WHERE subject_id = v_order_id AND retry_at IS NOT NULL AND result IN ('applied', 'ignored');
       END IF;
       IF v_n = 0 THEN
-        CALL settle_order(v_order_id, v_kind IN ('succeeded', 'refund_failed') AND NOT v_replay, p_window_us, v_short, v_waiting);
-        IF v_kind = 'succeeded' AND v_outcome = 'applied' AND p_wakes AND (v_known OR v_waiting > 0) THEN
-          SET v_outcome = 'applied_wakes';
-        END IF;
+        CALL settle_order(v_order_id, p_kind IN ('succeeded', 'refund_failed') AND NOT v_replay, p_window_us, v_short);
       END IF;
+    END IF;
+    IF v_outcome = 'applied' AND p_kind = 'succeeded' AND p_wakes AND (v_known OR v_waiting > 0) THEN
+      SET v_outcome = 'applied_wakes';
     END IF;
     IF v_short AND NOT v_reclaimed THEN
       -- Short of stock: reclaim overdue stock first, in separate transactions.
       ROLLBACK;
-      SET v_reclaimed = TRUE, v_outcome = NULL;
+      SET v_reclaimed = TRUE, v_short = FALSE;
+      SET v_outcome = NULL, v_stored = NULL, v_result = NULL, v_replay = FALSE, v_hold = NULL, v_order = NULL, v_first = FALSE, v_known = FALSE, v_changed = FALSE,
+          v_owner = NULL, v_is = NULL, v_refund_of = NULL, v_returned = 0, v_unsent = 0, v_was = 0, v_n = 0;
       CALL reclaim_due(v_product_id, 500, 500, 0, v_holds, v_orders, v_lag_us);
       ITERATE attempt;
     END IF;
@@ -229,5 +243,5 @@ BEGIN
       COMMIT;
     END IF;
   END WHILE;
-  CALL snapshot(v_outcome, COALESCE(v_order_id, v_subject_id), NULL, v_holds, v_orders, v_lag_us);
+  CALL snapshot(v_outcome, COALESCE(v_order_id, p_subject_id), NULL, v_holds, v_orders, v_lag_us);
 END

@@ -43,7 +43,7 @@ BEGIN
     INSERT INTO refunds (provider, refund_id, payment_id, kind, status, amount, note, operator, created_at, updated_at)
     VALUES (p_provider, p_refund_id, p_payment_id, 'record', 'sent', p_amount, p_note, p_operator, v_now, v_now);
     CALL sum_payment(p_provider, p_payment_id, v_now);
-    CALL settle_order(v_order_id, FALSE, 0, v_short, v_n);
+    CALL settle_order(v_order_id, FALSE, 0, v_short);
   END IF;
   COMMIT;
   CALL snapshot(v_outcome, v_order_id, NULL, 0, 0, NULL);

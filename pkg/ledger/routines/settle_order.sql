@@ -2,11 +2,10 @@
 -- checkout.StandingOf what its status is. It makes the order of a hold that was paid before POST /orders. Routines
 -- call it inside their transaction, after they locked the hold and changed a payment.
 --
--- p_take: take units for an order that has none. p_short tells that there were not enough. p_waiting is the number of stored
--- events that wait for the order or one of its payments.
+-- p_take: take units for an order that has none. p_short tells that there were not enough.
 --
 -- Locks, in order: the hold and its order, its payments, the product. The product comes last and the COMMIT soon after it.
-CREATE PROCEDURE settle_order(p_id BINARY(16), p_take BOOLEAN, p_window_us BIGINT, OUT p_short BOOLEAN, OUT p_waiting INT)
+CREATE PROCEDURE settle_order(p_id BINARY(16), p_take BOOLEAN, p_window_us BIGINT, OUT p_short BOOLEAN)
 MODIFIES SQL DATA
 SQL SECURITY DEFINER
 main: BEGIN
@@ -27,9 +26,8 @@ main: BEGIN
     INTO v_hold, v_product_id, v_qty, v_amount, v_currency, v_expires_at, v_order, v_reason, v_from
     FROM holds h LEFT JOIN orders o ON o.id = h.id WHERE h.id = p_id FOR UPDATE;
   SELECT COUNT(*), COALESCE(SUM(received), 0), COALESCE(SUM(GREATEST(received - returned, 0)), 0), COALESCE(MAX(exact), FALSE),
-         COALESCE(MAX(settles IS NOT NULL), FALSE), MAX(provider), MAX(payment_id), MAX(kept),
-         (SELECT COUNT(*) FROM payment_events WHERE subject_id = p_id AND result IN ('unmatched', 'stored'))
-    INTO v_n, v_received, v_held, v_exact, v_settled, v_provider, v_payment_id, v_kept, p_waiting FROM payments WHERE order_id = p_id;
+         COALESCE(MAX(settles IS NOT NULL), FALSE), MAX(provider), MAX(payment_id), MAX(kept)
+    INTO v_n, v_received, v_held, v_exact, v_settled, v_provider, v_payment_id, v_kept FROM payments WHERE order_id = p_id;
   IF v_received = 0 AND NOT v_exact THEN
     LEAVE main; -- no money: nothing follows
   END IF;
