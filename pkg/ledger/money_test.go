@@ -151,6 +151,7 @@ func TestMoneyDecidesTheOrder(t *testing.T) {
 		})
 	}
 }
+
 // During a rollback the release before refunds an order and leaves its payment behind. A new payment that arrives before
 // the next migration is not lost.
 func TestPaymentAfterARollbackIsNotLost(t *testing.T) {
