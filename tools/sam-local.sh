@@ -153,9 +153,11 @@ functions_environment() {
     umask 077
     MYSQL_DSN=$dsn CACHE_ADDR=$forwarded WEBHOOK_SECRETS=$(webhook_secret) STRIPE_WEBHOOK_SECRETS=${STRIPE_WEBHOOK_SECRETS:-} \
       WEBHOOK_SECRET_ARN='' STRIPE_WEBHOOK_SECRET_ARN='' \
+      STRIPE_LIVEMODE=${STRIPE_LIVEMODE:-} STRIPE_ACCOUNT=${STRIPE_ACCOUNT:-} \
       "$sam" python3 -c 'import json, os, sys
 json.dump({"Parameters": {name: os.environ[name] for name in sys.argv[1:]}}, sys.stdout)' \
-      MYSQL_DSN CACHE_ADDR WEBHOOK_SECRETS STRIPE_WEBHOOK_SECRETS WEBHOOK_SECRET_ARN STRIPE_WEBHOOK_SECRET_ARN >"$work/env.json"
+      MYSQL_DSN CACHE_ADDR WEBHOOK_SECRETS STRIPE_WEBHOOK_SECRETS WEBHOOK_SECRET_ARN STRIPE_WEBHOOK_SECRET_ARN \
+      STRIPE_LIVEMODE STRIPE_ACCOUNT >"$work/env.json"
   )
 }
 

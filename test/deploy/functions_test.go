@@ -93,7 +93,7 @@ func TestTemplateSetsExactlyWhatFunctionsRead(t *testing.T) {
 		set[name] = true
 	}
 	special := map[string][]string{
-		"webhook": {"STRIPE_WEBHOOK_SECRETS", "STRIPE_WEBHOOK_SECRET_ARN", "WEBHOOK_SECRETS", "WEBHOOK_SECRET_ARN"},
+		"webhook": {"STRIPE_ACCOUNT", "STRIPE_LIVEMODE", "STRIPE_WEBHOOK_SECRETS", "STRIPE_WEBHOOK_SECRET_ARN", "WEBHOOK_SECRETS", "WEBHOOK_SECRET_ARN"},
 		"admin":   {"DB_ADMIN_HOST", "DB_ADMIN_SECRET_ARN"},
 	}
 	for name, f := range checkout.Functions(t) {
