@@ -77,6 +77,13 @@ func migrate(ctx context.Context, dsn string, app func(Accounts) signIn) (err er
 // leaves an event that fails to the sweep, which reports it.
 func applyOldEvents(ctx context.Context, db *sql.DB) error {
 	const page, rest = 500, "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL"
+	// A sum of refunds has a kind of its own since 00003.
+	if _, err := db.ExecContext(ctx, `
+		UPDATE payment_events SET kind = 'refunded_sum'
+		WHERE provider = 'stripe' AND type = 'charge.refunded' AND kind = 'refunded'
+		  AND result IN ('stored', 'unmatched', 'applied', 'ignored') AND retry_at < '1971-01-01'`); err != nil {
+		return fmt.Errorf("preparing events of the release before: %w", err)
+	}
 	for {
 		events, err := oldEvents(ctx, db, page)
 		if err != nil {

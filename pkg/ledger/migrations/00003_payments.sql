@@ -109,9 +109,8 @@ END;
 CALL migrate_00003();
 DROP PROCEDURE migrate_00003;
 
--- Events without money need not be applied anew. A sum of refunds has a kind of its own by now.
+-- Events without money need not be applied anew.
 UPDATE payment_events SET retry_at = NULL WHERE kind IN ('other', 'failed') AND result <> 'unmatched' AND retry_at < '1971-01-01';
-UPDATE payment_events SET kind = 'refunded_sum' WHERE provider = 'stripe' AND type = 'charge.refunded' AND kind = 'refunded';
 
 -- +goose Down
 ALTER TABLE products DROP COLUMN holds_sum;
