@@ -39,6 +39,8 @@ func newPreviousRelease(t *testing.T) *ledgertest.Env {
 	_, _ = rand.Read(suffix) // never fails
 	cfg.DBName = "fs_" + hex.EncodeToString(suffix)
 	exec(t, server, "CREATE DATABASE "+cfg.DBName)
+	exec(t, server, "CREATE USER "+cfg.DBName+"_owner@'%' IDENTIFIED BY 'Replaced-by-the-migration-1'")
+	exec(t, server, "GRANT ALL ON "+cfg.DBName+".* TO "+cfg.DBName+"_owner@'%'")
 	admin, err := ledger.Config(cfg.FormatDSN())
 	if err != nil {
 		t.Fatal(err)
