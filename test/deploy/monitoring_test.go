@@ -61,7 +61,7 @@ func alarmMetrics(t testing.TB) (found []metric) {
 	return found
 }
 
-var searched = regexp.MustCompile(`^SEARCH\('\{"\$\{Checkout\}",([a-z,]+)\} MetricName="([a-z_]+)"', '(?:Sum|p50|p99)', 60\)$`)
+var searched = regexp.MustCompile(`^SEARCH\('\{"\$\{Checkout\}",([a-z,]+)\} MetricName="([a-z_]+)"', '(?:Sum|Maximum|p50|p99)', 60\)$`)
 
 // dashboardMetrics lists the project's metrics on the dashboard.
 func dashboardMetrics(t testing.TB) (found []metric) {
@@ -156,6 +156,9 @@ func TestAlarmsFireAtTheirThresholds(t *testing.T) {
 		"AuditStalled":       "SampleCount < 1, breaching",
 		"CustomersThrottled": "> 100, notBreaching",
 		"DeadLettersArrived": "Maximum > 0, notBreaching",
+		"DisputesOpen":       "Maximum > 0, notBreaching",
+		"EventsRejected":     "Maximum > 0, notBreaching",
+		"EventsStored":       "Minimum > 0, notBreaching",
 		"FunctionErrors":     ">= 5, notBreaching",
 		"ProxyBorrowSlow":    "Average > 100000, notBreaching",
 		"ProxyPinned":        "Sum > 0, notBreaching",
