@@ -44,7 +44,7 @@ func withLocal(env environment, do func(ctx context.Context, op admin.Operator) 
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	return do(env.ctx, admin.Local{Ledger: l, Migration: migrate})
+	return do(env.ctx, admin.Local{Ledger: l, Migration: migrate, Stripe: env.config.UsesStripe()})
 }
 
 type migrateCmd struct{}

@@ -12,6 +12,6 @@ func main() {
 	if err != nil {
 		app.Fail(err)
 	}
-	operator := admin.Local{Ledger: f.Ledger, Migration: f.Migrate}
+	operator := admin.Local{Ledger: f.Ledger, Migration: f.Migrate, Stripe: f.Config.UsesStripe()}
 	admin.Handler{Operator: operator, Logger: f.Logger(), Flush: f.Flush}.Start()
 }

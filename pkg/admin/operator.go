@@ -40,6 +40,7 @@ const MaxListed = 1000
 type Local struct {
 	*ledger.Ledger
 	Migration func(ctx context.Context) error
+	Stripe    bool // refuse prices that Stripe cannot charge
 }
 
 var _ Operator = Local{}

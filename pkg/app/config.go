@@ -97,6 +97,10 @@ func ReadFunctionConfig() (FunctionConfig, error) {
 	return c, nil
 }
 
+// UsesStripe reports whether the shop takes payments by Stripe. The admin function has no Stripe secret, and in a stack the
+// secret exists even where it is not used. There STRIPE_LIVEMODE says it.
+func (c *Config) UsesStripe() bool { return len(c.StripeWebhookSecrets) > 0 || c.StripeLivemode != "" }
+
 // stripeOnly returns which of Stripe's events are taken.
 func (c *Config) stripeOnly() payments.StripeOnly {
 	only := payments.StripeOnly{Account: c.StripeAccount}

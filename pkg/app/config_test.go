@@ -111,3 +111,20 @@ func variables() (names []string) {
 	}
 	return names
 }
+
+func TestStripeIsUsedIfItIsConfigured(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		config app.Config
+		want   bool
+	}{
+		{app.Config{}, false},
+		{app.Config{WebhookSecrets: []string{"whsec_a"}, StripeAccount: "acct_a"}, false},
+		{app.Config{StripeWebhookSecrets: []string{"whsec_a"}}, true},
+		{app.Config{StripeLivemode: "false"}, true},
+	} {
+		if got := c.config.UsesStripe(); got != c.want {
+			t.Errorf("UsesStripe of %+v is %t, expected %t", c.config, got, c.want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package money_test
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ func TestDecimalsAreThoseOfISO4217(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := 0
+	n, listed := 0, map[string]bool{}
 	for line := range strings.Lines(string(list)) {
 		code, digits, _ := strings.Cut(strings.TrimSpace(line), " ")
 		want, err := strconv.Atoi(digits)
@@ -25,12 +26,23 @@ func TestDecimalsAreThoseOfISO4217(t *testing.T) {
 			continue
 		}
 		n++
+		listed[code] = true
 		if got, ok := money.Decimals(code); !ok || got != want {
 			t.Errorf("%s has %d decimals (known: %t), expected %d", code, got, ok, want)
 		}
 	}
 	if n < 150 {
 		t.Errorf("the list has %d codes, expected at least 150", n)
+	}
+	var others []string // known, but not on ISO's list
+	for i := range 26 * 26 * 26 {
+		code := string([]byte{'A' + byte(i/26/26), 'A' + byte(i/26%26), 'A' + byte(i%26)})
+		if _, ok := money.Decimals(code); ok && !listed[code] {
+			others = append(others, code)
+		}
+	}
+	if want := []string{"ANG", "BGN", "CUC", "HRK", "SLL", "ZWL"}; !slices.Equal(others, want) {
+		t.Errorf("the codes %v are known but not on ISO's list, expected %v", others, want)
 	}
 	for _, code := range []string{"", "usd", "ABC", "XAU", "USDX"} {
 		if _, ok := money.Decimals(code); ok {

@@ -107,6 +107,7 @@ func TestAdminRunsOperationsAndRefusesInvalidRequests(t *testing.T) {
 		{`{"operation":"put_product","product":{"id":"lamp","stock":-1}}`, `"field":"stock","detail":"expected 0 to 1000000000"`},
 		{`{"operation":"put_product","product":{"id":"LAMP"}}`, `"field":"id"`},
 		{`{"operation":"put_product","product":{"id":"lamp","price":{"amount":1,"currency":"euro"}}}`, `"field":"currency"`},
+		{`{"operation":"put_product","product":{"id":"lamp","price":{"amount":1,"currency":"ABC"}}}`, `"field":"currency","detail":"expected ISO 4217 such as USD"`},
 		{`{"operation":"put_product","product":{"id":"lamp","sale_ends_at":"tomorrow"}}`, `"code":"malformed_request"`},
 		{`{"operation":"put_product"}`, `"field":"product"`},
 		{`{"operation":"put_product","product":{"id":"new","stock":1}}`, `a new product needs a name`},
