@@ -86,9 +86,12 @@ func parsePrice(price, code *string) (*checkout.Money, error) {
 	if price == nil || code == nil {
 		return nil, errors.New("--price and --currency must be given together")
 	}
+	if _, known := money.Decimals(strings.ToUpper(*code)); !known {
+		return nil, fmt.Errorf("--currency is %q, expected ISO 4217 such as USD", *code)
+	}
 	m, err := money.Parse(*price, *code)
 	if err != nil {
-		return nil, fmt.Errorf("--price and --currency: %w", err)
+		return nil, fmt.Errorf("--price: %w", err)
 	}
 	return &m, nil
 }

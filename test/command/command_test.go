@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,7 +32,7 @@ func TestRejectsInvalidCommandLines(t *testing.T) {
 		{"product put x --price 1.5 --currency JPY", 2, "4999 JPY"},
 		{"product put x --price -1 --currency USD", 2, ""},
 		{"product put x --price=-1 --currency USD", 2, "--price"},
-		{"product put x --price 1 --currency USDOLLAR", 2, "--currency"},
+		{"product put x --price 1 --currency USDOLLAR", 2, `--currency is "USDOLLAR", expected ISO 4217 such as USD`},
 		{"product put x --stock -1", 2, ""},
 		{"product put x --stock many", 2, "--stock"},
 		{"product put x --max-qty-per-hold 0", 2, "--max-qty-per-hold"},
@@ -111,6 +112,11 @@ func TestRunAndItsCommands(t *testing.T) {
 	hold := s.MustHold(t, 1) // paid before the order
 	if code, stdout, _ := d.Run(t, "webhook", "send", "--type", "payment.succeeded", "--hold", hold.HoldID(), "--url", s.URL); code != 0 || !strings.Contains(stdout, `"paid"`) {
 		t.Errorf("a payment of a hold: exit %d, expected 0 and a paid order, got %s", code, stdout)
+	}
+	stripe := d // the same directory and servers
+	stripe.Env = append(slices.Clone(d.Env), "STRIPE_WEBHOOK_SECRETS=whsec_c2VjcmV0")
+	if code, _, stderr := stripe.Run(t, strings.Fields("product put dinar --name Dinar --price 1.234 --currency KWD --stock 1")...); code != 1 || !strings.Contains(stderr, "price: expected a multiple of 0.010 KWD") {
+		t.Errorf("a price that Stripe cannot charge: exit %d, expected 1 and the reason, got %s", code, stderr)
 	}
 	put := strings.Fields("product put lamp --name Lamp --price 29.90 --currency eur --stock 20 --sale-ends-at 2099-01-01T00:00:00Z")
 	if code, stdout, stderr := d.Run(t, put...); code != 0 || stdout != "Created lamp: \"Lamp\", 29.90 EUR, 20 of 20 available, at most 10 per hold, until 2099-01-01T00:00:00Z.\n" {
