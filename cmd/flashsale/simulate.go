@@ -181,3 +181,16 @@ func (o saleOperator) Audit(ctx context.Context) ([]simulator.Finding, error) {
 	}
 	return findings, nil
 }
+
+// Owed implements simulator.Operator.
+func (o saleOperator) Owed(ctx context.Context) (map[string]int64, error) {
+	list, err := o.Operator.Owed(ctx, admin.MaxListed)
+	if err != nil || list.Total > int64(len(list.Entries)) {
+		return nil, err
+	}
+	owed := map[string]int64{}
+	for _, p := range list.Entries {
+		owed[p.OrderID] += p.Owed.Amount
+	}
+	return owed, nil
+}

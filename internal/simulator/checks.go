@@ -12,6 +12,7 @@ type evidence struct {
 	final       Sample    // the product at the end
 	auditBefore []Finding // the sale
 	auditAfter  []Finding
+	owed        map[string]int64 // by order, in minor units, as the server lists it at the end; nil: the list is not complete
 }
 
 // attempts returns every attempt of every shopper.
@@ -107,8 +108,9 @@ var invariants = []struct {
 	{"holds_end_for_a_reason", "A hold is ordered, released or expired only if its shopper caused it or its time is over.", (*evidence).checkHoldEnds},
 	{"orders_are_their_holds", "A hold makes at most one order, with its id, product and quantity, at price × quantity.", (*evidence).checkOrders},
 	{"orders_end_for_a_reason", "An order is paid, cancelled or due for a refund only if an action leads to that state.", (*evidence).checkOrderEnds},
-	{"paid_once", "Exactly one event paid each paid order.", (*evidence).checkPaidOnce},
+	{"paid_once", "Each order whose units are sold has a payment of its amount.", (*evidence).checkPaidOnce},
 	{"no_money_is_lost", "Every successful payment made its order paid, or shows as a refund due, for a true reason.", (*evidence).checkMoney},
+	{"nobody_is_out_of_pocket", "Money that is not the price of units sold went back to its shopper, or is listed as owed.", (*evidence).checkPurses},
 	{"events_apply_once", "A payment event is applied at most once, however often it is delivered.", (*evidence).checkEvents},
 	{"sold_out_is_true", "No shopper is told \"sold out\" while units are certainly left.", (*evidence).checkSoldOut},
 	{"never_oversold", "At no instant do the shoppers certainly have more units than the stock.", (*evidence).checkOversold},

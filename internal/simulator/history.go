@@ -3,6 +3,8 @@ package simulator
 import (
 	"math"
 	"time"
+
+	"flashsale/pkg/checkout"
 )
 
 // forever is later than every instant.
@@ -123,6 +125,7 @@ type action struct {
 	kind  string // its type
 	text  []byte // its body
 	right bool   // its amount is the order's
+	says  checkout.PaymentEvent
 }
 
 // add records an action, and the order's time to pay if the response shows it.
@@ -148,19 +151,21 @@ func (h *hold) firstSent(matches func(a *action) bool) time.Duration {
 func (h *hold) any(matches func(a *action) bool) bool { return h.firstSent(matches) < forever }
 
 // The kinds of actions.
-func isRelease(a *action) bool  { return a.op == Release }
-func isOrder(a *action) bool    { return a.op == Order }
-func isCancel(a *action) bool   { return a.op == Cancel }
-func isSuccess(a *action) bool  { return a.kind == succeeded }
-func isRight(a *action) bool    { return a.kind == succeeded && a.right }
-func isWrong(a *action) bool    { return a.kind == succeeded && !a.right }
-func isFailure(a *action) bool  { return a.kind == failed }
-func isRefund(a *action) bool   { return a.kind == refunded }
-func isApplied(a *action) bool  { return a.body.Result == "applied" }
-func isOK(a *action) bool       { return a.ok() }
-func isMatched(a *action) bool  { return a.ok() && a.body.Result != "unmatched" }
-func isOrdering(a *action) bool { return isOrder(a) || isSuccess(a) }
-func isFreeing(a *action) bool  { return isRelease(a) || isCancel(a) || isFailure(a) || isWrong(a) }
+func isRelease(a *action) bool   { return a.op == Release }
+func isOrder(a *action) bool     { return a.op == Order }
+func isCancel(a *action) bool    { return a.op == Cancel }
+func isSuccess(a *action) bool   { return a.kind == succeeded }
+func isRight(a *action) bool     { return a.kind == succeeded && a.right }
+func isWrong(a *action) bool     { return a.kind == succeeded && !a.right }
+func isFailure(a *action) bool   { return a.kind == failed }
+func isRefund(a *action) bool    { return a.kind == refunded && a.right }
+func isRefundOff(a *action) bool { return a.kind == refundFailed }
+func isLost(a *action) bool      { return a.kind == disputeClosed }
+func isApplied(a *action) bool   { return a.body.Result == "applied" }
+func isOK(a *action) bool        { return a.ok() }
+func isMatched(a *action) bool   { return a.ok() && a.body.Result != "unmatched" }
+func isOrdering(a *action) bool  { return isOrder(a) || isSuccess(a) }
+func isFreeing(a *action) bool   { return isRelease(a) || isCancel(a) || isFailure(a) || isWrong(a) }
 
 func both(one, other func(a *action) bool) func(a *action) bool {
 	return func(a *action) bool { return one(a) && other(a) }
@@ -192,11 +197,11 @@ func (h *hold) paidBy() time.Duration {
 	return at
 }
 
-// sold reports whether the units are sold at the end. A refund does not put them back on sale, and a payment that was
-// refunded before it arrived takes none.
+// sold reports whether the units are sold at the end. A refund does not put them back on sale, even one that failed; a
+// payment that was refunded before it arrived takes none.
 func (h *hold) sold() bool {
 	state := h.finalOrderState()
-	return state == "paid" || (state == "refunded" && h.paidBy() < forever)
+	return state == "paid" || ((state == "refunded" || (state == "refund_due" && h.any(isRefundOff))) && h.paidBy() < forever)
 }
 
 // span is a time in which units were certainly taken.

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"flashsale/pkg/checkout"
 	"flashsale/pkg/payments"
 )
 
@@ -14,6 +15,10 @@ const (
 	succeeded = payments.StandardSucceeded
 	failed    = payments.StandardFailed
 	refunded  = payments.StandardRefunded
+
+	refundFailed  = payments.StandardRefundFailed
+	disputed      = payments.StandardDisputed
+	disputeClosed = payments.StandardDisputeClosed
 )
 
 // carryOut follows the shopper's intent once it has a hold.
@@ -94,6 +99,26 @@ func (v *visit) withOrder(ctx context.Context, h *hold) {
 		v.pay(ctx, h, 0, succeeded, 0)
 		v.think()
 		v.pay(ctx, h, 1, refunded, 0)
+	case PaysTwice:
+		v.pay(ctx, h, 0, succeeded, 0)
+		v.think()
+		v.pay(ctx, h, 1, succeeded, 0)
+	case PartlyRefunded:
+		v.pay(ctx, h, 0, succeeded, 0)
+		v.think()
+		v.pay(ctx, h, 1, refunded, 1-h.qty*price) // one minor unit goes back
+	case RefundFails:
+		v.pay(ctx, h, 0, succeeded, 0)
+		v.think()
+		v.pay(ctx, h, 1, refunded, 0)
+		v.think()
+		v.pay(ctx, h, 2, refundFailed, 0)
+	case Disputes:
+		v.pay(ctx, h, 0, succeeded, 0)
+		v.think()
+		v.pay(ctx, h, 1, disputed, 0)
+		v.think()
+		v.pay(ctx, h, 2, disputeClosed, 0)
 	case OutOfOrder:
 		v.pay(ctx, h, 1, refunded, 0)
 		v.pay(ctx, h, 0, succeeded, 0)
@@ -124,10 +149,11 @@ func (v *visit) waitUntilAfter(at time.Duration) bool {
 // pay delivers a payment event as often as the plan says, at once or one after another. Like a provider it retries each delivery
 // until there is a response. off is the difference from the right amount.
 func (v *visit) pay(ctx context.Context, h *hold, event int, kind string, off int64) {
-	id, text := v.plan.eventID(v.Product, event), v.event(h, event, kind, off)
+	id := v.plan.eventID(v.Product, event)
+	text, says := v.event(h, event, kind, off)
 	deliver := func(v *visit, add func(action)) {
 		v.step(ctx, v.delivery(id, text), func(a response) {
-			add(action{response: a, event: id, kind: kind, text: text, right: off == 0})
+			add(action{response: a, event: id, kind: kind, text: text, right: off == 0, says: says})
 		})
 	}
 	if !v.plan.AtOnce {
@@ -155,20 +181,38 @@ func (v *visit) pay(ctx context.Context, h *hold, event int, kind string, off in
 	v.due = v.clock.now()
 }
 
-// event is the body of a payment event, the same in all of its deliveries.
-func (v *visit) event(h *hold, event int, kind string, off int64) []byte {
-	amount := h.qty*price + off
+// event is the body of a payment event, the same in all of its deliveries, and what it says. Refunds and disputes are of
+// the first payment.
+func (v *visit) event(h *hold, event int, kind string, off int64) ([]byte, checkout.PaymentEvent) {
 	payment := event
-	if kind == refunded { // of the first payment
+	if kind != succeeded && kind != failed {
 		payment = 0
 	}
-	data := payments.StandardData{
-		PaymentID: "pay_" + v.plan.eventID(v.Product, payment), OrderID: h.orderID(), Amount: &amount, Currency: currency,
+	amount := h.qty*price + off
+	says := checkout.PaymentEvent{
+		EventID: v.plan.eventID(v.Product, event), PaymentID: "pay_" + v.plan.eventID(v.Product, payment), Subject: &checkout.ID{},
+		Kind: kinds[kind], Amount: checkout.Money{Amount: amount, Currency: currency},
+	}
+	data := payments.StandardData{PaymentID: says.PaymentID, OrderID: h.orderID(), Amount: &amount, Currency: currency}
+	switch kind {
+	case refunded, refundFailed:
+		says.RefundID = "re_" + says.PaymentID
+		data.RefundID = says.RefundID
+	case disputed, disputeClosed:
+		says.RefundID = "dispute:" + says.PaymentID
+		if kind == disputeClosed {
+			data.Outcome = "lost"
+		}
 	}
 	if v.plan.ByHold {
 		data.OrderID, data.HoldID = "", h.id
 	}
-	return payments.StandardBody(kind, time.Now(), data)
+	return payments.StandardBody(kind, time.Now(), data), says
+}
+
+var kinds = map[string]checkout.PaymentKind{
+	succeeded: checkout.PaymentSucceeded, failed: checkout.PaymentFailed, refunded: checkout.PaymentRefunded,
+	refundFailed: checkout.PaymentRefundFailed, disputed: checkout.PaymentDisputed, disputeClosed: checkout.PaymentDisputeLost,
 }
 
 // delivery is one delivery of an event. It is signed again because a signature is valid for only a few minutes.

@@ -54,6 +54,10 @@ const (
 	WrongAmount      Intent = "pays_a_wrong_amount" // one minor unit too little
 	Refunded         Intent = "is_refunded"         // pays and gets a refund
 	OutOfOrder       Intent = "out_of_order"        // a refund event arrives before the payment, a failure event after it
+	PaysTwice        Intent = "pays_twice"          // two payments, both of the right amount
+	PartlyRefunded   Intent = "is_partly_refunded"  // pays and gets a part of it back
+	RefundFails      Intent = "refund_fails"        // pays and is refunded, but the refund fails
+	Disputes         Intent = "disputes"            // pays, and its bank takes the money back
 )
 
 // intents is how many of 1000 shoppers have each intent.
@@ -61,10 +65,11 @@ var intents = []struct {
 	intent Intent
 	weight int
 }{
-	{OnlyLooks, 60}, {Pays, 450}, {PaysFirst, 60}, {Waits, 50}, {Releases, 60},
+	{OnlyLooks, 60}, {Pays, 410}, {PaysFirst, 60}, {Waits, 50}, {Releases, 60},
 	{LetsHoldLapse, 60}, {PaysLapsedHold, 20}, {LetsOrderLapse, 40}, {PaysLapsedOrder, 20}, {Declined, 40},
 	{DeclinedThenPays, 20}, {ReleasesOrdered, 15}, {Cancels, 30}, {CancelsPaid, 15}, {CancelsAndPays, 15},
 	{WrongAmount, 15}, {Refunded, 15}, {OutOfOrder, 15},
+	{PaysTwice, 10}, {PartlyRefunded, 10}, {RefundFails, 10}, {Disputes, 10},
 }
 
 // Shopper is one shopper's plan.

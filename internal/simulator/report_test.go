@@ -79,7 +79,7 @@ func TestPageEscapesEvidence(t *testing.T) {
 	if strings.Contains(text, "</script><b>") || strings.Contains(text, "</script><i>") {
 		t.Error("a server's text reaches the page unescaped")
 	}
-	if !strings.Contains(text, "2 of 20 invariants are broken") {
+	if !strings.Contains(text, "2 of 21 invariants are broken") {
 		t.Error("the page does not say that two invariants are broken")
 	}
 }

@@ -42,6 +42,8 @@ type Operator interface {
 	PutOnSale(ctx context.Context, o Offer) error
 	// Audit recomputes the ledger from its rows. It returns the first hundred findings of each of its checks.
 	Audit(ctx context.Context) ([]Finding, error)
+	// Owed returns what is owed by order, in minor units, or nil if there is more than it can list.
+	Owed(ctx context.Context) (map[string]int64, error)
 }
 
 // Signer signs payment events by Standard Webhooks, with a secret that the server accepts.
@@ -132,6 +134,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	if n := s.unresolved.Load(); n > 0 {
 		return nil, fmt.Errorf("the server did not respond to %d requests at the end: the sale cannot be checked", n)
+	}
+	if s.owed, err = s.Operator.Owed(context.WithoutCancel(ctx)); err != nil {
+		return nil, fmt.Errorf("listing the money owed after the sale: %w", err)
 	}
 	s.samples, s.auditAfter = s.observer.all(), after
 	return s.report(began, played, interrupted), nil

@@ -20,6 +20,8 @@ func (operator) PutOnSale(context.Context, simulator.Offer) error { return nil }
 
 func (o operator) Audit(context.Context) ([]simulator.Finding, error) { return nil, o.audit }
 
+func (operator) Owed(context.Context) (map[string]int64, error) { return map[string]int64{}, nil }
+
 // signer does not sign.
 type signer struct{}
 

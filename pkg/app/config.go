@@ -131,7 +131,11 @@ func (c *Config) tidy() error {
 			return fmt.Errorf("WEBHOOK_SECRETS: %w", err)
 		}
 	}
-	if _, err := strconv.ParseBool(c.StripeLivemode); c.StripeLivemode != "" && err != nil {
+	c.StripeAccount = strings.TrimSpace(c.StripeAccount)
+	if c.StripeAccount != "" && !strings.HasPrefix(c.StripeAccount, "acct_") {
+		return fmt.Errorf("STRIPE_ACCOUNT is %q, expected acct_…", c.StripeAccount)
+	}
+	if c.StripeLivemode != "" && c.StripeLivemode != "true" && c.StripeLivemode != "false" {
 		return fmt.Errorf("STRIPE_LIVEMODE is %q, expected true or false", c.StripeLivemode)
 	}
 	if len(c.StripeWebhookSecrets) > 0 {

@@ -227,10 +227,13 @@ func (r *reader) boolean(o object, name string) bool {
 // refund reads the amount that went back, in minor units, which an event may omit: all that is left. The currency may be
 // omitted, too: the payment's.
 func (r *reader) refund(o object) checkout.Money {
-	if _, has := o.get("amount"); !has {
-		return checkout.Money{}
-	}
 	var m checkout.Money
+	if raw := o.members["amount"]; raw == nil || string(raw) == "null" { // "" is no amount at all: a mistake
+		if _, has := o.get("currency"); has {
+			r.money(o, "amount") // only its currency is checked
+		}
+		return m
+	}
 	if _, has := o.get("currency"); has {
 		m = r.money(o, "amount")
 	} else {
@@ -244,8 +247,7 @@ func (r *reader) refund(o object) checkout.Money {
 
 // amount reads an integer: 4999.0, 5e3 and "4999" are refused, and 2^63-1 keeps its last digit.
 func (r *reader) amount(o object, name string) int64 {
-	raw, _ := o.get(name)
-	n, err := strconv.ParseInt(string(raw), 10, 64)
+	n, err := strconv.ParseInt(string(o.members[name]), 10, 64)
 	if err != nil || n < 0 {
 		r.expect(o, name, "an integer from 0 to 2^63-1, in minor units")
 		return 0

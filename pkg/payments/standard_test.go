@@ -165,6 +165,8 @@ func TestStandardInvalidFieldsAreNamed(t *testing.T) {
 		`{"type":"payment.refunded","data":null}`:                                                              {"data.payment_id"},
 		`{"type":"payment.refunded","data":{"order_id":"ORD","amount":0}}`:                                     {"data.amount"},
 		`{"type":"payment.refunded","data":{"order_id":"ORD","amount":"300"}}`:                                 {"data.amount"},
+		`{"type":"payment.refunded","data":{"order_id":"ORD","amount":""}}`:                                    {"data.amount"},
+		`{"type":"payment.refunded","data":{"order_id":"ORD","currency":"dollars"}}`:                           {"data.currency"},
 		`{"type":"payment.refund_failed","data":{"payment_id":"pay_1"}}`:                                       {"data.refund_id"},
 		`{"type":"payment.disputed","data":{"order_id":"ORD"}}`:                                                {"data.payment_id"},
 		`{"type":"payment.dispute_closed","data":{"payment_id":"pay_1","outcome":"settled"}}`:                  {"data.outcome"},

@@ -124,10 +124,17 @@ func (s *Stripe) read(top object, body []byte) (checkout.PaymentEvent, error) {
 		envelope.expect(top, "account", "the account that this endpoint is set up for")
 	}
 	details.stripe(&event, details.object(details.object(top, "data"), "object"))
-	if event.Kind != checkout.PaymentOther {
-		envelope.adopt(details)
+	if event.Kind != checkout.PaymentOther || (stripeTypes[event.Type] && details.twice) {
+		envelope.adopt(details) // with a member twice nobody knows what it says
 	}
 	return envelope.result(event)
+}
+
+// stripeTypes are the types that can be about money of ours.
+var stripeTypes = map[string]bool{
+	"payment_intent.succeeded": true, "checkout.session.completed": true, "checkout.session.async_payment_succeeded": true,
+	"refund.created": true, "refund.updated": true, "charge.refund.updated": true, "refund.failed": true, "charge.refunded": true,
+	"charge.dispute.created": true, "charge.dispute.closed": true,
 }
 
 // stripe reads what the event says about its payment. The end of one attempt (payment_intent.canceled,
@@ -150,7 +157,7 @@ func (r *reader) stripe(event *checkout.PaymentEvent, data object) {
 		}
 	case "refund.created", "refund.updated", "charge.refund.updated", "refund.failed":
 		event.Kind, event.RefundID = checkout.PaymentRefunded, r.text(data, "id")
-		if status := r.text(data, "status"); status == "failed" || status == "canceled" {
+		if status := r.text(data, "status"); event.Type == "refund.failed" || status == "failed" || status == "canceled" {
 			event.Kind = checkout.PaymentRefundFailed
 		}
 		r.stripeReturn(event, data, "amount", "id")
@@ -162,17 +169,21 @@ func (r *reader) stripe(event *checkout.PaymentEvent, data object) {
 		r.stripeReturn(event, data, "amount", "id")
 	case "charge.dispute.closed": // also warning_closed: an inquiry that did not become a dispute
 		event.Kind, event.RefundID = checkout.PaymentDisputeWon, r.dispute(data, "id", "")
-		if r.text(data, "status") == "lost" {
+		switch r.text(data, "status") {
+		case "lost":
 			event.Kind = checkout.PaymentDisputeLost
+		case "won", "warning_closed":
+		default:
+			r.expect(data, "status", "won, lost or warning_closed")
 		}
-		r.stripeReturn(event, data, "amount", "id", "status")
+		r.stripeReturn(event, data, "amount", "id")
 	}
 }
 
 // stripeSuccess reads a success. Without our metadata it belongs to other business of the same Stripe account, such as a
 // subscription: after a refusal Stripe would retry it for three days.
 func (r *reader) stripeSuccess(event *checkout.PaymentEvent, data object, amount string, ours bool) {
-	if !ours && !r.twice { // with a member twice nobody knows whose it is
+	if !ours {
 		return
 	}
 	event.Kind = checkout.PaymentSucceeded
@@ -192,6 +203,9 @@ func (r *reader) stripeReturn(event *checkout.PaymentEvent, data object, amount 
 	}
 	r.require(data, append(required, amount, "currency")...)
 	event.Amount = r.stripeMoney(data, amount)
+	if event.Amount.Amount == 0 && r.ok() {
+		r.expect(data, amount, "more than 0")
+	}
 }
 
 // stripePaymentID returns the id of the payment intent, which all events of one payment share. Other objects refer to it

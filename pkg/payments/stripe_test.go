@@ -104,6 +104,7 @@ func TestStripeEvents(t *testing.T) {
 		{"refund", "refund.created", refund, about(checkout.PaymentRefunded, "re_1", 300)},
 		{"refund went through", "refund.updated", edit(refund, `pending`, `succeeded`), about(checkout.PaymentRefunded, "re_1", 300)},
 		{"refund failed", "refund.failed", edit(refund, `pending`, `failed`), about(checkout.PaymentRefundFailed, "re_1", 300)},
+		{"refund failed, no status", "refund.failed", edit(refund, `"pending"`, `null`), about(checkout.PaymentRefundFailed, "re_1", 300)},
 		{"refund cancelled", "charge.refund.updated", edit(refund, `pending`, `canceled`), about(checkout.PaymentRefundFailed, "re_1", 300)},
 		{"refund of a charge without an intent", "refund.created", edit(refund, `"pi_1"`, `null`), checkout.PaymentEvent{Kind: checkout.PaymentOther}},
 		{"sum of refunds", "charge.refunded", charge, named},
@@ -161,6 +162,10 @@ func TestStripeInvalidFieldsAreNamed(t *testing.T) {
 		{stripeEvent("payment_intent.succeeded", `{"metadata":{"order_id":"ORD"},"amount_received":50,"currency":"isk"}`), []string{"data.object.amount_received"}},
 		{stripeEvent("payment_intent.succeeded", `{"metadata":{"order_id":"ORD"},"amount_received":1,"currency":"abc"}`), []string{"data.object.currency"}},
 		{stripeEvent("payment_intent.succeeded", `{"metadata":{"order_id":"ORD"},"amount_received":9223372036854775807,"currency":"mga"}`), []string{"data.object.amount_received"}},
+		{stripeEvent("refund.created", `{"id":"re_1","payment_intent":"pi_1","amount":0,"currency":"usd"}`), []string{"data.object.amount"}},
+		{stripeEvent("charge.dispute.closed", `{"id":"dp_1","payment_intent":"pi_1","amount":1,"currency":"usd","status":"needs_response"}`), []string{"data.object.status"}},
+		{stripeEvent("checkout.session.completed", `{"payment_status":"paid","payment_status":"unpaid","metadata":{"order_id":"ORD"}}`), []string{"body"}},
+		{stripeEvent("refund.failed", `{"id":"re_1","payment_intent":"pi_1","payment_intent":null,"amount":1,"currency":"usd"}`), []string{"body"}},
 		{stripeEvent("refund.failed", `{"payment_intent":"pi_1"}`), []string{"data.object.id", "data.object.amount", "data.object.currency"}},
 	} {
 		t.Run(tc.body, func(t *testing.T) {
