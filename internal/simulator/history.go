@@ -165,7 +165,9 @@ func isApplied(a *action) bool   { return a.body.Result == "applied" }
 func isOK(a *action) bool        { return a.ok() }
 func isMatched(a *action) bool   { return a.ok() && a.body.Result != "unmatched" }
 func isOrdering(a *action) bool  { return isOrder(a) || isSuccess(a) }
-func isFreeing(a *action) bool   { return isRelease(a) || isCancel(a) || isFailure(a) || isWrong(a) }
+func isFreeing(a *action) bool {
+	return isRelease(a) || isCancel(a) || isFailure(a) || isWrong(a) || isRefund(a)
+} // a refund may come before its payment
 
 func both(one, other func(a *action) bool) func(a *action) bool {
 	return func(a *action) bool { return one(a) && other(a) }

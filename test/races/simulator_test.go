@@ -165,7 +165,11 @@ func TestSimulationFindsWrongLedgers(t *testing.T) {
 		},
 		"the stock has no limit": {
 			sale: shortSale(200, 20), noCache: true,
-			defects: []wrong{{"place_hold", []string{"WHERE id = p_product_id AND " + unitsLeft, "WHERE id = p_product_id"}, "never_oversold"}},
+			defects: []wrong{
+				{"place_hold", []string{"WHERE id = p_product_id AND " + unitsLeft, "WHERE id = p_product_id"}, "never_oversold"},
+				// The gate would refuse what the stock does not have, and leave the defect to a race.
+				{"snapshot", []string{"p.stock AS product_stock", "p.stock + 5000 AS product_stock"}, "never_oversold"},
+			},
 		},
 		"everything is due at once": {
 			sale: shortSale(200, 50), noCache: true,
