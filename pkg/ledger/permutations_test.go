@@ -2,12 +2,15 @@ package ledger_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
 	"pgregory.net/rapid"
 
 	"flashsale/internal/ledgertest"
@@ -52,7 +55,13 @@ func permuted(t *testing.T, env *ledgertest.Env, ordered bool, texts []string) s
 			t.Fatalf("%s: %v", text, err)
 		}
 	}
-	rows, err := env.Admin.QueryContext(context.Background(),
+	return ending(t, s)
+}
+
+// ending returns the order's status, what is owed, and the sums of its payments.
+func ending(t *testing.T, s *purse) string {
+	t.Helper()
+	rows, err := s.Admin.QueryContext(context.Background(),
 		"SELECT payment_id, received, returned, unsent, exact FROM payments WHERE order_id = ? ORDER BY payment_id", s.id[:])
 	if err != nil {
 		t.Fatal(err)
@@ -113,4 +122,38 @@ func expected(texts []string, ordered bool) string {
 		state += payment(p.ID, p)
 	}
 	return state
+}
+
+// Events that arrive at the same instant end as they do one after another, and no delivery fails.
+func TestEventsAtOnceEndTheSame(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	texts := []string{"A 1000", "B 1000", "C 300", "A -1000 r1", "A !r1", "B -400 r2", "C - r3", "A ?", "A ?won", "C =300"}
+	want := expected(texts, true)
+	for round := range ledgertest.Thorough(15, 100) {
+		s := newPurse(t, env, 5, true)
+		var events []checkout.PaymentEvent
+		for _, text := range texts {
+			e := s.event(text)
+			events = append(events, e, e) // each twice
+		}
+		rand.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
+		start := make(chan struct{})
+		var all errgroup.Group
+		for _, e := range events {
+			all.Go(func() error {
+				<-start
+				receipt, err := s.ApplyEvent(context.Background(), e, window)
+				return errors.Join(err, receipt.Cause)
+			})
+		}
+		close(start)
+		if err := all.Wait(); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		if got := ending(t, s); got != want {
+			t.Fatalf("round %d ends with\n%s\nexpected\n%s", round, got, want)
+		}
+	}
+	env.MustAudit(t)
 }
