@@ -9,11 +9,12 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of a product. MaxPrice × MaxQty stays below 2^63.
+// Limits of a product. No order costs more than MaxAmount.
 const (
 	MaxStock         = 1_000_000_000     // units
 	MaxPrice         = 1_000_000_000_000 // minor units
 	MaxQty           = 999_999           // units in one hold
+	MaxAmount        = 1e18              // minor units of one payment event; a few of them fit into 63 bits
 	DefaultMaxQty    = 10                // default of max_qty_per_hold
 	MaxProductName   = 200               // characters
 	MaxProductIDSize = 64                // characters

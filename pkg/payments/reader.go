@@ -245,11 +245,11 @@ func (r *reader) refund(o object) checkout.Money {
 	return m
 }
 
-// amount reads an integer: 4999.0, 5e3 and "4999" are refused, and 2^63-1 keeps its last digit.
+// amount reads an integer: 4999.0, 5e3 and "4999" are refused, and a large one keeps its last digit.
 func (r *reader) amount(o object, name string) int64 {
 	n, err := strconv.ParseInt(string(o.members[name]), 10, 64)
-	if err != nil || n < 0 {
-		r.expect(o, name, "an integer from 0 to 2^63-1, in minor units")
+	if err != nil || n < 0 || n > checkout.MaxAmount {
+		r.expect(o, name, "an integer from 0 to 10^18, in minor units")
 		return 0
 	}
 	return n

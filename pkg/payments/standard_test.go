@@ -81,8 +81,8 @@ func TestStandardEvents(t *testing.T) {
 			checkout.PaymentEvent{Type: "payment.succeeded", Kind: checkout.PaymentSucceeded, Subject: &subject, PaymentID: fill.Replace("A255"), Amount: checkout.Money{Currency: "JPY"}},
 		},
 		{
-			"the greatest amount", `{"type":"payment.succeeded","data":{"payment_id":null,"order_id":null,"hold_id":"HOLD","amount":9223372036854775807,"currency":"USD"}}`,
-			checkout.PaymentEvent{Type: "payment.succeeded", Kind: checkout.PaymentSucceeded, Subject: &subject, PaymentID: "msg_1", Amount: checkout.Money{Amount: 1<<63 - 1, Currency: "USD"}},
+			"the greatest amount", `{"type":"payment.succeeded","data":{"payment_id":null,"order_id":null,"hold_id":"HOLD","amount":999999999999999999,"currency":"USD"}}`,
+			checkout.PaymentEvent{Type: "payment.succeeded", Kind: checkout.PaymentSucceeded, Subject: &subject, PaymentID: "msg_1", Amount: checkout.Money{Amount: 999_999_999_999_999_999, Currency: "USD"}},
 		},
 		{
 			"failed, without money", `{"type":"payment.failed","data":{"payment_id":"","order_id":"ORD"}}`,
@@ -186,7 +186,7 @@ func TestStandardInvalidFieldsAreNamed(t *testing.T) {
 		`{"type":"payment.failed","data":{"order_id":"ORD","amount":49.99,"currency":"USD"}}`:                  {"data.amount"},
 		`{"type":"payment.failed","data":{"order_id":"ORD","amount":4999.0,"currency":"USD"}}`:                 {"data.amount"},
 		`{"type":"payment.failed","data":{"order_id":"ORD","amount":5e3,"currency":"USD"}}`:                    {"data.amount"},
-		`{"type":"payment.succeeded","data":{"order_id":"ORD","amount":9223372036854775808,"currency":"USD"}}`: {"data.amount"},
+		`{"type":"payment.succeeded","data":{"order_id":"ORD","amount":1000000000000000001,"currency":"USD"}}`: {"data.amount"},
 		`{"type":"payment.failed","data":{"order_id":"ORD","amount":true}}`:                                    {"data.amount"},
 		`{"type":"payment.failed","data":{"order_id":"ORD","currency":"US"}}`:                                  {"data.currency"},
 		`{"type":"payment.failed","data":{"order_id":"ORD","currency":"U$D"}}`:                                 {"data.currency"},

@@ -3,7 +3,6 @@ package payments
 import (
 	"crypto/sha256"
 	"errors"
-	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -238,7 +237,7 @@ func (r *reader) stripeMoney(data object, amount string) checkout.Money {
 	case !special:
 	default:
 		for ; written < decimals; written++ {
-			if m.Amount > math.MaxInt64/10 {
+			if m.Amount > checkout.MaxAmount/10 {
 				r.expect(data, amount, "a smaller amount")
 				return checkout.Money{}
 			}

@@ -14,7 +14,8 @@ main: BEGIN
   DECLARE v_product_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin;
   DECLARE v_currency CHAR(3) CHARACTER SET ascii COLLATE ascii_bin;
   DECLARE v_qty, v_n INT;
-  DECLARE v_amount, v_received, v_held BIGINT;
+  DECLARE v_amount BIGINT;
+  DECLARE v_received, v_held DECIMAL(30); -- a sum of payments may have more than 63 bits
   DECLARE v_exact, v_settled BOOLEAN DEFAULT FALSE;
   DECLARE v_provider VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin;
   DECLARE v_payment_id VARBINARY(255);
