@@ -14,7 +14,7 @@ type Payment struct {
 	Received     int64  // captured by the provider
 	Returned     int64  // refunds that have not failed, and lost disputes; may exceed Received
 	Unsent       int64  // refunds that failed and were not repeated
-	Exact        bool   // a success said exactly the order's amount and currency
+	Exact        bool   // it received exactly the order's amount, in its currency
 	Settles      bool   // it pays for the order's units
 }
 

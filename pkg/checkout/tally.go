@@ -61,6 +61,13 @@ func (t *Tally) AddRefund(r Refund) {
 	t.refunds[r.ID] = r
 }
 
+// Said reports whether a success for the order said exactly this amount, even if a later one said more.
+func (t *Tally) Said(order ID, amount Money) bool {
+	return slices.ContainsFunc(t.successes, func(e PaymentEvent) bool {
+		return e.Subject != nil && *e.Subject == order && e.Amount == amount
+	})
+}
+
 // Refund returns what is known of a refund.
 func (t *Tally) Refund(id string) (Refund, bool) {
 	r, ok := t.refunds[id]
@@ -81,8 +88,8 @@ func (t *Tally) Payment(provider, id string, order ID, amount Money) Payment {
 		}
 		p.Order, p.Currency = &order, e.Amount.Currency
 		p.Received = max(p.Received, e.Amount.Amount)
-		p.Exact = p.Exact || e.Amount == amount
 	}
+	p.Exact = p.Order != nil && p.Received == amount.Amount && p.Currency == amount.Currency
 	var refunds []Refund
 	for _, r := range t.refunds {
 		refunds = append(refunds, r)

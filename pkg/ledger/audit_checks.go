@@ -54,6 +54,13 @@ var checks = []check{
 	{name: "order_cancelled_early", query: `
 		SELECT CONCAT(0x02, id), CONCAT('it was cancelled for payment_timeout at ', updated_at, ', but had until ', pay_by) FROM orders
 		WHERE status = 'cancelled' AND reason = 'payment_timeout' AND updated_at < pay_by`},
+	{name: "order_times_wrong", query: `
+		SELECT CONCAT(0x02, id), CONCAT('made ', created_at, ', to be paid by ', pay_by, ', changed ', updated_at) FROM orders
+		WHERE pay_by > created_at + INTERVAL 31 DAY OR updated_at > UTC_TIMESTAMP(6) + INTERVAL 1 MINUTE`},
+	{name: "payment_without_applied_event", query: `
+		SELECT CONCAT(p.provider, ' payment ', p.payment_id), 'no success event of it was applied' FROM payments p
+		WHERE p.received > 0 AND NOT EXISTS (SELECT 1 FROM payment_events e
+		  WHERE e.provider = p.provider AND e.payment_id = p.payment_id AND e.kind = 'succeeded' AND (e.result = 'applied' OR e.retry_at IS NOT NULL))`},
 	{name: "success_without_payment", query: `
 		SELECT CONCAT(e.provider, ' event ', e.event_id), 'the event was applied, but there is no such payment'
 		FROM payment_events e LEFT JOIN payments p ON p.provider = e.provider AND p.payment_id = e.payment_id

@@ -101,7 +101,7 @@ func (o *auditedOrder) audit(a *Audit) {
 				key.id, key.provider, p.stored.Received, p.stored.Currency, p.stored.Returned, p.stored.Unsent, said.Received, said.Currency, said.Returned, said.Unsent)
 		}
 		for id, r := range p.refunds {
-			if known, ok := p.tally.Refund(id); !ok || known.Status != r.Status || !sameAmount(known.Amount, r.Amount) {
+			if known, ok := p.tally.Refund(id); !ok || known.Status != r.Status || known.Kind != r.Kind || known.Currency != r.Currency || !sameAmount(known.Amount, r.Amount) {
 				broken("refund_differs_from_events", "refund or dispute %s of payment %s (%s) is %s, but no event says so", id, key.id, key.provider, r.Status)
 			}
 		}
@@ -118,9 +118,11 @@ func (o *auditedOrder) audit(a *Audit) {
 func (o *auditedOrder) auditUnits(broken func(string, string, ...any), payments []checkout.Payment, settling int) {
 	var received int64
 	exact, able := o.amount.Amount == 0, 0
+	for _, p := range o.payments {
+		exact = exact || p.tally.Said(o.id, o.amount)
+	}
 	for _, p := range payments {
 		received += p.Received
-		exact = exact || p.Exact
 		if p.CanSettle(o.amount.Amount) {
 			able++
 		}
@@ -139,7 +141,7 @@ func (o *auditedOrder) auditUnits(broken func(string, string, ...any), payments 
 	unpaid := checkout.Standing{Status: o.status, Reason: o.reason}
 	switch {
 	case o.status == checkout.OrderPendingPayment && o.units == checkout.StockReserved && !o.failed:
-	case o.status == checkout.OrderCancelled && o.units == checkout.StockAvailable && (o.reason != checkout.ReasonPaymentFailed || o.failed):
+	case o.status == checkout.OrderCancelled && o.units == checkout.StockAvailable && o.reason != "" && (o.reason != checkout.ReasonPaymentFailed || o.failed):
 	default: // these two alone are possible without money
 		unpaid = checkout.Standing{Status: "impossible without a payment"}
 	}

@@ -138,6 +138,8 @@ func TestMoneyDecidesTheOrder(t *testing.T) {
 		{"dispute won", "A 1000, A ?, A ?won", "paid, 1 sold, 0 owed"},
 		{"failed", "A x", "cancelled payment_failed, 0 sold, 0 owed"},
 		{"failed, then paid", "A x, B 1000", "paid, 1 sold, 0 owed"},
+		{"one payment, two amounts", "A 1000, A 5000", "refund_due amount_mismatch, 1 sold, 5000 owed"},
+		{"one payment, two amounts, the other order", "A 5000, A 1000", "refund_due amount_mismatch, 0 sold, 5000 owed"},
 		{"nothing", "A 0", "pending_payment, 0 sold, 0 owed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS payments (
   returned     BIGINT NOT NULL DEFAULT 0 COMMENT 'refunds that have not failed and lost disputes; may exceed received',
   unsent       BIGINT NOT NULL DEFAULT 0 COMMENT 'refunds that failed and were not repeated',
   refunded_sum BIGINT NOT NULL DEFAULT 0 COMMENT 'the highest sum of refunds that the provider reported',
-  exact        BOOLEAN NOT NULL DEFAULT FALSE COMMENT 'a success said exactly the order''s amount and currency',
+  exact        BOOLEAN NOT NULL DEFAULT FALSE COMMENT 'it received exactly the order''s amount, in its currency',
   kept         BIGINT AS (GREATEST(received - returned - unsent, 0)) STORED COMMENT 'held, and not asked back',
   owed         BIGINT AS (GREATEST(received - returned, 0) - IF(settles IS NULL, 0, GREATEST(received - returned - unsent, 0))) STORED COMMENT 'has to go back to the shopper',
   created_at   DATETIME(6) NOT NULL,

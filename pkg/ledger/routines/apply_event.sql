@@ -127,9 +127,12 @@ BEGIN
         ELSEIF COALESCE(v_owner, v_order_id) <> v_order_id OR COALESCE(v_payment_currency, p_currency) <> p_currency THEN
           SET v_outcome = 'unmatched'; -- one payment cannot pay two orders, or be in two currencies
         ELSE
+          -- A payment that turns out to have another amount no longer settles its order: all of it is owed.
+          SET v_exact = GREATEST(v_was, p_amount) = v_order_amount AND p_currency = v_order_currency;
           SET v_changed = v_owner IS NULL OR p_amount > v_was OR (v_exact AND NOT v_changed);
           UPDATE payments
-          SET order_id = v_order_id, currency = p_currency, received = GREATEST(received, p_amount), exact = exact OR v_exact, updated_at = v_now
+          SET order_id = v_order_id, currency = p_currency, received = GREATEST(v_was, p_amount), exact = v_exact,
+              settles = IF(v_exact, settles, NULL), updated_at = v_now
           WHERE provider = p_provider AND payment_id = p_payment_id;
           CALL sum_payment(p_provider, p_payment_id, v_now);
         END IF;
