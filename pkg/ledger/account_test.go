@@ -27,7 +27,7 @@ type account struct {
 	expires  time.Time
 	payBy    time.Time
 	units    checkout.StockPlace
-	unpaid   checkout.Standing // what the order would be without any money; empty: no order
+	unpaid   checkout.Standing // the order's standing without any money; empty: no order
 	standing checkout.Standing // empty: no order
 	paid     []*payer          // its payments
 	settles  *payer            // the payment that settles it, or nil

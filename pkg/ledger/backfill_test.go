@@ -388,7 +388,7 @@ func (s *oldPurse) checkEvent(t *testing.T, e checkout.PaymentEvent) {
 	}
 }
 
-// A rollback installs the routines of the previous release. What they settle becomes a payment afterwards: at the next
+// A rollback installs the routines of the previous release. The events that they settle become payments afterwards: at the next
 // migration, or at a sweep of a program of this release.
 func TestEventsOfARollbackBecomePayments(t *testing.T) {
 	t.Parallel()

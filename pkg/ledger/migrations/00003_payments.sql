@@ -56,7 +56,7 @@ CREATE TABLE IF NOT EXISTS rejected_events (
   digest     BINARY(32) NOT NULL COMMENT 'SHA-256 of the body of the latest delivery',
   type       VARBINARY(255) NOT NULL,
   detail     VARCHAR(1000) NOT NULL,
-  order_id   BINARY(16) NULL COMMENT 'of a reused id: what the second event says',
+  order_id   BINARY(16) NULL COMMENT 'of a reused id: the order that the second event names',
   payment_id VARBINARY(255) NULL,
   amount     BIGINT NULL,
   currency   CHAR(3) CHARACTER SET ascii COLLATE ascii_bin NULL,
