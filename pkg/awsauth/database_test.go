@@ -90,7 +90,7 @@ func TestLedgerThroughProxyPinsNothing(t *testing.T) {
 		call   func() (any, error)
 		want   any
 	}{
-		{"Ping", func() (any, error) { return nil, l.Ping(ctx) }, nil},
+		{"Check", func() (any, error) { return nil, l.Check(ctx) }, nil},
 		{"PutProduct", func() (any, error) {
 			put, created, err := l.PutProduct(ctx, checkout.ProductChange{
 				ID: product, Name: &name, Price: &checkout.Money{Amount: 1, Currency: "USD"}, Stock: &stock, MaxQtyPerHold: &limit,

@@ -95,6 +95,13 @@ func (l *Ledger) Audit(ctx context.Context) (_ Audit, err error) {
 	if err := auditMoney(ctx, tx, &a); err != nil {
 		return Audit{}, fmt.Errorf("auditing the money: %w", err)
 	}
+	missing, err := l.missingRoutines(ctx, tx)
+	if err != nil {
+		return Audit{}, fmt.Errorf("auditing the routines: %w", err)
+	}
+	for _, name := range missing {
+		a.add(false, Finding{Check: "routine_missing", Entity: name, Detail: "this release calls it: run flashsale migrate"})
+	}
 	a.Clean = len(a.Broken) == 0
 	return a, nil
 }

@@ -27,6 +27,12 @@ const previousRelease = "testdata/release/"
 // newPreviousRelease creates a schema with the tables and routines of the release before 00003. It has no ledger yet.
 func newPreviousRelease(t *testing.T) *ledgertest.Env {
 	t.Helper()
+	return newRelease(t, 2)
+}
+
+// newRelease is newPreviousRelease with the tables as they were after a migration.
+func newRelease(t *testing.T, version int64) *ledgertest.Env {
+	t.Helper()
 	cfg, err := mysql.ParseDSN(ledgertest.ServerDSN(t))
 	if err != nil {
 		t.Fatal(err)
@@ -51,17 +57,14 @@ func newPreviousRelease(t *testing.T) *ledgertest.Env {
 	}
 	db := sql.OpenDB(connector)
 	t.Cleanup(func() {
-		exec(t, server, "DROP DATABASE "+cfg.DBName)
-		for _, role := range []string{"_owner", "_app"} {
-			exec(t, server, "DROP USER IF EXISTS "+cfg.DBName+role+"@'%'")
-		}
+		ledgertest.Drop(t, server, cfg.FormatDSN())
 		_, _ = db.Close(), server.Close()
 	})
 	provider, err := goose.NewProvider(goose.DialectMySQL, db, os.DirFS(previousRelease+"migrations"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := provider.Up(context.Background()); err != nil {
+	if _, err := provider.UpTo(context.Background(), version); err != nil {
 		t.Fatal(err)
 	}
 	routines, err := filepath.Glob(previousRelease + "routines/*.sql")
@@ -103,7 +106,7 @@ func migrate(t *testing.T, env *ledgertest.Env) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if env.Ledger, err = ledger.Open(accounts.AppDSN, env.Counts); err != nil {
+	if env.Ledger, err = ledger.Open(accounts.DSN(ledger.RoleApp), env.Counts); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = env.Close() })
@@ -388,8 +391,8 @@ func (s *oldPurse) checkEvent(t *testing.T, e checkout.PaymentEvent) {
 	}
 }
 
-// A rollback installs the routines of the previous release. The events that they settle become payments afterwards: at the next
-// migration, or at a sweep of a program of this release.
+// A migration keeps the routines of the previous release, for its programs during a deployment and a rollback. The events that
+// they settle become payments afterwards: at the next migration, or at a sweep of a program of this release.
 func TestEventsOfARollbackBecomePayments(t *testing.T) {
 	t.Parallel()
 	for _, by := range []string{"migration", "sweep"} {
@@ -401,7 +404,6 @@ func TestEventsOfARollbackBecomePayments(t *testing.T) {
 			for range 2 {
 				purses = append(purses, newOldPurse(t, env, false))
 			}
-			installText(t, env.Admin, previousRelease+"routines/apply_payment.sql")
 			for _, step := range []string{"order", "A 1000", "B 1000"} {
 				purses[0].do(t, step)
 			}

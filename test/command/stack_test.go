@@ -273,7 +273,7 @@ func TestEventsByState(t *testing.T) {
 	if err := s.RejectEvent(ctx, checkout.RejectedEvent{Provider: checkout.ProviderStripe, EventID: "evt_bad", Detail: "data.object: expected an object"}); err != nil {
 		t.Fatal(err)
 	}
-	s.MustExec(t, "DROP PROCEDURE apply_event")
+	s.DropRoutine(t, "apply_event")
 	id := s.MustOrder(t, 1)
 	event.EventID, event.Subject = "evt_waits", &id
 	if r, err := s.ApplyEvent(ctx, event, time.Minute); err != nil || r.Result != checkout.PaymentStored {
