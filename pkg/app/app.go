@@ -70,6 +70,9 @@ func (a *App) Sweeper() *Sweeper {
 
 // audit audits, records the metrics that alarms watch, and logs each broken invariant.
 func (a *App) audit(ctx context.Context) error {
+	if err := a.recordReserved(ctx); err != nil {
+		return err
+	}
 	audit, err := a.Ledger.Audit(ctx)
 	if err != nil {
 		return fmt.Errorf("auditing: %w", err)
@@ -87,6 +90,28 @@ func (a *App) audit(ctx context.Context) error {
 		a.log.ErrorContext(ctx, "broken invariant", "check", f.Check, "entity", f.Entity, "detail", f.Detail)
 	}
 	return nil
+}
+
+// recordReserved records how much of the stock is held back without a payment. It reads each product's counters.
+func (a *App) recordReserved(ctx context.Context) error {
+	const page = 1000
+	share := 0.0
+	for after := ""; ; {
+		products, err := a.Ledger.Products(ctx, after, page)
+		if err != nil {
+			return fmt.Errorf("measuring the reserved stock: %w", err)
+		}
+		for _, p := range products {
+			if p.Stock > 0 {
+				share = max(share, float64(p.ReservedStock)/float64(p.Stock))
+			}
+		}
+		if len(products) < page {
+			a.rec.Record(checkout.ReservedRatio, share)
+			return nil
+		}
+		after = products[page-1].ID
+	}
 }
 
 // Close closes all connections.
