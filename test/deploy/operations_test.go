@@ -67,6 +67,27 @@ func TestOperationsCountsAreTrue(t *testing.T) {
 	}
 }
 
+// The quota that an operator requests days before a sale.
+func TestOperationsAddsUpReservations(t *testing.T) {
+	row := regexp.MustCompile(`(?m)^\| \*\*Lambda quota\*\*.*$`).FindString(source(t, operationsPath))
+	cells := strings.Split(row, " | ")
+	if len(cells) != 4 {
+		t.Fatalf("expected three sizes, got %q", row)
+	}
+	for column, size := range []string{"small", "medium", "large"} {
+		sum := 100.0
+		for name, value := range checkoutTemplate(t).At("Mappings", "SaleSizes", size).(object) {
+			if strings.HasPrefix(name, "Reserved") {
+				sum += float64(value.(int))
+			}
+		}
+		said, _, _ := strings.Cut(cells[column+1], ":")
+		if number(t, said) != sum {
+			t.Errorf("%s: docs/operations.md says %s, the reservations and 100 are %v", size, said, sum)
+		}
+	}
+}
+
 func TestOperationsListsEveryAlarm(t *testing.T) {
 	want, got := map[string]string{}, map[string]string{}
 	for id, alarm := range monitoringTemplate(t).OfType(t, "AWS::CloudWatch::Alarm") {

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -18,6 +19,8 @@ func TestParametersRejectBadValues(t *testing.T) {
 		"HoldsRate":       {[]string{"1", "2000", "SaleSize"}, []string{"0", "", "-1", "1000000"}},
 		"ReservedHolds":   {[]string{"0", "375", "SaleSize"}, []string{"", "-1", "all", "100000"}},
 		"CacheMinEcpu":    {[]string{"0", "1000", "15000000"}, []string{"", "999", "15000001", "-1"}},
+		"HoldTtl":         {[]string{"90s", "2m", "720h"}, []string{"", "0s", "0m", "721h", "2", "2d", "1m30", "99999s"}},
+		"PaymentWindow":   {[]string{"15m", "9999m"}, []string{"0s", "1000h", "15"}},
 		"AlarmEmail":      {[]string{"", "you@example.com"}, []string{"you", "you@example.com, me@example.com"}},
 		"EngineVersion":   {[]string{"8.0.mysql_aurora.3.10.4"}, []string{"", "5.7.mysql_aurora.2.11.1", "8.4.mysql_aurora.4.0.0"}},
 		"RestoreSnapshot": {[]string{"", "arn:aws:rds:eu-west-1:123456789012:cluster-snapshot:x"}, []string{"restore-tmp"}},
@@ -33,6 +36,23 @@ func TestParametersRejectBadValues(t *testing.T) {
 				t.Errorf("%s: expected %q to be refused", parameter, value)
 			}
 		}
+	}
+}
+
+// StockUnpaid calls stock unpaid that shoppers with the default times must have given back.
+func TestUnpaidStockIsOlderThanAPurchase(t *testing.T) {
+	var purchase time.Duration
+	for _, parameter := range []string{"HoldTtl", "PaymentWindow"} {
+		d, err := time.ParseDuration(checkoutTemplate(t).At("Parameters", parameter, "Default").(string))
+		if err != nil {
+			t.Fatal(err)
+		}
+		purchase += d
+	}
+	p := monitoringTemplate(t).At("Resources", "StockUnpaid", "Properties")
+	alarm := seconds(t, template.At(p, "Period")) * time.Duration(template.At(p, "EvaluationPeriods").(int))
+	if alarm < purchase+10*time.Minute {
+		t.Errorf("the alarm fires after %v, expected well over the %v of a purchase", alarm, purchase)
 	}
 }
 
@@ -58,7 +78,7 @@ func TestRulesRefuseContradictions(t *testing.T) {
 	ref := func(name string) object { return object{"Ref": name} }
 	want := map[string][]any{
 		"ZonesDiffer":      {nil, differ(ref("FirstZone"), ref("SecondZone"))},
-		"BudgetHasAddress": {differ(ref("MonthlyBudget"), 0), differ(ref("AlarmEmail"), "")},
+		"BudgetHasAddress": {differ(ref("MonthlyBudget"), "0"), differ(ref("AlarmEmail"), "")},
 	}
 	got := map[string][]any{}
 	for name, rule := range checkoutTemplate(t).At("Rules").(object) {
