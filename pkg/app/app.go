@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -68,11 +69,13 @@ func (a *App) Sweeper() *Sweeper {
 	return &Sweeper{Sweep: a.Service.Sweep, Audit: a.audit, SweepInterval: sweepInterval, AuditInterval: auditInterval, Logger: a.log}
 }
 
-// audit audits, records the metrics that alarms watch, and logs each broken invariant.
+// audit records the metrics that alarms watch. One that fails does not stop the other.
 func (a *App) audit(ctx context.Context) error {
-	if err := a.recordReserved(ctx); err != nil {
-		return err
-	}
+	return errors.Join(a.recordReserved(ctx), a.recordAudit(ctx))
+}
+
+// recordAudit audits, records what it finds, and logs each broken invariant.
+func (a *App) recordAudit(ctx context.Context) error {
 	audit, err := a.Ledger.Audit(ctx)
 	if err != nil {
 		return fmt.Errorf("auditing: %w", err)
