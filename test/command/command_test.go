@@ -44,6 +44,10 @@ func TestRejectsInvalidCommandLines(t *testing.T) {
 		{"refunds record --amount 1 --note x", 2, "--payment"},
 		{"refunds record --payment pay_1 --amount 1", 2, "--note"},
 		{"refunds record --payment pay_1 --amount 1 --note x --provider paypal", 2, "--provider"},
+		{"refunds record --payment pay_1 --amount 1 --note x --id 17", 2, `--id is "17", expected an id that starts with record:`},
+		{"refunds record --payment pay_1 --amount 1 --note x --id record:", 2, "--id"},
+		{"refunds record --payment= --amount 1 --note x", 2, "--payment is empty"},
+		{"refunds record --payment pay_1 --amount 1 --note=", 2, "--note is empty"},
 		{"refunds list now", 2, "now"},
 		{"orders --status lost", 2, "--status"},
 		{"orders --product UPPER", 2, "--product"},
@@ -53,6 +57,7 @@ func TestRejectsInvalidCommandLines(t *testing.T) {
 		{"order hold_01h455vb4pex5vsknk084sn02q", 2, "ord_ and 26 characters"},
 		{"events", 2, "--unmatched"},
 		{"events --stored --reused", 2, "--reused"},
+		{"events --stored --disputes", 2, "--disputes"},
 		{"with-servers", 2, "command"},
 	} {
 		code, stdout, stderr := d.Run(t, strings.Fields(c.args)...)
