@@ -85,6 +85,10 @@ func TestStandardEvents(t *testing.T) {
 			checkout.PaymentEvent{Type: "payment.succeeded", Kind: checkout.PaymentSucceeded, Subject: &subject, PaymentID: "msg_1", Amount: checkout.Money{Amount: 999_999_999_999_999_999, Currency: "USD"}},
 		},
 		{
+			"succeeded, in a currency withdrawn lately", `{"type":"payment.succeeded","data":{"order_id":"ORD","amount":4999,"currency":"HRK"}}`,
+			checkout.PaymentEvent{Type: "payment.succeeded", Kind: checkout.PaymentSucceeded, Subject: &subject, PaymentID: "msg_1", Amount: checkout.Money{Amount: 4999, Currency: "HRK"}},
+		},
+		{
 			"failed, without money", `{"type":"payment.failed","data":{"payment_id":"","order_id":"ORD"}}`,
 			checkout.PaymentEvent{Type: "payment.failed", Kind: checkout.PaymentFailed, Subject: &subject},
 		},
@@ -192,6 +196,12 @@ func TestStandardInvalidFieldsAreNamed(t *testing.T) {
 		`{"type":"payment.failed","data":{"order_id":"ORD","currency":"U$D"}}`:                                 {"data.currency"},
 		`{"type":"payment.failed","data":{"order_id":"ORD","currency":"ÜSD"}}`:                                 {"data.currency"},
 		`{"type":"payment.failed","data":{"order_id":"ORD","currency":"EURO"}}`:                                {"data.currency"},
+		`{"type":"payment.refunded","data":{"order_id":"ORD","currency":"ZZZ"}}`:                               {"data.currency"},
+		`{"type":"payment.refunded","data":{"order_id":"ORD","amount":300,"currency":"ZZZ"}}`:                  {"data.currency"},
+		`{"type":"payment.disputed","data":{"payment_id":"pay_1","amount":300,"currency":"ZZZ"}}`:              {"data.currency"},
+		`{"type":"payment.succeeded","data":{"order_id":"ORD","amount":4999,"currency":"ZZZ"}}`:                {"data.currency"},
+		`{"type":"payment.succeeded","data":{"order_id":"ORD","amount":4999,"currency":"XAU"}}`:                {"data.currency"},
+		`{"type":"payment.succeeded","data":{"order_id":"ORD","amount":4999,"currency":"DEM"}}`:                {"data.currency"},
 		`{"type":"payment.succeeded","data":{` + good + `,"payment_id":"A256"}}`:                               {"data.payment_id"},
 		`{"type":"payment.succeeded","data":{` + good + `,"payment_id":12}}`:                                   {"data.payment_id"},
 		`{"type":"payment.succeeded","data":{` + good + `,"payment_id":"a\u0000"}}`:                            {"data.payment_id"},

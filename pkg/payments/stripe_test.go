@@ -253,6 +253,7 @@ func TestUnreadableEventsAreDescribed(t *testing.T) {
 	standard, stripe := mustStandard(t, standardSecret), mustStripe(t, stripeSecret)
 	for _, c := range []struct{ body, stripeID, eventType, detail string }{
 		{`{"id":"evt_1","type":"payment.succeeded","data":{"order_id":"` + subject.OrderID() + `","amount":"1000","currency":"USD"}}`, "", "payment.succeeded", "data.amount: expected an integer from 0 to 10^18, in minor units"},
+		{`{"id":"evt_1","type":"payment.succeeded","data":{"order_id":"` + subject.OrderID() + `","amount":1000,"currency":"ZZZ"}}`, "", "payment.succeeded", "data.currency: expected a currency of ISO 4217, such as USD"},
 		{`{"id":"evt_1","id":"evt_2"}`, "evt_2", "", "body: expected no object with the same member twice"},
 		{`secret`, "sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b", "", "The body is not one JSON value."},
 	} {

@@ -171,6 +171,13 @@ func TestListsOnLocalServers(t *testing.T) {
 		!strings.HasSuffix(stdout, "\nOwed: 99.98 USD in 1 payment.\n") {
 		t.Errorf("refunds: exit %d, expected 0, the order with its payment and the total, got %s", code, stdout)
 	}
+	coins := []byte(strings.Replace(string(s.Event("payment.succeeded", id, 1)), "USD", "ZZZ", 1))
+	if r := s.Deliver(t, "evt_coins", coins); r.Status != http.StatusUnprocessableEntity || !strings.Contains(r.Body, "data.currency") {
+		t.Errorf("a payment in a currency that does not exist: got %+v, expected 422 with the field", r)
+	}
+	if code, stdout, _ := d.Run(t, "events", "--unreadable"); code != 0 || !strings.Contains(stdout, "evt_coins") || !strings.Contains(stdout, "data.currency: expected a currency of ISO 4217") {
+		t.Errorf("events --unreadable: exit %d, expected 0 and evt_coins, got %s", code, stdout)
+	}
 	if code, stdout, _ := d.Run(t, "unmatched"); code != 0 || !strings.Contains(stdout, "evt_early") || strings.Contains(stdout, "evt_wrong") {
 		t.Errorf("unmatched: exit %d, expected 0 and only evt_early, got %s", code, stdout)
 	}
