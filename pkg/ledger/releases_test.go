@@ -97,11 +97,11 @@ func TestReadsRowsOfPreviousRelease(t *testing.T) {
 	}
 }
 
-// Programs of the release before call apply_payment while they run beside this one. Each event becomes a payment.
-func TestOldProgramsStillDeliverEvents(t *testing.T) {
-	t.Parallel()
-	env := ledgertest.New(t)
-	s := newPurse(t, env, 1, true)
+// oldProgram is a program of the release before, which runs beside this one.
+type oldProgram struct{ app *sql.DB }
+
+func newOldProgram(t *testing.T, env *ledgertest.Env) oldProgram {
+	t.Helper()
 	accounts, err := ledger.AccountsOf(env.AdminDSN)
 	if err != nil {
 		t.Fatal(err)
@@ -111,70 +111,93 @@ func TestOldProgramsStillDeliverEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = app.Close() })
-	// call returns the outcome, which is the first column that the old program reads.
-	call := func(e checkout.PaymentEvent, digest []byte, want string) {
-		t.Helper()
-		var amount, currency any
-		if e.Amount != (checkout.Money{}) {
-			amount, currency = e.Amount.Amount, e.Amount.Currency
-		}
-		rows, err := app.QueryContext(t.Context(), "CALL apply_payment(?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)",
-			e.Provider, e.EventID, e.Type, string(e.Kind), e.Subject[:], e.PaymentID, amount, currency, digest, window.Microseconds())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = rows.Close() }()
-		columns, err := rows.Columns()
-		if err != nil || !rows.Next() {
-			t.Fatalf("apply_payment returned no row (%v, %v)", err, rows.Err())
-		}
-		values, targets := make([]sql.NullString, len(columns)), make([]any, len(columns))
-		for i := range values {
-			targets[i] = &values[i]
-		}
-		if err := rows.Scan(targets...); err != nil {
-			t.Fatal(err)
-		}
-		if values[0].String != want {
-			t.Errorf("%s %s: the outcome is %q, expected %q", e.Kind, e.PaymentID, values[0].String, want)
-		}
+	return oldProgram{app}
+}
+
+// deliver expects an outcome: the first column, which the old program reads. retry is its retry of a stored event.
+func (o oldProgram) deliver(t *testing.T, e checkout.PaymentEvent, retry bool, want string) {
+	t.Helper()
+	var amount, currency any
+	if e.Amount != (checkout.Money{}) {
+		amount, currency = e.Amount.Amount, e.Amount.Currency
 	}
 	digest := make([]byte, 32)
+	if retry {
+		digest = nil
+	}
+	rows, err := o.app.QueryContext(t.Context(), "CALL apply_payment(?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)",
+		e.Provider, e.EventID, e.Type, string(e.Kind), e.Subject[:], e.PaymentID, amount, currency, digest, window.Microseconds())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	columns, err := rows.Columns()
+	if err != nil || !rows.Next() {
+		t.Fatalf("apply_payment returned no row (%v, %v)", err, rows.Err())
+	}
+	values, targets := make([]sql.NullString, len(columns)), make([]any, len(columns))
+	for i := range values {
+		targets[i] = &values[i]
+	}
+	if err := rows.Scan(targets...); err != nil {
+		t.Fatal(err)
+	}
+	if values[0].String != want {
+		t.Errorf("%s %s: the outcome is %q, expected %q", e.Kind, e.PaymentID, values[0].String, want)
+	}
+}
+
+// Programs of the release before call apply_payment while they run beside this one. Each success becomes a payment.
+func TestOldProgramsStillDeliverPayments(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	s, old := newPurse(t, env, 1, true), newOldProgram(t, env)
 	success := s.event("A 1000")
 	success.PaymentID = "" // the old program sends none if the provider gives none
-	call(success, digest, "applied")
-	call(success, digest, "duplicate")
-	call(success, nil, "duplicate")
+	old.deliver(t, success, false, "applied")
+	old.deliver(t, success, false, "duplicate")
+	old.deliver(t, success, true, "duplicate")
 	if got := s.standing(t); got != "paid, 1 sold, 0 owed" {
 		t.Errorf("after a success: %s", got)
 	}
-	second := s.event("B 1000")
-	call(second, digest, "applied")
+	old.deliver(t, s.event("B 1000"), false, "applied")
 	if got := s.standing(t); got != "paid, 1 sold, 1000 owed" {
 		t.Errorf("after a second payment: %s", got)
-	}
-	refund := s.event("B - r")
-	refund.Subject, refund.RefundID = &s.id, ""
-	call(refund, digest, "applied")
-	if got := s.standing(t); got != "paid, 1 sold, 0 owed" {
-		t.Errorf("after its refund: %s", got)
 	}
 	early := s.event("C 1000")
 	later := ledgertest.NewID()
 	early.Subject = &later
-	call(early, digest, "unmatched")
-	call(early, nil, "unmatched")
+	old.deliver(t, early, false, "unmatched")
+	old.deliver(t, early, true, "unmatched")
+	env.MustAudit(t)
+}
+
+// The refunds of such programs change their own payments, whether they come before the success or after it.
+func TestOldProgramsStillDeliverRefunds(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	s, old := newPurse(t, env, 1, true), newOldProgram(t, env)
+	success := s.event("A 1000")
+	success.PaymentID = ""
+	old.deliver(t, success, false, "applied")
+	old.deliver(t, s.event("B 1000"), false, "applied")
+	refund := s.event("B - r")
+	refund.Subject, refund.RefundID = &s.id, ""
+	old.deliver(t, refund, false, "applied")
+	if got := s.standing(t); got != "paid, 1 sold, 0 owed" {
+		t.Errorf("after the refund of a second payment: %s", got)
+	}
 	sum := s.event("A =400")
 	sum.Kind, sum.Type, sum.Subject, sum.PaymentID = checkout.PaymentRefunded, "charge.refunded", &s.id, success.EventID
-	call(sum, digest, "applied")
+	old.deliver(t, sum, false, "applied")
 	if got := dump(t, env, "SELECT returned, refunded_sum FROM payments WHERE settles IS NOT NULL"); got != "400 400 " {
 		t.Errorf("the payment returned %s, expected a sum of 400", got)
 	}
 	// A refund before its success: the old program knows the outcome.
 	first := s.event("D - d")
 	first.Subject, first.RefundID = &s.id, ""
-	call(first, digest, "unmatched")
-	call(s.event("D 1000"), digest, "applied")
+	old.deliver(t, first, false, "unmatched")
+	old.deliver(t, s.event("D 1000"), false, "applied")
 	if got := s.standing(t); got != "paid, 1 sold, 0 owed" {
 		t.Errorf("after a refund that came before its success: %s", got)
 	}
