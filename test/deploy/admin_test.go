@@ -120,6 +120,7 @@ func TestAdminRunsOperationsAndRefusesInvalidRequests(t *testing.T) {
 		{`{"operation":"order_history","order_id":"ord_01h455vb4pex5vsknk084sn02q"}`, `"code":"order_not_found"`},
 		{`{"operation":"order_history"}`, `"field":"order_id"`},
 		{`{"operation":"list_events","state":"reused"}`, `{"events":{"entries":[],"total":0}}`},
+		{`{"operation":"list_events","state":"disputes"}`, `{"events":{"entries":[],"total":0}}`},
 		{`{"operation":"list_events"}`, `"field":"state"`},
 		{`{"operation":"find_payments","payment_id":"pay_1"}`, `{}`},
 		{`{"operation":"record_refund"}`, `"field":"refund"`},
