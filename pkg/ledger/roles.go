@@ -33,7 +33,7 @@ var rightsOf = map[Role]rights{
 		tables:   []string{"products", "holds", "payments", "payment_events"},
 	},
 	RoleExpire: {routines: []string{"expire_due", "apply_event", "keep_event"}},
-	RoleAdmin:  {routines: []string{"put_product", "record_refund"}},
+	RoleAdmin:  {routines: []string{"put_product", "record_refund", "snapshot"}},
 }
 
 // Roles lists all roles.
