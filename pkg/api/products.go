@@ -97,9 +97,10 @@ func (p products) get(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	// The ETag is weak because as_of changes while nothing else does.
+	// The ETag is weak because as_of changes while nothing else does. Units that are due leave reserved_stock before a call
+	// reclaims them and raises the version.
 	out := &productResponse{
-		Status: http.StatusOK, ETag: fmt.Sprintf(`W/"%d"`, product.Version),
+		Status: http.StatusOK, ETag: fmt.Sprintf(`W/"%d-%d"`, product.Version, product.ReservedStock),
 		CacheControl: "public, max-age=1", Body: productOf(product),
 	}
 	if matches(in.IfNoneMatch, out.ETag) {
