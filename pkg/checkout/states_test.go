@@ -102,7 +102,7 @@ const dependsOnOrder = `
 ### When the order of delivery decides
 
 While there is stock, a set of events ends the same in every order of delivery, except for these. An event that does not
-fit is ` + "`unmatched`" + `: it moves no money, and ` + "`flashsale events --unmatched`" + ` lists it.
+fit is ` + "`unmatched`" + `, and ` + "`flashsale events --unmatched`" + ` lists it.
 
 | events | what decides |
 |---|---|
