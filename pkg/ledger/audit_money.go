@@ -162,10 +162,10 @@ func (o *auditedOrder) auditPayments(broken func(string, string, ...any)) (payme
 			continue // refunds of a payment that this order did not get
 		}
 		said.Settles = p.stored.Settles
-		if !samePayment(said, p.stored.Payment) || p.tally.RefundedSum() != p.stored.refundedSum {
+		if !samePayment(said, p.stored.Payment) || p.tally.RefundedSum(said.Currency) != p.stored.refundedSum {
 			broken("payment_differs_from_events", "payment %s (%s): received %d %s, returned %d, unsent %d, sum of refunds %d; its events say received %d %s, returned %d, unsent %d, sum of refunds %d",
 				key.id, key.provider, p.stored.Received, p.stored.Currency, p.stored.Returned, p.stored.Unsent, p.stored.refundedSum,
-				said.Received, said.Currency, said.Returned, said.Unsent, p.tally.RefundedSum())
+				said.Received, said.Currency, said.Returned, said.Unsent, p.tally.RefundedSum(said.Currency))
 		}
 		switch {
 		case !p.exists:
@@ -176,7 +176,7 @@ func (o *auditedOrder) auditPayments(broken func(string, string, ...any)) (payme
 				key.id, key.provider, p.stored.createdAt.Format(time.RFC3339Nano))
 		}
 		for id, r := range p.refunds {
-			if known, ok := p.tally.Refund(id); !ok || known.Status != r.Status || known.Kind != r.Kind || known.Currency != r.Currency || !sameAmount(known.Amount, r.Amount) {
+			if known, ok := p.tally.Refund(id, said.Currency); !ok || known.Status != r.Status || known.Kind != r.Kind || known.Currency != r.Currency || !sameAmount(known.Amount, r.Amount) {
 				broken("refund_differs_from_events", "refund or dispute %s of payment %s (%s) is %s, but no event says so", id, key.id, key.provider, r.Status)
 			}
 		}

@@ -29,7 +29,7 @@ BEGIN
   DECLARE v_order_id, v_owner BINARY(16);
   DECLARE v_payment_id VARBINARY(255);
   DECLARE v_payment_currency, v_order_currency CHAR(3) CHARACTER SET ascii COLLATE ascii_bin;
-  DECLARE v_order_amount, v_was, v_lag_us BIGINT DEFAULT 0;
+  DECLARE v_order_amount, v_was, v_sum, v_lag_us BIGINT DEFAULT 0;
   DECLARE v_first, v_known, v_exact, v_replay, v_changed, v_short, v_reclaimed BOOLEAN DEFAULT FALSE;
   DECLARE v_qty, v_n, v_waiting, v_holds, v_orders, v_all_holds, v_all_orders INT DEFAULT 0;
   DECLARE v_product_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin;
@@ -130,6 +130,12 @@ BEGIN
         ELSE
           -- A payment that turns out to have another amount no longer settles its order: all of it is owed.
           SET v_exact = GREATEST(v_was, p_amount) = v_order_amount AND p_currency = v_order_currency;
+          IF v_owner IS NULL THEN
+            -- Sums of refunds came first. Only those in the currency of the payment count.
+            SELECT MAX(amount) INTO v_sum FROM payment_events
+              WHERE provider = p_provider AND payment_id = p_payment_id AND kind = 'refunded_sum' AND COALESCE(currency, p_currency) = p_currency;
+            UPDATE payments SET refunded_sum = COALESCE(v_sum, 0) WHERE provider = p_provider AND payment_id = p_payment_id;
+          END IF;
           SET v_changed = v_owner IS NULL OR p_amount > v_was OR (v_exact AND NOT v_changed);
           UPDATE payments
           SET order_id = v_order_id, currency = p_currency, received = GREATEST(v_was, p_amount), exact = v_exact,

@@ -23,7 +23,7 @@ main: BEGIN
   DECLARE v_status, v_was VARCHAR(30);
   DECLARE v_owner BINARY(16);
   DECLARE v_refund_of VARBINARY(255);
-  DECLARE v_currency CHAR(3) CHARACTER SET ascii COLLATE ascii_bin;
+  DECLARE v_currency, v_refund_currency CHAR(3) CHARACTER SET ascii COLLATE ascii_bin;
   DECLARE v_returned, v_unsent BIGINT DEFAULT 0;
   DECLARE v_known, v_changed BOOLEAN DEFAULT FALSE;
   DECLARE v_n INT;
@@ -46,19 +46,27 @@ main: BEGIN
     INSERT INTO payments (provider, payment_id, created_at, updated_at) VALUES (p_provider, p_payment_id, p_now, p_now);
   END IF;
 
+  IF p_currency <> v_currency THEN
+    SET p_outcome = 'unmatched'; -- a payment is in one currency
+    LEAVE main;
+  END IF;
   IF p_kind = 'refunded_sum' THEN
     UPDATE payments SET refunded_sum = GREATEST(refunded_sum, COALESCE(p_amount, 0)) WHERE provider = p_provider AND payment_id = p_payment_id;
   ELSE
     SET v_status = CASE p_kind WHEN 'refunded' THEN 'sent' WHEN 'refund_failed' THEN 'failed' WHEN 'disputed' THEN 'open'
                                WHEN 'dispute_won' THEN 'won' ELSE 'lost' END;
-    SELECT payment_id, status INTO v_refund_of, v_was FROM refunds WHERE provider = p_provider AND refund_id = p_refund_id FOR UPDATE;
+    SELECT payment_id, status, currency INTO v_refund_of, v_was, v_refund_currency FROM refunds WHERE provider = p_provider AND refund_id = p_refund_id FOR UPDATE;
     IF v_refund_of IS NULL THEN
       INSERT INTO refunds (provider, refund_id, payment_id, kind, status, amount, currency, created_at, updated_at)
       VALUES (p_provider, p_refund_id, p_payment_id, IF(p_kind IN ('refunded', 'refund_failed'), 'refund', 'dispute'),
               v_status, p_amount, p_currency, p_now, p_now);
-    ELSEIF v_refund_of <> p_payment_id THEN
-      SET p_outcome = 'unmatched'; -- one refund cannot return two payments
+    ELSEIF v_refund_of <> p_payment_id OR (v_currency IS NULL AND v_refund_currency <> p_currency) THEN
+      SET p_outcome = 'unmatched'; -- one refund cannot return two payments, or be in two currencies
       LEAVE main;
+    ELSEIF v_refund_currency <> p_currency THEN
+      -- What came before the success was in another currency, and does not count.
+      UPDATE refunds SET status = v_status, amount = p_amount, currency = p_currency, updated_at = p_now
+      WHERE provider = p_provider AND refund_id = p_refund_id;
     ELSE
       UPDATE refunds
       SET status = IF(FIELD(v_status, 'sent', 'failed', 'open', 'won', 'lost') > FIELD(status, 'sent', 'failed', 'open', 'won', 'lost'), v_status, status),
@@ -70,6 +78,5 @@ main: BEGIN
   CALL sum_payment(p_provider, p_payment_id, p_now);
   SELECT NOT v_was <=> v_status OR returned <> v_returned OR unsent <> v_unsent -- a sum has no status, before and after
     INTO v_changed FROM payments WHERE provider = p_provider AND payment_id = p_payment_id;
-  -- Before its success, or in a currency that is not the payment's, it waits.
-  SET p_outcome = IF(v_owner IS NULL OR p_currency <> v_currency, 'unmatched', IF(v_changed, 'applied', 'ignored'));
+  SET p_outcome = IF(v_owner IS NULL, 'unmatched', IF(v_changed, 'applied', 'ignored')); -- it waits for its success
 END
