@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -149,8 +148,7 @@ func (u *unroutedWriter) WriteHeader(status int) {
 	if status == http.StatusMethodNotAllowed {
 		err = &checkout.Error{Code: codeMethodNotAllowed, Detail: "This path allows " + u.Header().Get("Allow") + "."}
 	}
-	u.Header().Del("X-Content-Type-Options") // set by http.Error
-	u.Header().Del("Location")               // set by the mux's redirect of a path such as /v1/products/..
+	u.Header().Del("Location") // set by the mux's redirect of a path such as /v1/products/..
 	writeProblem(u.ResponseWriter, infoOf(u.request.Context()), err)
 }
 
@@ -163,6 +161,3 @@ func (u *unroutedWriter) Write(b []byte) (int, error) {
 
 // Unwrap lets http.ResponseController reach the connection.
 func (u *unroutedWriter) Unwrap() http.ResponseWriter { return u.ResponseWriter }
-
-// errInvalidUTF8 refuses a body that encoding/json would silently change.
-var errInvalidUTF8 = errors.New("the body is not valid UTF-8")
