@@ -69,6 +69,8 @@ func withDefaults(next http.Handler, log *slog.Logger) http.Handler {
 // setDefaultHeaders sets the headers that every response has.
 func setDefaultHeaders(w http.ResponseWriter, requestID string) {
 	w.Header().Set("X-Request-Id", requestID)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Referrer-Policy", "no-referrer")
 	w.Header().Set("Cache-Control", "no-store") // an operation that allows caching overrides it
 }
 

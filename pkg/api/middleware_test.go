@@ -71,6 +71,36 @@ func TestInternalErrorIsOnlyLogged(t *testing.T) {
 	}
 }
 
+// Every response has the headers that keep a browser from guessing its type, and from telling others the address of a
+// hold or an order. Only a product may be stored.
+func TestHeadersOfEveryResponse(t *testing.T) {
+	t.Parallel()
+	for _, request := range [][3]string{
+		{http.MethodPost, "/v1/holds", holdBody},
+		{http.MethodGet, "/v1/holds/" + id.HoldID(), ""},
+		{http.MethodDelete, "/v1/holds/" + id.HoldID(), ""},
+		{http.MethodPost, "/v1/orders", orderBody},
+		{http.MethodGet, "/v1/orders/" + id.OrderID(), ""},
+		{http.MethodPost, "/v1/orders/" + id.OrderID() + "/cancel", ""},
+		{http.MethodGet, "/v1/products", ""},
+		{http.MethodGet, "/v1/products/demo", ""},
+		{http.MethodHead, "/v1/products/demo", ""},
+		{http.MethodPost, standardPath, "{}"},
+		{http.MethodGet, "/nothing", ""},
+		{http.MethodPut, "/v1/holds", "{}"},
+		{http.MethodPost, "/v1/holds", "{"},
+	} {
+		w := newEdge(newFake()).send(t, request[0], request[1], request[2], nil)
+		wantHeader(t, w, "X-Content-Type-Options", "nosniff")
+		wantHeader(t, w, "Referrer-Policy", "no-referrer")
+		want := "no-store"
+		if request[1] == "/v1/products/demo" {
+			want = "public, max-age=1"
+		}
+		wantHeader(t, w, "Cache-Control", want)
+	}
+}
+
 func TestPanicIsInternal(t *testing.T) {
 	t.Parallel()
 	f := newFake()

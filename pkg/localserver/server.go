@@ -11,9 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/swaggest/swgui"
-	"github.com/swaggest/swgui/v5emb"
-
 	"flashsale/pkg/api"
 	"flashsale/pkg/app"
 )
@@ -30,7 +27,11 @@ func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Liste
 	if err != nil {
 		return fmt.Errorf("generating the OpenAPI document: %w", err)
 	}
-	handler := a.Handler(func(mux *http.ServeMux) { routes(mux, a, metrics, spec) })
+	docs, err := docs()
+	if err != nil {
+		return err
+	}
+	handler := a.Handler(func(mux *http.ServeMux) { routes(mux, a, metrics, spec, docs) })
 	server := &http.Server{
 		Handler: handler, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), MaxHeaderBytes: maxHeader,
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 15 * time.Second, IdleTimeout: 2 * time.Minute,
@@ -56,19 +57,16 @@ func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Liste
 	return fmt.Errorf("serving: %w", err)
 }
 
-func routes(mux *http.ServeMux, a *app.App, metrics *Metrics, spec []byte) {
+func routes(mux *http.ServeMux, a *app.App, metrics *Metrics, spec []byte, docs http.Handler) {
 	mux.Handle("GET /metrics", metrics.Handler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { health(w, r, a) })
 	mux.HandleFunc("GET /openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/yaml")
 		_, _ = w.Write(spec) // fails only if the client is gone
 	})
-	// Swagger UI with embedded files, so that it works without internet access.
-	mux.Handle("GET /docs/", v5emb.NewHandlerWithConfig(swgui.Config{
-		Title: "Flash Sale Checkout API", SwaggerJSON: "/openapi.yaml", BasePath: "/docs/", HideCurl: false,
-	}))
-	mux.Handle("GET /docs", http.RedirectHandler("/docs/", http.StatusMovedPermanently))
-	mux.Handle("GET /{$}", http.RedirectHandler("/docs/", http.StatusFound))
+	mux.Handle("GET "+docsPath, docs)
+	mux.Handle("GET /docs", http.RedirectHandler(docsPath, http.StatusMovedPermanently))
+	mux.Handle("GET /{$}", http.RedirectHandler(docsPath, http.StatusFound))
 }
 
 // health responds with 200 while the database responds. Without the cache the checkout is only slower: "degraded".
