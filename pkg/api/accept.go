@@ -34,7 +34,11 @@ func accept(ctx huma.Context, next func(huma.Context)) {
 	if signed {
 		limit = maxWebhookBody
 	}
-	body, err := readBody(w, r, limit)
+	var body []byte
+	var err error
+	if r.Body != nil && r.Body != http.NoBody {
+		body, err = readBody(w, r, limit)
+	}
 	if err == nil && !signed {
 		err = checkJSON(r.Header, body)
 	}
@@ -52,11 +56,9 @@ func accept(ctx huma.Context, next func(huma.Context)) {
 
 // readBody reads the whole body. A body that breaks off, or whose chunks are broken, is the client's mistake.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) (body []byte, err error) {
-	connection := http.NewResponseController(w) // on Lambda there is none: the event has the whole body
-	if r.Body != nil && r.Body != http.NoBody {
-		_ = connection.SetReadDeadline(time.Now().Add(bodyTimeout))
-		body, err = io.ReadAll(io.LimitReader(r.Body, limit+1))
-	}
+	// On Lambda there is no connection to set a deadline on: the event has the whole body.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+	body, err = io.ReadAll(io.LimitReader(r.Body, limit+1))
 	var network net.Error
 	switch {
 	case errors.As(err, &network) && network.Timeout():
@@ -66,8 +68,6 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) (body []byte,
 	case int64(len(body)) > limit:
 		return nil, &checkout.Error{Code: codeBodyTooLarge, Detail: "The body is too large."}
 	}
-	// net/http waits for the client to hang up, and cannot tell that from a deadline.
-	_ = connection.SetReadDeadline(time.Time{})
 	return body, nil
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -24,6 +25,18 @@ type requestInfo struct {
 	id   string
 	code string // the code of the problem in the response
 	err  error  // its cause
+
+	hungUp bool // the client closed the connection before it had the response
+}
+
+// statusHungUp is the status in the log if a client hung up and nothing else went wrong. nginx has the same.
+const statusHungUp = 499
+
+// theClients reports whether a response of the given status is the client's doing: it hung up, so a call was cancelled,
+// or nobody is left to whom being busy matters. A panic or a defect stays the server's.
+func (info *requestInfo) theClients(status int) bool {
+	return info.hungUp && status >= http.StatusInternalServerError &&
+		(info.err == nil || errors.Is(info.err, context.Canceled) || checkout.CodeOf(info.err) == checkout.CodeBusy)
 }
 
 type infoKey struct{}
@@ -48,7 +61,8 @@ func withDefaults(next http.Handler, log *slog.Logger) http.Handler {
 			info.id = uuid.NewString()
 		}
 		setDefaultHeaders(w, info.id)
-		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), infoKey{}, info), requestTimeout)
+		client := r.Context()
+		ctx, cancel := context.WithTimeout(context.WithValue(client, infoKey{}, info), requestTimeout)
 		defer cancel()
 		r = r.WithContext(ctx)
 		recorder := &statusRecorder{ResponseWriter: w}
@@ -60,6 +74,7 @@ func withDefaults(next http.Handler, log *slog.Logger) http.Handler {
 				}
 				info.err = err
 			}
+			info.hungUp = errors.Is(client.Err(), context.Canceled)
 			logRequest(log, r, info, recorder.status, time.Since(start))
 		}()
 		next.ServeHTTP(recorder, r)
@@ -75,6 +90,9 @@ func setDefaultHeaders(w http.ResponseWriter, requestID string) {
 }
 
 func logRequest(log *slog.Logger, r *http.Request, info *requestInfo, status int, took time.Duration) {
+	if info.theClients(status) {
+		status, info.code = statusHungUp, "hung_up"
+	}
 	_, route, _ := strings.Cut(r.Pattern, " ")
 	if route == "" {
 		route = "none"
@@ -88,8 +106,11 @@ func logRequest(log *slog.Logger, r *http.Request, info *requestInfo, status int
 		attrs = append(attrs, slog.String("code", info.code))
 	}
 	// Without a code the request succeeded, but something that an operator has to know went wrong.
-	if info.err != nil && (status >= http.StatusInternalServerError || info.code == "") {
+	failed := status >= http.StatusInternalServerError || info.code == ""
+	if info.err != nil && failed {
 		level = slog.LevelError
+	}
+	if info.err != nil && (failed || status == statusHungUp) {
 		attrs = append(attrs, slog.String("error", info.err.Error()))
 	}
 	log.LogAttrs(r.Context(), level, "request", attrs...)

@@ -210,7 +210,7 @@ func refuses(op huma.Operation, codes ...checkout.Code) huma.Operation {
 			op.Errors = append(op.Errors, status)
 		}
 	}
-	op.BodyReadTimeout = -1 // accept has read the body
+	op.BodyReadTimeout = -1 // accept has read the body; net/http would take huma's deadline for a client that hangs up
 	op.Description += "\n\nError codes: " + strings.Join(words, ", ") + "."
 	return op
 }

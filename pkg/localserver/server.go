@@ -32,16 +32,23 @@ func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Liste
 		return err
 	}
 	handler := a.Handler(func(mux *http.ServeMux) { routes(mux, a, metrics, spec, docs) })
-	server := &http.Server{
-		Handler: handler, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), MaxHeaderBytes: maxHeader,
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 15 * time.Second, IdleTimeout: 2 * time.Minute,
-	}
 	sweeping, stopSweeping := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	background.Go(func() { _ = a.Sweeper().Run(sweeping) }) // it logs its errors
+	err = serve(ctx, handler, limitConnections(listener, connectionLimit, log), log)
+	stopSweeping()
+	background.Wait()
+	return err
+}
+
+// serve serves handler until ctx ends. What a client does wrong on its connection is logged at the level debug.
+func serve(ctx context.Context, handler http.Handler, listener *connections, log *slog.Logger) (err error) {
+	server := &http.Server{
+		Handler: handler, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), MaxHeaderBytes: maxHeader, ConnState: listener.track,
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 15 * time.Second, IdleTimeout: 2 * time.Minute,
+	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-
 	select {
 	case err = <-served:
 	case <-ctx.Done():
@@ -49,8 +56,6 @@ func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Liste
 		defer cancel()
 		err = errors.Join(server.Shutdown(finish), <-served)
 	}
-	stopSweeping()
-	background.Wait()
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
