@@ -57,7 +57,7 @@ func accept(ctx huma.Context, next func(huma.Context)) {
 // readBody reads the whole body. A body that breaks off, or whose chunks are broken, is the client's mistake.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) (body []byte, err error) {
 	// On Lambda there is no connection to set a deadline on: the event has the whole body.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+	_ = huma.SetReadDeadline(w, time.Now().Add(bodyTimeout))
 	body, err = io.ReadAll(io.LimitReader(r.Body, limit+1))
 	var network net.Error
 	switch {
@@ -94,8 +94,8 @@ func checkJSON(header http.Header, body []byte) error {
 // isJSON reports whether the values of Content-Type are one media type, application/json in any case and with any
 // parameters.
 func isJSON(contentType []string) bool {
-	if len(contentType) != 1 {
-		return false
+	if len(contentType) != 1 || contentType[0] == "application/json" {
+		return len(contentType) == 1
 	}
 	kind, _, err := mime.ParseMediaType(contentType[0])
 	return kind == "application/json" && (err == nil || errors.Is(err, mime.ErrInvalidMediaParameter))

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -28,50 +29,87 @@ func Valid(body []byte) error {
 }
 
 // Check checks that body is valid and that no object in it, however deep, has the same member twice. Names are compared
-// as they are read: "qty" and "q\u0074y" are the same. The cost is one pass over the body.
+// as they are read: "qty" and "q\u0074y" are the same. It reads the bytes itself because every request pays for it: with
+// json.Decoder it took three times as long.
 func Check(body []byte) error {
 	if err := Valid(body); err != nil {
 		return err
 	}
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.UseNumber() // a float64 would refuse 1e999
 	var open []object
-	for {
-		token, err := dec.Token()
-		if err != nil {
-			return nil //nolint:nilerr // the end: the body is valid
-		}
-		last := len(open) - 1
-		switch token {
-		case json.Delim('{'):
-			open = append(open, object{names: map[string]bool{}})
-			continue
-		case json.Delim('['):
+	for i := 0; i < len(body); i++ {
+		switch body[i] {
+		case '{':
+			open = append(open, object{nameNext: true})
+		case '[':
 			open = append(open, object{})
-			continue
-		case json.Delim('}'), json.Delim(']'):
-			open = open[:last]
-			last--
-		default:
-			if last >= 0 && open[last].names != nil && !open[last].inMember {
-				name, _ := token.(string)
-				if open[last].names[name] {
-					return ErrMemberTwice
-				}
-				open[last].names[name], open[last].inMember = true, true
-				continue
+		case '}', ']':
+			open = open[:len(open)-1]
+		case ':':
+			open[len(open)-1].nameNext = false
+		case ',':
+			last := &open[len(open)-1]
+			last.nameNext = last.names != nil // in an array there are no names
+		case '"':
+			end := i + stringLength(body[i:])
+			if len(open) > 0 && open[len(open)-1].nameNext && !open[len(open)-1].add(body[i:end]) {
+				return ErrMemberTwice
 			}
-		}
-		if last >= 0 {
-			open[last].inMember = false // its value has ended
+			i = end - 1
 		}
 	}
+	return nil
 }
 
 // object is an object or array whose end has not been read.
 type object struct {
-	names    map[string]bool // the members so far; nil for an array
-	inMember bool            // the next token is, or begins, the value of a member
+	names    []string // the members so far, up to fewNames; nil for an array
+	more     map[string]bool
+	nameNext bool // the next string is a name, not a value
+}
+
+// fewNames is how many names are compared one by one.
+const fewNames = 8
+
+// add adds a name, given as in the body. It returns false if the object has that name.
+func (o *object) add(quoted []byte) bool {
+	name := unquote(quoted)
+	if slices.Contains(o.names, name) || o.more[name] {
+		return false
+	}
+	if o.names == nil {
+		o.names = make([]string, 0, fewNames)
+	}
+	if len(o.names) < fewNames {
+		o.names = append(o.names, name)
+		return true
+	}
+	if o.more == nil {
+		o.more = map[string]bool{}
+	}
+	o.more[name] = true
+	return true
+}
+
+// unquote returns the text of a string of a valid body.
+func unquote(quoted []byte) string {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return string(quoted[1 : len(quoted)-1])
+	}
+	var text string
+	_ = json.Unmarshal(quoted, &text) // it is valid
+	return text
+}
+
+// stringLength returns the length of the string that text begins with, with its quotes. text is part of a valid body.
+func stringLength(text []byte) int {
+	for i := 1; ; i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
 }
 
 // Members returns the members of an object in valid JSON, or nil if it is no object. unique is false if the object has

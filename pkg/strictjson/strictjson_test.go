@@ -15,12 +15,17 @@ func TestCheck(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]error{
 		`{}`: nil, `[]`: nil, `null`: nil, `"a"`: nil, `1e999`: nil, ` {"a":1} `: nil,
-		`{"a":1,"b":2}`:                              nil,
-		`{"a":"a","b":"a"}`:                          nil, // values
-		`{"a":{"a":{"a":1}},"b":{"a":1}}`:            nil, // in objects of their own
-		`[{"a":1},{"a":1}]`:                          nil,
-		`{"a":["a","a",{"a":1},["a","a"]],"b":1}`:    nil,
-		`{"a":1,"A":1}`:                              nil,
+		`{"a":1,"b":2}`:                           nil,
+		`{"a":"a","b":"a"}`:                       nil, // values
+		`{"a":{"a":{"a":1}},"b":{"a":1}}`:         nil, // in objects of their own
+		`[{"a":1},{"a":1}]`:                       nil,
+		`{"a":["a","a",{"a":1},["a","a"]],"b":1}`: nil,
+		`{"a":1,"A":1}`:                           nil,
+		`{"a":"{","b":"[","c":"\"a\":","d":"\\"}`: nil,
+		`{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8,"i":9,"j":10}`:        nil,
+		`{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8,"i":9,"j":10,"j":11}`: strictjson.ErrMemberTwice,
+		`{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8,"i":9,"j":10,"a":11}`: strictjson.ErrMemberTwice,
+		`{"\\":1,"a\"":2,"\\":3}`:                    strictjson.ErrMemberTwice,
 		`{"a":1,"a":1}`:                              strictjson.ErrMemberTwice,
 		`{"a":1,"\u0061":2}`:                         strictjson.ErrMemberTwice,
 		`{"":1,"":2}`:                                strictjson.ErrMemberTwice,
