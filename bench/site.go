@@ -35,6 +35,7 @@ type site struct {
 	*trial
 	admin            *sql.DB
 	adminDSN, appDSN string
+	users            []string
 	ledger           *ledger.Ledger // as the application's user
 	prefix           string         // the n-th product's id is prefix + n: no cache has an entry for it
 	products         int
@@ -60,7 +61,8 @@ func (t *trial) onSchema(do func(ctx context.Context, s *site) error) func(conte
 		if err != nil {
 			return err
 		}
-		s.appDSN = accounts.AppDSN
+		s.users = accounts.Users()
+		s.appDSN = accounts.DSN(ledger.RoleApp)
 		if s.ledger, err = ledger.Open(s.appDSN, nothing{}); err != nil {
 			return err
 		}
@@ -82,8 +84,10 @@ func (s *site) drop(name string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // also after Ctrl-C
 	defer cancel()
 	failed := s.ledger.Close()
-	for _, statement := range []string{"DROP DATABASE IF EXISTS %s", "DROP USER IF EXISTS %s_owner@'%%'", "DROP USER IF EXISTS %s_app@'%%'"} {
-		_, err := s.admin.ExecContext(ctx, fmt.Sprintf(statement, name))
+	_, err := s.admin.ExecContext(ctx, "DROP DATABASE IF EXISTS "+name)
+	failed = errors.Join(failed, err)
+	for _, user := range s.users {
+		_, err := s.admin.ExecContext(ctx, "DROP USER IF EXISTS "+user+"@'%'")
 		failed = errors.Join(failed, err)
 	}
 	return errors.Join(failed, s.admin.Close())

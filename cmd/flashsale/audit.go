@@ -38,12 +38,25 @@ func (c auditCmd) Run(env environment) error {
 	})
 }
 
+// notKnown lists the changes that no audit can find.
+const notKnown = `Not known, because it leaves no evidence:
+  - a changed stock, price or name of a product
+  - a hold that was deleted and taken out of its product's counters and checksum
+  - a refund with an id record:… that no operator recorded: compare it with the log of the admin function
+`
+
 func printAudit(env environment, a ledger.Audit) error {
 	out := &strings.Builder{}
 	fmt.Fprintf(out, "Audited %d products, %d holds, %d orders, %d payments, %d payment events.\n", a.Products, a.Holds, a.Orders, a.Payments, a.Events)
 	for _, m := range a.Money {
 		format := func(amount int64) string { return money.Format(checkout.Money{Amount: amount, Currency: m.Currency}) }
 		fmt.Fprintf(out, "Money: received %s = sold %s + returned %s + owed %s\n", format(m.Received), format(m.Sold), format(m.Returned), format(m.Owed))
+		if m.Unmatched > 0 {
+			fmt.Fprintf(out, "       unmatched %s more: no order has it (see flashsale events --unmatched)\n", format(m.Unmatched))
+		}
+		if m.Stored > 0 {
+			fmt.Fprintf(out, "       stored %s more: it could not be applied yet (see flashsale events --stored)\n", format(m.Stored))
+		}
 	}
 	for _, f := range a.Broken {
 		fmt.Fprintf(out, "BROKEN     %s  %s  %s\n", f.Check, f.Entity, f.Detail)
@@ -55,8 +68,10 @@ func printAudit(env environment, a ledger.Audit) error {
 		fmt.Fprintf(out, "and %d more of %s\n", a.More[check], check)
 	}
 	if a.Clean {
-		out.WriteString("Clean: every counter, order and payment follows from the rows and events.\n" +
-			"Not known: a changed stock, price or name of a product leaves no evidence.\n")
+		out.WriteString("Clean: every counter, order and payment follows from the rows and events.\n" + notKnown)
+		if a.Unsealed > 0 {
+			fmt.Fprintf(out, "  - a change of %s without a checksum: an earlier release placed it, or somebody removed the checksum\n", plural(a.Unsealed, "hold"))
+		}
 	}
 	return write(env.out, "%s", out)
 }

@@ -21,12 +21,13 @@ type eventsCmd struct {
 	Unreadable bool `xor:"state" required:"" help:"Verified events that could not be read, and that no readable event has replaced."`
 	Stored     bool `xor:"state" required:"" help:"Events that are stored but could not be applied yet. The sweep tries again."`
 	Reused     bool `xor:"state" required:"" help:"Events whose id belongs to another event. They had no effect."`
+	Disputes   bool `xor:"state" required:"" help:"Events that opened a dispute which has no outcome yet, one per dispute."`
 	JSON       bool `help:"Print the list as JSON."`
 }
 
 // Run lists the payment events that need an operator's attention.
 func (c eventsCmd) Run(env environment) error {
-	state := ledger.EventUnmatched
+	state, noun, none := ledger.EventUnmatched, "event", "No event is %s.\n"
 	switch {
 	case c.Unreadable:
 		state = ledger.EventUnreadable
@@ -34,6 +35,8 @@ func (c eventsCmd) Run(env environment) error {
 		state = ledger.EventStored
 	case c.Reused:
 		state = ledger.EventReused
+	case c.Disputes:
+		state, noun, none = ledger.EventDisputes, "dispute", "There are no open %s.\n"
 	}
 	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
 		events, err := op.Events(ctx, state, admin.MaxListed)
@@ -44,14 +47,14 @@ func (c eventsCmd) Run(env environment) error {
 		case c.JSON:
 			err = printJSON(env.out, append([]ledger.ListedEvent{}, events.Entries...))
 		case len(events.Entries) == 0:
-			err = write(env.out, "No event is %s.\n", state)
+			err = write(env.out, none, state)
 		default:
 			err = printEvents(env.out, events.Entries)
 		}
 		if err != nil {
 			return err
 		}
-		return printMore(env, c.JSON, events.More(), "event", "newest")
+		return printMore(env, c.JSON, events.More(), noun, "newest")
 	})
 }
 

@@ -67,3 +67,25 @@ func TestOrdersCSVHasNumbersInTheOrdersCurrency(t *testing.T) {
 		t.Errorf("got\n%s%v, expected a header and %s", out.String(), err, want)
 	}
 }
+
+// Money that no order has is printed in a line of its own, and the audit says what it cannot know.
+func TestAuditPrintsMoneyAndItsLimits(t *testing.T) {
+	var out strings.Builder
+	err := printAudit(environment{out: &out}, ledger.Audit{
+		Clean: true, Unsealed: 2,
+		Money: []ledger.MoneyReport{{Currency: "EUR", Received: 900, Sold: 900}, {Currency: "USD", Received: 3000, Sold: 1000, Returned: 500, Owed: 1500, Unmatched: 70, Stored: 5}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const money = `Money: received 9.00 EUR = sold 9.00 EUR + returned 0.00 EUR + owed 0.00 EUR
+Money: received 30.00 USD = sold 10.00 USD + returned 5.00 USD + owed 15.00 USD
+       unmatched 0.70 USD more: no order has it (see flashsale events --unmatched)
+       stored 0.05 USD more: it could not be applied yet (see flashsale events --stored)
+Clean: `
+	for _, want := range []string{money, "a hold that was deleted", "record:", "a change of 2 holds without a checksum"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("got\n%s, expected it to have\n%s", out.String(), want)
+		}
+	}
+}

@@ -41,7 +41,7 @@ type cli struct {
 	Orders    ordersCmd    `cmd:"" help:"List orders, the newest first."`
 	Order     orderCmd     `cmd:"" help:"Show everything that is known of one order: its hold, payments, refunds, disputes and events."`
 	Refunds   refundsCmd   `cmd:"" help:"List the payments that owe money, or record money that went back outside of its provider."`
-	Events    eventsCmd    `cmd:"" help:"List payment events that need a look: unmatched, unreadable, stored or reused."`
+	Events    eventsCmd    `cmd:"" help:"List payment events that need a look: unmatched, unreadable, stored, reused, or of open disputes."`
 	Unmatched unmatchedCmd `cmd:"" help:"List payment events whose order or payment is not known; the same as events --unmatched."`
 	Webhook   webhookCmd   `cmd:"" help:"Send signed payment events, as a payment provider does."`
 	Simulate  simulateCmd  `cmd:"" help:"Play a flash sale with thousands of shoppers, watch it, check every invariant, and write a report."`

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -70,13 +71,28 @@ type refundsRecordCmd struct {
 	Amount   string `required:"" help:"The money that went back, in the payment's currency, such as 10.00." placeholder:"10.00"`
 	Note     string `required:"" help:"How it went back, for the books." placeholder:"TEXT"`
 	Operator string `help:"Your name, for the books (default: $$USER; with --stack, your AWS identity)." placeholder:"NAME"`
-	ID       string `help:"The record's id (default: a new one). Repeat an id to retry a command that failed: it records nothing twice." placeholder:"record:…"`
+	ID       string `help:"The record's id (default: a new one). It starts with record:. Repeat an id to retry a command that failed: it records nothing twice." placeholder:"record:…"`
+}
+
+// check refuses flags that need no look at the payment.
+func (c refundsRecordCmd) check() error {
+	switch {
+	case c.Payment == "":
+		return fmt.Errorf("%w: --payment is empty, expected the provider's id of the payment", errUsage)
+	case c.Provider != "" && c.Provider != checkout.ProviderStandard && c.Provider != checkout.ProviderStripe:
+		return fmt.Errorf("%w: --provider is %q, expected %s or %s", errUsage, c.Provider, checkout.ProviderStandard, checkout.ProviderStripe)
+	case c.ID != "" && (!strings.HasPrefix(c.ID, admin.RecordPrefix) || c.ID == admin.RecordPrefix):
+		return fmt.Errorf("%w: --id is %q, expected an id that starts with %s, such as %[3]s17", errUsage, c.ID, admin.RecordPrefix)
+	case strings.TrimSpace(c.Note) == "":
+		return fmt.Errorf("%w: --note is empty, expected how the money went back", errUsage)
+	}
+	return nil
 }
 
 // Run records money that went back to a shopper.
 func (c refundsRecordCmd) Run(env environment) error {
-	if c.Provider != "" && c.Provider != checkout.ProviderStandard && c.Provider != checkout.ProviderStripe {
-		return fmt.Errorf("%w: --provider is %q, expected %s or %s", errUsage, c.Provider, checkout.ProviderStandard, checkout.ProviderStripe)
+	if err := c.check(); err != nil {
+		return err
 	}
 	if c.ID == "" {
 		c.ID = admin.RecordPrefix + uuid.NewString()
@@ -100,7 +116,7 @@ func (c refundsRecordCmd) Run(env environment) error {
 			return fmt.Errorf("%w (it may have been recorded: retry with --id %s)", err, c.ID)
 		}
 		if err != nil {
-			return err
+			return nameFlags(err, payment)
 		}
 		still := "nothing more"
 		if after.Owed > 0 {
@@ -109,6 +125,22 @@ func (c refundsRecordCmd) Run(env environment) error {
 		return write(env.out, "Recorded: %s of payment %s (%s, order %s) went back; it owes %s.\n",
 			money.Format(amount), cell(after.PaymentID), after.Provider, after.OrderID, still)
 	})
+}
+
+// nameFlags makes the fields of a refusal flags, and says what the payment holds if the amount is too high.
+func nameFlags(err error, payment ledger.PaymentRecord) error {
+	var refused *checkout.Error
+	if !errors.As(err, &refused) {
+		return err
+	}
+	named := &checkout.Error{Code: refused.Code, Detail: refused.Detail}
+	for _, f := range refused.Fields {
+		if held := payment.Received - payment.Returned; f.Field == "amount" && held >= 0 {
+			f.Detail += ": " + money.Format(checkout.Money{Amount: held, Currency: payment.Currency})
+		}
+		named.Fields = append(named.Fields, checkout.FieldError{Field: "--" + f.Field, Detail: f.Detail})
+	}
+	return named
 }
 
 // find finds the payment that the flags name.
@@ -125,7 +157,11 @@ func (c refundsRecordCmd) find(ctx context.Context, op admin.Operator) (ledger.P
 	}
 	switch len(found) {
 	case 0:
-		return ledger.PaymentRecord{}, checkout.Invalid("--payment", "expected the id of a payment that was received")
+		at := ""
+		if c.Provider != "" {
+			at = " at " + c.Provider
+		}
+		return ledger.PaymentRecord{}, fmt.Errorf("%w: --payment is %q, but no payment with this id was received%s", errRefused, c.Payment, at)
 	case 1:
 		return found[0], nil
 	}
@@ -137,6 +173,9 @@ func (c refundsRecordCmd) find(ctx context.Context, op admin.Operator) (ledger.P
 func parseAmount(flag, text, currency string) (checkout.Money, error) {
 	amount, err := money.Parse(text, currency)
 	if err != nil {
+		if reason, ok := strings.CutPrefix(err.Error(), "the amount "); ok {
+			return checkout.Money{}, fmt.Errorf("%s %s", flag, reason)
+		}
 		return checkout.Money{}, fmt.Errorf("%s: %w", flag, err)
 	}
 	if amount.Amount == 0 {

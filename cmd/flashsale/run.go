@@ -42,11 +42,13 @@ func (runCmd) Run(env environment) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	if err := ledger.Migrate(env.ctx, s.adminDSN); err != nil {
-		return err
-	}
 	log, metrics := logger(env.config.LogLevel), localserver.NewMetrics()
 	slog.SetDefault(log)
+	if err := ledger.Migrate(env.ctx, s.adminDSN); errors.Is(err, ledger.ErrNewerSchema) {
+		log.Warn("serving on a newer release's database", "cause", err) // a rollback: its migration kept what this release needs
+	} else if err != nil {
+		return err
+	}
 	l, err := ledger.Open(s.appDSN, metrics)
 	if err != nil {
 		return err

@@ -51,7 +51,7 @@ func openServers(env environment, n need) (*servers, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.appDSN = accounts.AppDSN
+	s.appDSN = accounts.DSN(ledger.RoleApp)
 	return s, nil
 }
 

@@ -5,10 +5,11 @@ package main
 import (
 	"flashsale/pkg/admin"
 	"flashsale/pkg/app"
+	"flashsale/pkg/ledger"
 )
 
 func main() {
-	f, err := app.NewFunction()
+	f, err := app.NewFunction(ledger.RoleAdmin)
 	if err != nil {
 		app.Fail(err)
 	}

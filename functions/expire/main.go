@@ -2,10 +2,13 @@
 // audits once.
 package main
 
-import "flashsale/pkg/app"
+import (
+	"flashsale/pkg/app"
+	"flashsale/pkg/ledger"
+)
 
 func main() {
-	f, err := app.NewFunction()
+	f, err := app.NewFunction(ledger.RoleExpire)
 	if err != nil {
 		app.Fail(err)
 	}

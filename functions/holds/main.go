@@ -4,10 +4,11 @@ package main
 import (
 	"flashsale/pkg/api"
 	"flashsale/pkg/app"
+	"flashsale/pkg/ledger"
 )
 
 func main() {
-	f, err := app.NewFunction()
+	f, err := app.NewFunction(ledger.RoleHolds)
 	if err != nil {
 		app.Fail(err)
 	}

@@ -49,20 +49,28 @@ func On(tb testing.TB, serverDSN string) *Env {
 		tb.Fatal(err)
 	}
 	counts := &Counts{}
-	l := must(ledger.Open(must(ledger.AccountsOf(dsn))(tb).AppDSN, counts))(tb)
+	l := must(ledger.Open(must(ledger.AccountsOf(dsn))(tb).DSN(ledger.RoleApp), counts))(tb)
 	admin := sql.OpenDB(must(mysql.NewConnector(must(ledger.Config(dsn))(tb)))(tb))
 	tb.Cleanup(func() {
 		_ = l.Close()
-		for _, statement := range []string{
-			"DROP DATABASE " + cfg.DBName, "DROP USER " + cfg.DBName + "_owner@'%'", "DROP USER " + cfg.DBName + "_app@'%'",
-		} {
-			if _, err := admin.ExecContext(context.Background(), statement); err != nil {
-				tb.Logf("cleaning up: %v", err)
-			}
-		}
+		Drop(tb, admin, dsn)
 		_ = admin.Close()
 	})
 	return &Env{Ledger: l, Admin: admin, AdminDSN: dsn, Counts: counts}
+}
+
+// Drop drops the schema of an administrator's DSN and its users.
+func Drop(tb testing.TB, admin *sql.DB, dsn string) {
+	tb.Helper()
+	statements := []string{"DROP DATABASE IF EXISTS " + must(mysql.ParseDSN(dsn))(tb).DBName}
+	for _, user := range must(ledger.AccountsOf(dsn))(tb).Users() {
+		statements = append(statements, "DROP USER IF EXISTS "+user+"@'%'")
+	}
+	for _, statement := range statements {
+		if _, err := admin.ExecContext(context.Background(), statement); err != nil {
+			tb.Logf("cleaning up: %v", err)
+		}
+	}
 }
 
 // Thorough picks the size of a test: quick in `make test`, thorough in `make test-all`, which sets TEST_ALL. Both sizes

@@ -181,5 +181,5 @@ func (s *Shop) LockProduct(t testing.TB) (unlock func()) {
 // AppUser is the name of the application's database user.
 func (s *Shop) AppUser(t testing.TB) string {
 	t.Helper()
-	return Must(mysql.ParseDSN(Must(ledger.AccountsOf(s.AdminDSN))(t).AppDSN))(t).User
+	return Must(mysql.ParseDSN(Must(ledger.AccountsOf(s.AdminDSN))(t).DSN(ledger.RoleApp)))(t).User
 }

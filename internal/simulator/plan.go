@@ -7,6 +7,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Sale is the size and the timing of a simulated sale.
@@ -159,9 +161,10 @@ func Digest(shoppers []Shopper) string {
 	return hex.EncodeToString(h.Sum(nil))[:16]
 }
 
-// key is the Idempotency-Key of an attempt. It contains the product because the server never forgets a key.
+// key is the Idempotency-Key of an attempt: a UUID, as a shop page would send. It is not random but follows from the seed,
+// so that a sale can be repeated, and from the product, because the server never forgets a key.
 func (s *Shopper) key(product string, attempt int) string {
-	return fmt.Sprintf("%s:%d:%d:%016x", product, s.Number, attempt, s.Token)
+	return uuid.NewSHA1(uuid.Nil, fmt.Appendf(nil, "%s:%d:%d:%016x", product, s.Number, attempt, s.Token)).String()
 }
 
 // eventID is the id of one of the shopper's payment events.

@@ -83,7 +83,12 @@ func (h Handler) deploy(ctx context.Context, event cfn.Event) (physicalID string
 	if event.RequestType == cfn.RequestDelete {
 		return id, nil, nil
 	}
-	if err := h.guard(func() error { return h.Operator.Migrate(ctx) }); err != nil {
+	err = h.guard(func() error { return h.Operator.Migrate(ctx) })
+	if errors.Is(err, ledger.ErrNewerSchema) {
+		h.Logger.WarnContext(ctx, "the database keeps the newer release's schema", "cause", err) // CloudFormation rolls back
+		return id, nil, nil
+	}
+	if err != nil {
 		return id, nil, h.failure(ctx, err)
 	}
 	return id, nil, nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -109,6 +110,17 @@ func TestRecordedRefundIsLogged(t *testing.T) {
 	log.Reset()
 	if _, err := c.RecordReturn(t.Context(), record); checkout.CodeOf(err) != checkout.CodeInvalidRequest || log.Len() > 0 {
 		t.Errorf("a refused record: got %v and the log %s, expected invalid_request and no line", err, log)
+	}
+}
+
+// The id of a record says how it has to begin.
+func TestRecordIDStartsWithRecord(t *testing.T) {
+	for _, id := range []string{"17", "record:", "re_1"} {
+		_, err := (admin.Local{}).RecordReturn(t.Context(), checkout.RefundRecord{ID: id, Provider: "standard", PaymentID: "pay_1", Amount: 1, Note: "bank"})
+		var refused *checkout.Error
+		if !errors.As(err, &refused) || len(refused.Fields) != 1 || !strings.Contains(refused.Fields[0].Detail, "an id that starts with record:") {
+			t.Errorf("the id %q: got %v, expected it to say that an id starts with record:", id, err)
+		}
 	}
 }
 

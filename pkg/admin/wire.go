@@ -77,7 +77,7 @@ const (
 func checkReturn(r checkout.RefundRecord) error {
 	switch {
 	case !strings.HasPrefix(r.ID, RecordPrefix) || len(r.ID) <= len(RecordPrefix) || len(r.ID) > maxRefundID:
-		return checkout.Invalid("id", fmt.Sprintf("expected %s and at most %d characters in all", RecordPrefix, maxRefundID))
+		return checkout.Invalid("id", fmt.Sprintf("expected an id that starts with %s and has at most %d characters", RecordPrefix, maxRefundID))
 	case r.Provider != checkout.ProviderStandard && r.Provider != checkout.ProviderStripe:
 		return checkout.Invalid("provider", fmt.Sprintf("expected %s or %s", checkout.ProviderStandard, checkout.ProviderStripe))
 	case r.PaymentID == "":

@@ -136,7 +136,8 @@ func (*fake) RetryEvent(context.Context, checkout.EventRef, time.Duration) (chec
 func (*fake) EventsWaitingFor(context.Context, checkout.ID) ([]checkout.EventRef, error) {
 	panic("no event waits for this one")
 }
-func (*fake) Ping(context.Context) error { panic("the edge pings nothing") }
+func (*fake) Check(context.Context) error { panic("the edge checks nothing") }
+func (*fake) Ping(context.Context) error  { panic("the edge pings nothing") }
 
 var (
 	at       = time.Date(2026, 11, 27, 9, 0, 0, 123_456_000, time.UTC)

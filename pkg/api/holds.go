@@ -11,7 +11,7 @@ import (
 
 // Hold is a hold in a response.
 type Hold struct {
-	ID        string `json:"id" example:"hold_01jd9m3k7vfq8r2x5t6w0y4zab"`
+	ID        string `json:"id" doc:"A secret: with it, any caller can read, release and order the hold." example:"hold_01jd9m3k7vfq8r2x5t6w0y4zab"`
 	ProductID string `json:"product_id" example:"demo"`
 	Qty       int64  `json:"qty" example:"1"`
 	Status    string `json:"status" enum:"active,ordered,released,expired"`
@@ -61,7 +61,7 @@ type HoldRequest struct {
 }
 
 type placeHoldInput struct {
-	IdempotencyKey string `header:"Idempotency-Key" doc:"16 to 255 of A-Z a-z 0-9 . _ : -, optionally in quotes. Use a new key for each hold, and the same key for each retry."`
+	IdempotencyKey string `header:"Idempotency-Key" doc:"16 to 255 of A-Z a-z 0-9 . _ : -, optionally in quotes. Use a new random UUID for each hold, and the same key for each retry. The key is a secret: a caller who has it, or guesses it, gets the hold, or can place it first. Never build it from a time, a name or a number."`
 	Body           HoldRequest
 
 	key *checkout.IdempotencyKey

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -68,8 +69,13 @@ func (a *App) Sweeper() *Sweeper {
 	return &Sweeper{Sweep: a.Service.Sweep, Audit: a.audit, SweepInterval: sweepInterval, AuditInterval: auditInterval, Logger: a.log}
 }
 
-// audit audits, records the metrics that alarms watch, and logs each broken invariant.
+// audit records the metrics that alarms watch. One that fails does not stop the other.
 func (a *App) audit(ctx context.Context) error {
+	return errors.Join(a.recordReserved(ctx), a.recordAudit(ctx))
+}
+
+// recordAudit audits, records what it finds, and logs each broken invariant.
+func (a *App) recordAudit(ctx context.Context) error {
 	audit, err := a.Ledger.Audit(ctx)
 	if err != nil {
 		return fmt.Errorf("auditing: %w", err)
@@ -87,6 +93,28 @@ func (a *App) audit(ctx context.Context) error {
 		a.log.ErrorContext(ctx, "broken invariant", "check", f.Check, "entity", f.Entity, "detail", f.Detail)
 	}
 	return nil
+}
+
+// recordReserved records how much of the stock is held back without a payment. It reads each product's counters.
+func (a *App) recordReserved(ctx context.Context) error {
+	const page = 1000
+	share := 0.0
+	for after := ""; ; {
+		products, err := a.Ledger.Products(ctx, after, page)
+		if err != nil {
+			return fmt.Errorf("measuring the reserved stock: %w", err)
+		}
+		for _, p := range products {
+			if p.Stock > 0 {
+				share = max(share, float64(p.ReservedStock)/float64(p.Stock))
+			}
+		}
+		if len(products) < page {
+			a.rec.Record(checkout.ReservedRatio, share)
+			return nil
+		}
+		after = products[page-1].ID
+	}
 }
 
 // Close closes all connections.

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"strconv"
+	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
@@ -27,8 +30,8 @@ type Function struct {
 	metrics *lambdaserver.Metrics
 }
 
-// NewFunction reads the environment and assembles the function. Logs and metrics go to standard output.
-func NewFunction() (*Function, error) {
+// NewFunction reads the environment and assembles the function of a role. Logs and metrics go to standard output.
+func NewFunction(role ledger.Role) (*Function, error) {
 	c, err := ReadFunctionConfig()
 	if err != nil {
 		return nil, err
@@ -39,9 +42,10 @@ func NewFunction() (*Function, error) {
 	slog.SetDefault(log)
 	slog.SetLogLoggerLevel(slog.LevelError) // aws-lambda-go reports failures through package log
 	deps := Deps{CacheAddr: c.CacheAddr, Recorder: f.metrics, Logger: log}
-	if deps.Ledger, err = f.openLedger(); err != nil {
+	if deps.Ledger, err = f.openLedger(role); err != nil {
 		return nil, err
 	}
+	deps.Ledger.Role = role
 	if c.MySQLDSN == "" && c.CacheName != "" {
 		deps.CacheSignIn = awsauth.Cache(account, c.CacheName, c.CacheUser)
 	}
@@ -55,13 +59,13 @@ func NewFunction() (*Function, error) {
 	return f, nil
 }
 
-func (f *Function) openLedger() (*ledger.Ledger, error) {
+func (f *Function) openLedger(role ledger.Role) (*ledger.Ledger, error) {
 	if f.Config.MySQLDSN != "" {
 		accounts, err := ledger.AccountsOf(f.Config.MySQLDSN)
 		if err != nil {
 			return nil, err
 		}
-		return ledger.Open(accounts.AppDSN, f.metrics)
+		return ledger.Open(accounts.DSN(role), f.metrics)
 	}
 	cfg := ledger.ProxyConfig(net.JoinHostPort(f.Config.DBHost, strconv.Itoa(int(f.Config.DBPort))), f.Config.DBName, f.Config.DBUser)
 	if err := awsauth.Database(f.Account, cfg); err != nil {
@@ -72,8 +76,26 @@ func (f *Function) openLedger() (*ledger.Ledger, error) {
 
 // HTTP serves one resource of the API.
 func (f *Function) HTTP(resource api.Resource) *lambdaserver.HTTP {
-	return &lambdaserver.HTTP{Handler: f.Handler(nil, resource), Problem: api.WriteProblem, Metrics: f.metrics, Logger: f.log}
+	return &lambdaserver.HTTP{Handler: f.checkFirst(f.Handler(nil, resource)), Problem: api.WriteProblem, Metrics: f.metrics, Logger: f.log}
 }
+
+// checkFirst checks the database before the first request, and logs what is wrong. That request is served in any case.
+func (f *Function) checkFirst(next http.Handler) http.Handler {
+	var once sync.Once
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		once.Do(func() {
+			ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
+			defer cancel()
+			if err := f.Ledger.Check(ctx); err != nil {
+				f.log.ErrorContext(ctx, "the database is not ready", "error", err)
+			}
+		})
+		next.ServeHTTP(w, r)
+	})
+}
+
+// checkTimeout limits checkFirst.
+const checkTimeout = time.Second
 
 // SweepJob sweeps and audits.
 func (f *Function) SweepJob() *lambdaserver.ScheduledJob {

@@ -90,7 +90,7 @@ func TestClusterDSNKeepsPasswords(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if app, err := mysql.ParseDSN(accounts.AppDSN); err != nil || app.TLS == nil || app.TLS.ServerName != "cluster.example" {
+		if app, err := mysql.ParseDSN(accounts.DSN(ledger.RoleApp)); err != nil || app.TLS == nil || app.TLS.ServerName != "cluster.example" {
 			t.Errorf("expected every derived DSN to keep the cluster's TLS: %v", err)
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -61,99 +62,129 @@ func mustOpen(t *testing.T, cfg *mysql.Config) *sql.DB {
 	return db
 }
 
+// proxySale is a sale of one product through the proxy.
+type proxySale struct {
+	*ledger.Ledger
+	ctx                      context.Context //nolint:containedctx // lives as long as the test
+	name                     string          // no part of it is SQL
+	starts                   time.Time
+	key                      checkout.IdempotencyKey
+	held, ordered, due, late checkout.ID
+}
+
+const proxyProduct = "p-1"
+
+// proxyStep is a call of one method and what it returns.
+type proxyStep struct {
+	method string
+	call   func() (any, error)
+	want   any
+}
+
+func (s *proxySale) place(id checkout.ID, ttl time.Duration, key *checkout.IdempotencyKey) (checkout.Receipt, error) {
+	return s.PlaceHold(s.ctx, checkout.HoldRequest{ID: id, ProductID: proxyProduct, Qty: 2, TTL: ttl, Key: key})
+}
+
+func (s *proxySale) success(eventID string, subject checkout.ID) checkout.PaymentEvent {
+	return checkout.PaymentEvent{
+		Provider: "standard", EventID: eventID, Type: "payment.succeeded", Kind: checkout.PaymentSucceeded, Subject: &subject,
+		PaymentID: "pay_1", Amount: checkout.Money{Amount: 2, Currency: "USD"}, Digest: sha256.Sum256([]byte(eventID)), OccurredAt: &s.starts,
+	}
+}
+
+// shop places, orders and pays.
+func (s *proxySale) shop() []proxyStep {
+	stock, limit := int64(20), int64(20)
+	return []proxyStep{
+		{"Check", func() (any, error) { return nil, s.Check(s.ctx) }, nil},
+		{"PutProduct", func() (any, error) {
+			put, created, err := s.PutProduct(s.ctx, checkout.ProductChange{
+				ID: proxyProduct, Name: &s.name, Price: &checkout.Money{Amount: 1, Currency: "USD"}, Stock: &stock, MaxQtyPerHold: &limit,
+				SaleStartsAt: &checkout.Moment{At: &s.starts},
+			})
+			return []any{put.Name, created}, err
+		}, []any{s.name, true}},
+		{"PlaceHold", func() (any, error) { r, err := s.place(s.held, time.Hour, &s.key); return r.Repeated, err }, false},
+		{"PlaceHold", func() (any, error) { r, err := s.place(ledgertest.NewID(), time.Hour, &s.key); return r.Repeated, err }, true},
+		{"PlaceHold", func() (any, error) { _, err := s.place(s.ordered, time.Hour, nil); return nil, err }, nil},
+		{"PlaceHold", func() (any, error) { _, err := s.place(s.due, time.Millisecond, nil); return nil, err }, nil},
+		{"KeyUsed", func() (any, error) { return s.KeyUsed(s.ctx, s.key) }, true},
+		{"GrantedKeys", func() (any, error) { return s.GrantedKeys(s.ctx, proxyProduct, 10) }, []checkout.IdempotencyKey{s.key}},
+		{"Hold", func() (any, error) { h, err := s.Hold(s.ctx, s.held); return h.Status, err }, checkout.HoldActive},
+		{"ReleaseHold", func() (any, error) { r, err := s.ReleaseHold(s.ctx, s.held); return r.Hold.Status, err }, checkout.HoldReleased},
+		{"CreateOrder", func() (any, error) { r, err := s.CreateOrder(s.ctx, s.ordered, time.Hour); return r.Order.Status, err }, checkout.OrderPendingPayment},
+		{"Order", func() (any, error) { o, err := s.Order(s.ctx, s.ordered); return o.Qty, err }, int64(2)},
+		{"ApplyEvent", func() (any, error) {
+			r, err := s.ApplyEvent(s.ctx, s.success("evt_1", s.ordered), time.Hour)
+			return []any{r.Result, r.Order.Status}, err
+		}, []any{checkout.PaymentApplied, checkout.OrderPaid}},
+		{"CancelOrder", func() (any, error) { _, err := s.CancelOrder(s.ctx, s.ordered); return checkout.CodeOf(err), nil }, checkout.CodeOrderNotCancellable},
+	}
+}
+
+// money applies events that wait, and records a refund.
+func (s *proxySale) money() []proxyStep {
+	return []proxyStep{
+		{"ApplyEvent", func() (any, error) { // its hold comes later
+			r, err := s.ApplyEvent(s.ctx, s.success("evt_2", s.late), time.Hour)
+			return r.Result, err
+		}, checkout.PaymentUnmatched},
+		{"Events", func() (any, error) {
+			found, err := s.Events(s.ctx, ledger.EventUnmatched, 10)
+			return found.Total, err
+		}, int64(1)},
+		{"PlaceHold", func() (any, error) { _, err := s.place(s.late, time.Hour, nil); return nil, err }, nil},
+		{"WaitingEvents", func() (any, error) { _, err := s.WaitingEvents(s.ctx, 10); return nil, err }, nil},
+		{"RetryEvent", func() (any, error) {
+			r, err := s.RetryEvent(s.ctx, checkout.EventRef{Provider: "standard", EventID: "evt_2"}, time.Hour)
+			return r.Result, err
+		}, checkout.PaymentUnmatched}, // its payment id pays another order
+		{"EventsWaitingFor", func() (any, error) { found, err := s.EventsWaitingFor(s.ctx, s.late); return len(found), err }, 1},
+		{"RejectEvent", func() (any, error) {
+			return nil, s.RejectEvent(s.ctx, checkout.RejectedEvent{Provider: "standard", EventID: "evt_3", Detail: s.name})
+		}, nil},
+		{"RecordRefund", func() (any, error) {
+			r, err := s.RecordRefund(s.ctx, checkout.RefundRecord{ID: "record:1", Provider: "standard", PaymentID: "pay_1", Amount: 1, Note: s.name, Operator: s.name})
+			return r.Order.Status, err
+		}, checkout.OrderPaid},
+		{"Payments", func() (any, error) { found, err := s.Payments(s.ctx, "pay_1"); return len(found), err }, 1},
+	}
+}
+
+// operate lists, sweeps and audits.
+func (s *proxySale) operate() []proxyStep {
+	return []proxyStep{
+		{"Orders", func() (any, error) {
+			found, err := s.Orders(s.ctx, ledger.OrderFilter{ProductID: proxyProduct, Since: &s.starts}, 10)
+			return found.Total, err
+		}, int64(1)},
+		{"OrderHistory", func() (any, error) { found, err := s.OrderHistory(s.ctx, s.ordered); return len(found.Refunds), err }, 1},
+		{"DueProducts", func() (any, error) { return s.DueProducts(s.ctx, 10) }, []string{proxyProduct}},
+		{"ExpireDue", func() (any, error) {
+			r, err := s.ExpireDue(s.ctx, proxyProduct, checkout.DueBatch{Holds: 10, Orders: 10})
+			return r.Holds, err
+		}, 1},
+		{"RefreshProduct", func() (any, error) { r, err := s.RefreshProduct(s.ctx, proxyProduct); return r.AvailableStock(), err }, int64(16)},
+		{"Products", func() (any, error) { found, err := s.Products(s.ctx, "", 10); return len(found), err }, 1},
+		{"Owed", func() (any, error) { found, err := s.Owed(s.ctx, 10); return found.Total, err }, int64(0)},
+		{"Refund", func() (any, error) { r, err := s.Refund(s.ctx, "standard", "record:1"); return r.Note, err }, s.name},
+		{"Audit", func() (any, error) { a, err := s.Audit(s.ctx); return a.Broken, err }, []ledger.Finding{}},
+	}
+}
+
 // Every method of the ledger works through a proxy that moves its connections after each statement, and none of them pins
 // a connection.
 func TestLedgerThroughProxyPinsNothing(t *testing.T) {
 	t.Parallel()
 	p := newProxied(t, nil)
-	l := must(ledger.OpenProxy(p.config(t), p.Counts))(t)
-	t.Cleanup(func() { _ = l.Close() })
-	ctx := context.Background()
-
-	const product = "p-1"
-	name := `"Shoes" @'home', SET @a := 1; -- ` + "`é` 👟" // no part of it is SQL
-	stock, limit := int64(20), int64(20)
-	starts := time.Now().Add(-time.Hour)
-	key := checkout.IdempotencyKey(sha256.Sum256([]byte("key")))
-	held, ordered, due, late := ledgertest.NewID(), ledgertest.NewID(), ledgertest.NewID(), ledgertest.NewID()
-	place := func(id checkout.ID, ttl time.Duration, key *checkout.IdempotencyKey) (checkout.Receipt, error) {
-		return l.PlaceHold(ctx, checkout.HoldRequest{ID: id, ProductID: product, Qty: 2, TTL: ttl, Key: key})
+	sale := &proxySale{
+		Ledger: must(ledger.OpenProxy(p.config(t), p.Counts))(t), ctx: context.Background(),
+		name: `"Shoes" @'home', SET @a := 1; -- ` + "`é` 👟", starts: time.Now().Add(-time.Hour), key: checkout.IdempotencyKey(sha256.Sum256([]byte("key"))),
+		held: ledgertest.NewID(), ordered: ledgertest.NewID(), due: ledgertest.NewID(), late: ledgertest.NewID(),
 	}
-	success := func(eventID string, subject checkout.ID) checkout.PaymentEvent {
-		return checkout.PaymentEvent{
-			Provider: "standard", EventID: eventID, Type: "payment.succeeded", Kind: checkout.PaymentSucceeded, Subject: &subject,
-			PaymentID: "pay_1", Amount: checkout.Money{Amount: 2, Currency: "USD"}, Digest: sha256.Sum256([]byte(eventID)), OccurredAt: &starts,
-		}
-	}
-	steps := []struct {
-		method string
-		call   func() (any, error)
-		want   any
-	}{
-		{"Ping", func() (any, error) { return nil, l.Ping(ctx) }, nil},
-		{"PutProduct", func() (any, error) {
-			put, created, err := l.PutProduct(ctx, checkout.ProductChange{
-				ID: product, Name: &name, Price: &checkout.Money{Amount: 1, Currency: "USD"}, Stock: &stock, MaxQtyPerHold: &limit,
-				SaleStartsAt: &checkout.Moment{At: &starts},
-			})
-			return []any{put.Name, created}, err
-		}, []any{name, true}},
-		{"PlaceHold", func() (any, error) { r, err := place(held, time.Hour, &key); return r.Repeated, err }, false},
-		{"PlaceHold", func() (any, error) { r, err := place(ledgertest.NewID(), time.Hour, &key); return r.Repeated, err }, true},
-		{"PlaceHold", func() (any, error) { _, err := place(ordered, time.Hour, nil); return nil, err }, nil},
-		{"PlaceHold", func() (any, error) { _, err := place(due, time.Millisecond, nil); return nil, err }, nil},
-		{"KeyUsed", func() (any, error) { return l.KeyUsed(ctx, key) }, true},
-		{"GrantedKeys", func() (any, error) { return l.GrantedKeys(ctx, product, 10) }, []checkout.IdempotencyKey{key}},
-		{"Hold", func() (any, error) { h, err := l.Hold(ctx, held); return h.Status, err }, checkout.HoldActive},
-		{"ReleaseHold", func() (any, error) { r, err := l.ReleaseHold(ctx, held); return r.Hold.Status, err }, checkout.HoldReleased},
-		{"CreateOrder", func() (any, error) { r, err := l.CreateOrder(ctx, ordered, time.Hour); return r.Order.Status, err }, checkout.OrderPendingPayment},
-		{"Order", func() (any, error) { o, err := l.Order(ctx, ordered); return o.Qty, err }, int64(2)},
-		{"ApplyEvent", func() (any, error) {
-			r, err := l.ApplyEvent(ctx, success("evt_1", ordered), time.Hour)
-			return []any{r.Result, r.Order.Status}, err
-		}, []any{checkout.PaymentApplied, checkout.OrderPaid}},
-		{"CancelOrder", func() (any, error) { _, err := l.CancelOrder(ctx, ordered); return checkout.CodeOf(err), nil }, checkout.CodeOrderNotCancellable},
-		{"ApplyEvent", func() (any, error) { // its hold comes later
-			r, err := l.ApplyEvent(ctx, success("evt_2", late), time.Hour)
-			return r.Result, err
-		}, checkout.PaymentUnmatched},
-		{"Events", func() (any, error) {
-			found, err := l.Events(ctx, ledger.EventUnmatched, 10)
-			return found.Total, err
-		}, int64(1)},
-		{"PlaceHold", func() (any, error) { _, err := place(late, time.Hour, nil); return nil, err }, nil},
-		{"WaitingEvents", func() (any, error) { _, err := l.WaitingEvents(ctx, 10); return nil, err }, nil},
-		{"RetryEvent", func() (any, error) {
-			r, err := l.RetryEvent(ctx, checkout.EventRef{Provider: "standard", EventID: "evt_2"}, time.Hour)
-			return r.Result, err
-		}, checkout.PaymentUnmatched}, // its payment id pays another order
-		{"EventsWaitingFor", func() (any, error) { found, err := l.EventsWaitingFor(ctx, late); return len(found), err }, 1},
-		{"RejectEvent", func() (any, error) {
-			return nil, l.RejectEvent(ctx, checkout.RejectedEvent{Provider: "standard", EventID: "evt_3", Detail: name})
-		}, nil},
-		{"RecordRefund", func() (any, error) {
-			r, err := l.RecordRefund(ctx, checkout.RefundRecord{ID: "record:1", Provider: "standard", PaymentID: "pay_1", Amount: 1, Note: name, Operator: name})
-			return r.Order.Status, err
-		}, checkout.OrderPaid},
-		{"Payments", func() (any, error) { found, err := l.Payments(ctx, "pay_1"); return len(found), err }, 1},
-		{"Orders", func() (any, error) {
-			found, err := l.Orders(ctx, ledger.OrderFilter{ProductID: product, Since: &starts}, 10)
-			return found.Total, err
-		}, int64(1)},
-		{"OrderHistory", func() (any, error) { found, err := l.OrderHistory(ctx, ordered); return len(found.Refunds), err }, 1},
-		{"DueProducts", func() (any, error) { return l.DueProducts(ctx, 10) }, []string{product}},
-		{"ExpireDue", func() (any, error) {
-			r, err := l.ExpireDue(ctx, product, checkout.DueBatch{Holds: 10, Orders: 10})
-			return r.Holds, err
-		}, 1},
-		{"RefreshProduct", func() (any, error) { r, err := l.RefreshProduct(ctx, product); return r.AvailableStock(), err }, int64(16)},
-		{"Products", func() (any, error) { found, err := l.Products(ctx, "", 10); return len(found), err }, 1},
-		{"Owed", func() (any, error) { found, err := l.Owed(ctx, 10); return found.Total, err }, int64(0)},
-		{"Refund", func() (any, error) { r, err := l.Refund(ctx, "standard", "record:1"); return r.Note, err }, name},
-		{"Audit", func() (any, error) { a, err := l.Audit(ctx); return a.Broken, err }, []ledger.Finding{}},
-	}
+	t.Cleanup(func() { _ = sale.Close() })
 	called := map[string]bool{"Close": true}
-	for _, s := range steps {
+	for _, s := range slices.Concat(sale.shop(), sale.money(), sale.operate()) {
 		got, err := s.call()
 		if err != nil {
 			t.Fatalf("%s: %v", s.method, err)

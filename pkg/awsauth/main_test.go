@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 // appConfig signs in the application's user with a password to the schema of e.
 func appConfig(t *testing.T, e *ledgertest.Env) *mysql.Config {
 	t.Helper()
-	return must(mysql.ParseDSN(must(ledger.AccountsOf(e.AdminDSN))(t).AppDSN))(t)
+	return must(mysql.ParseDSN(must(ledger.AccountsOf(e.AdminDSN))(t).DSN(ledger.RoleApp)))(t)
 }
 
 // mustKeepSecrets fails the test if a text shows a part of a token or of credentials.

@@ -39,6 +39,7 @@ var (
 	RefundsDue  = &Metric{"refunds_due", Gauge, "Payments that owe money, at the latest audit.", nil}
 	RefundsOwed = &Metric{"refunds_owed", Gauge, "Money owed back by currency, in minor units, at the latest audit.", []string{"currency"}}
 
+	ReservedRatio  = &Metric{"stock_reserved_ratio", Gauge, "Highest share of a product's stock that is reserved and not paid for, from 0 to 1, at the latest audit.", nil}
 	DisputesOpen   = &Metric{"disputes_open", Gauge, "Disputes without an outcome, at the latest audit.", nil}
 	EventsStored   = &Metric{"events_stored", Gauge, "Payment events that could not be applied yet, at the latest audit.", nil}
 	EventsRejected = &Metric{"events_rejected", Gauge, "Verified payment events of the last 24 hours that could not be read or reused the id of another, at the latest audit.", nil}
@@ -49,7 +50,7 @@ var (
 var Metrics = []*Metric{
 	HoldsPlaced, HoldsRefused, LedgerCalls, LedgerDuration, LedgerRetries, WebhookEvents,
 	CacheLookups, SweepRuns, SweptHolds, SweptOrders, SweepLag, AuditBroken,
-	RefundsDue, RefundsOwed, DisputesOpen, EventsStored, EventsRejected, Unmatched,
+	RefundsDue, RefundsOwed, ReservedRatio, DisputesOpen, EventsStored, EventsRejected, Unmatched,
 }
 
 // Recorder takes measurements: the step of a counter, or the value of a histogram or gauge. labels are the values of

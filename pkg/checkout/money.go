@@ -138,13 +138,13 @@ const (
 
 // Returns computes the sums of a payment from its refunds. refundedSum is the highest sum of refunds that the provider
 // reported for the whole payment: it includes refunds that failed later. A refund in another currency than the payment
-// does not count. A failed refund is unsent until another refund of the same amount goes through.
+// does not count; a payment has no currency before its success. A failed refund is unsent until another refund of the same amount goes through.
 func Returns(received int64, currency string, refundedSum int64, refunds []Refund) (returned, unsent int64) {
 	sent, failed := map[int64]int64{}, map[int64]int64{}
 	var known, failedSum int64
 	all := false
 	for _, r := range refunds {
-		if r.Currency != "" && r.Currency != currency {
+		if r.Currency != "" && currency != "" && r.Currency != currency {
 			continue
 		}
 		amount := received

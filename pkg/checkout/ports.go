@@ -46,8 +46,8 @@ type Ledger interface {
 	WaitingEvents(ctx context.Context, limit int) ([]EventRef, error)
 	// EventsWaitingFor lists stored events that wait for a payment of this order, or for the order itself.
 	EventsWaitingFor(ctx context.Context, order ID) ([]EventRef, error)
-	// Ping checks that the database responds.
-	Ping(ctx context.Context) error
+	// Check fails if the database does not respond, or lacks what this program calls.
+	Check(ctx context.Context) error
 }
 
 // HoldRequest describes a hold to place. The caller makes ID before the call, so that a retry finds the first hold.

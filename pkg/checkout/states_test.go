@@ -97,6 +97,22 @@ func outcome(units checkout.StockPlace, enough bool, payments []checkout.Payment
 	return text
 }
 
+// dependsOnOrder lists the exceptions. TestTheFirstDeliveryDecides in pkg/ledger plays them.
+const dependsOnOrder = `
+### When the order of delivery decides
+
+While there is stock, a set of events ends the same in every order of delivery, except for these. An event that does not
+fit is ` + "`unmatched`" + `: it moves no money, and ` + "`flashsale events --unmatched`" + ` lists it.
+
+| events | what decides |
+|---|---|
+| several payments, and a refund without ` + "`payment_id`" + `: 1.00 by A, 10.00 by B, a refund | If one payment alone holds money when the refund comes, the refund is of that one. If several do, the refund is ` + "`unmatched`" + `. |
+| one refund id in two currencies | The first event gives the refund its currency. It only counts if this is the payment's. The event in the other currency is ` + "`unmatched`" + `. |
+| one refund id for two payments | The refund is of the payment that the first event names. The other event is ` + "`unmatched`" + `. |
+| one payment id for two orders, or in two currencies | The payment is the first event's. The other event is ` + "`unmatched`" + `. |
+
+`
+
 func placeName(p checkout.StockPlace) string {
 	if p == checkout.StockAvailable {
 		return "available"
@@ -137,7 +153,7 @@ func describeTransitions() string {
 			outcome(checkout.StockAvailable, true, c.payments), outcome(checkout.StockAvailable, false, c.payments),
 			outcome(checkout.StockSold, true, c.payments))
 	}
-	b.WriteString("\n")
+	b.WriteString(dependsOnOrder)
 	return b.String()
 }
 

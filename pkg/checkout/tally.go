@@ -68,6 +68,9 @@ func (t *Tally) Said(order ID, amount Money) bool {
 	})
 }
 
+// RefundedSum returns the highest sum of refunds that the provider reported for the whole payment.
+func (t *Tally) RefundedSum() int64 { return t.refundedSum }
+
 // Refund returns what is known of a refund.
 func (t *Tally) Refund(id string) (Refund, bool) {
 	r, ok := t.refunds[id]

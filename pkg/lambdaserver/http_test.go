@@ -136,17 +136,38 @@ func TestEventsBecomeTheSameRequests(t *testing.T) {
 	}
 }
 
-// The function returns the response that net/http would send.
-func TestResponses(t *testing.T) {
-	for name, tc := range map[string]struct {
-		handler http.HandlerFunc
-		status  int
-		header  map[string]string
-		body    string
-		base64  bool
-		cookies []string
-	}{
-		"nothing written": {handler: func(http.ResponseWriter, *http.Request) {}, status: http.StatusOK},
+// responseTo is what the function returns for the writes of a handler: the response that net/http would send.
+type responseTo struct {
+	handler http.HandlerFunc
+	status  int
+	header  map[string]string
+	body    string
+	base64  bool
+	cookies []string
+}
+
+func checkResponses(t *testing.T, cases map[string]responseTo) {
+	t.Helper()
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			f, log := serve(tc.handler)
+			got := invoke(t, f, mustEvent(t, "not-modified.json"))
+			if tc.header == nil {
+				tc.header = map[string]string{}
+			}
+			if tc.cookies == nil {
+				tc.cookies = []string{}
+			}
+			want := events.APIGatewayV2HTTPResponse{StatusCode: tc.status, Headers: tc.header, Body: tc.body, IsBase64Encoded: tc.base64, Cookies: tc.cookies}
+			if diff := cmp.Diff(want, got); diff != "" || log.Len() > 0 {
+				t.Errorf("-want +got:\n%s\nlog: %s", diff, log)
+			}
+		})
+	}
+}
+
+func TestFirstStatusIsTheResponse(t *testing.T) {
+	checkResponses(t, map[string]responseTo{
 		"the first status counts": {
 			handler: func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(http.StatusConflict)
@@ -175,6 +196,12 @@ func TestResponses(t *testing.T) {
 				w.WriteHeader(http.StatusNoContent)
 			}, status: http.StatusNoContent,
 		},
+	})
+}
+
+func TestResponsesWithoutBody(t *testing.T) {
+	checkResponses(t, map[string]responseTo{
+		"nothing written": {handler: func(http.ResponseWriter, *http.Request) {}, status: http.StatusOK},
 		"not modified has no body": {
 			handler: func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(http.StatusNotModified)
@@ -191,6 +218,11 @@ func TestResponses(t *testing.T) {
 			},
 			status: http.StatusNoContent,
 		},
+	})
+}
+
+func TestResponseHeadersCookiesAndBytes(t *testing.T) {
+	checkResponses(t, map[string]responseTo{
 		"several values and cookies": {
 			handler: func(w http.ResponseWriter, _ *http.Request) {
 				w.Header()["Allow"] = []string{"GET", "DELETE"}
@@ -207,22 +239,7 @@ func TestResponses(t *testing.T) {
 			},
 			status: http.StatusOK, header: map[string]string{"Content-Type": "image/png"}, body: "iVBOR/8=", base64: true,
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			f, log := serve(tc.handler)
-			got := invoke(t, f, mustEvent(t, "not-modified.json"))
-			if tc.header == nil {
-				tc.header = map[string]string{}
-			}
-			if tc.cookies == nil {
-				tc.cookies = []string{}
-			}
-			want := events.APIGatewayV2HTTPResponse{StatusCode: tc.status, Headers: tc.header, Body: tc.body, IsBase64Encoded: tc.base64, Cookies: tc.cookies}
-			if diff := cmp.Diff(want, got); diff != "" || log.Len() > 0 {
-				t.Errorf("-want +got:\n%s\nlog: %s", diff, log)
-			}
-		})
-	}
+	})
 }
 
 func TestPanicIsALoggedProblem(t *testing.T) {

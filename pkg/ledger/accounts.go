@@ -8,28 +8,28 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
 )
 
-// Accounts are the two users of a database, named after it: flashsale_owner and flashsale_app. The owner has all rights
-// on the tables, and the routines run with its rights. The application's user has only EXECUTE and SELECT, so it can
-// change stock only through a routine.
+// Accounts are the users of a database, named after it: flashsale_owner, and one for each role, such as flashsale_holds. The
+// owner has all rights on the tables, and the routines run with its rights. A role's user has only the rights of its role,
+// so it can change stock only through a routine.
 type Accounts struct {
-	AppDSN   string // for the server and the functions
-	ownerDSN string
-	admin    *mysql.Config
-	owner    account
-	app      account
+	admin *mysql.Config
+	owner account
+	roles map[Role]account
 }
 
-type account struct{ name, password string }
+type account struct{ name, password, dsn string }
 
-// maxDatabaseName keeps the owner's name within MySQL's 32 characters.
-const maxDatabaseName = 26
+// maxDatabaseName keeps the longest user's name within MySQL's 32 characters.
+const maxDatabaseName = 23
 
-// AccountsOf derives the two users of the database of an administrator's DSN. Their passwords are an HMAC-SHA-256 of the
+// AccountsOf derives the users of the database of an administrator's DSN. Their passwords are an HMAC-SHA-256 of the
 // administrator's: every process with the DSN can compute them, nothing needs storing, and they do not reveal it.
 func AccountsOf(adminDSN string) (Accounts, error) {
 	admin, err := Config(adminDSN)
@@ -39,36 +39,99 @@ func AccountsOf(adminDSN string) (Accounts, error) {
 	if len(admin.DBName) > maxDatabaseName || strings.ContainsAny(admin.DBName, "`'\"\\%") {
 		return Accounts{}, fmt.Errorf("reading the DSN: the database's name must have at most %d characters and no quotes", maxDatabaseName)
 	}
-	a := Accounts{admin: admin}
-	a.owner, a.ownerDSN = derive(admin, "owner")
-	a.app, a.AppDSN = derive(admin, "app")
+	a := Accounts{admin: admin, owner: derive(admin, "owner"), roles: map[Role]account{}}
+	for _, role := range Roles() {
+		a.roles[role] = derive(admin, string(role))
+	}
 	return a, nil
 }
 
-func derive(admin *mysql.Config, role string) (account, string) {
+// DSN is what a role's user signs in with.
+func (a Accounts) DSN(r Role) string { return a.roles[r].dsn }
+
+// Users lists the names of all users.
+func (a Accounts) Users() []string {
+	names := []string{a.owner.name}
+	for _, role := range Roles() {
+		names = append(names, a.roles[role].name)
+	}
+	return names
+}
+
+func derive(admin *mysql.Config, role string) account {
 	mac := hmac.New(sha256.New, []byte(admin.Passwd))
 	mac.Write([]byte("flashsale/" + admin.DBName + "/" + role))
 	cfg := admin.Clone()
 	cfg.User = admin.DBName + "_" + role
 	// The suffix satisfies servers that require upper case, lower case, digits and a special character.
 	cfg.Passwd = base64.RawURLEncoding.EncodeToString(mac.Sum(nil)) + "-aA1"
-	return account{cfg.User, cfg.Passwd}, cfg.FormatDSN()
+	return account{cfg.User, cfg.Passwd, cfg.FormatDSN()}
 }
 
-// signIn is how the application's user authenticates: the part after IDENTIFIED in CREATE USER.
-type signIn struct {
-	identified string
-	args       []any
-}
+// signIn is how a role's user authenticates: the part after IDENTIFIED in CREATE USER.
+type signIn func(account) (identified string, args []any)
 
-func (a Accounts) byPassword() signIn { return signIn{"BY ?", []any{a.app.password}} }
+func byPassword(a account) (string, []any) { return "BY ?", []any{a.password} }
 
 // byIAM lets Aurora's plugin check the user's token, which travels in clear text and therefore only over TLS.
 // https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/UsingWithRDS.IAMDBAuth.DBAccounts.html
-func (Accounts) byIAM() signIn { return signIn{"WITH AWSAuthenticationPlugin AS 'RDS'", nil} }
+func byIAM(account) (string, []any) { return "WITH AWSAuthenticationPlugin AS 'RDS'", nil }
 
-// create makes the database and its users, or resets the users' passwords and rights.
-func (a Accounts) create(ctx context.Context, app signIn) (err error) {
+type step struct {
+	statement string
+	args      []any
+}
+
+// create makes the database and its users, or resets the users' passwords. The owner gets its rights.
+func (a Accounts) create(ctx context.Context, roles signIn) error {
+	users, args := []string{"?@'%' IDENTIFIED BY ?"}, []any{a.owner.name, a.owner.password}
+	for _, role := range Roles() {
+		identified, more := roles(a.roles[role])
+		users, args = append(users, "?@'%' IDENTIFIED "+identified), append(append(args, a.roles[role].name), more...)
+	}
+	list := strings.Join(users, ", ")
+	return a.execute(ctx, []step{
+		{"CREATE DATABASE IF NOT EXISTS `" + a.admin.DBName + "`", nil},
+		{"CREATE USER IF NOT EXISTS " + list, args},
+		{"ALTER USER " + list, args},
+		{"GRANT ALL ON " + a.onAll() + " TO ?@'%'", []any{a.owner.name}},
+	})
+}
+
+// grant gives each role its rights on the tables and routines, which exist now. RoleApp has more: programs of the release
+// before 00004 sign in as its user and call routines that have no digest in their names.
+func (a Accounts) grant(ctx context.Context) error {
+	to := map[string][]any{"SELECT, EXECUTE ON " + a.onAll(): {a.roles[RoleApp].name}} // users, by right
+	for _, role := range Roles() {
+		if role == RoleApp {
+			continue
+		}
+		user, may := a.roles[role].name, rightsOf[role]
+		if may.tables == nil {
+			to["SELECT ON "+a.onAll()] = append(to["SELECT ON "+a.onAll()], user)
+		}
+		for _, table := range may.tables {
+			right := "SELECT ON `" + a.admin.DBName + "`." + table
+			to[right] = append(to[right], user)
+		}
+		for _, routine := range may.routines {
+			right := "EXECUTE ON PROCEDURE `" + a.admin.DBName + "`." + routines[routine].installed
+			to[right] = append(to[right], user)
+		}
+	}
+	var steps []step
+	for _, right := range slices.Sorted(maps.Keys(to)) {
+		users := strings.TrimSuffix(strings.Repeat("?@'%', ", len(to[right])), ", ")
+		steps = append(steps, step{"GRANT " + right + " TO " + users, to[right]})
+	}
+	return a.execute(ctx, steps)
+}
+
+// onAll names all tables and routines of the database in a GRANT, where _ stands for any character.
+func (a Accounts) onAll() string { return "`" + strings.ReplaceAll(a.admin.DBName, "_", `\_`) + "`.*" }
+
+// execute runs statements as the administrator.
+func (a Accounts) execute(ctx context.Context, steps []step) (err error) {
 	cfg := a.admin.Clone()
 	cfg.DBName = ""     // it may not exist yet
 	cfg.ReadTimeout = 0 // as in migrate
@@ -78,21 +141,7 @@ func (a Accounts) create(ctx context.Context, app signIn) (err error) {
 	}
 	db := sql.OpenDB(connector)
 	defer func() { err = errors.Join(err, db.Close()) }()
-
-	name := a.admin.DBName
-	onAll := "`" + strings.ReplaceAll(name, "_", `\_`) + "`.*" // in a GRANT, _ stands for any character
-	for _, step := range []struct {
-		statement string
-		args      []any
-	}{
-		{"CREATE DATABASE IF NOT EXISTS `" + name + "`", nil},
-		{"CREATE USER IF NOT EXISTS ?@'%' IDENTIFIED BY ?", []any{a.owner.name, a.owner.password}},
-		{"ALTER USER ?@'%' IDENTIFIED BY ?", []any{a.owner.name, a.owner.password}},
-		{"GRANT ALL ON " + onAll + " TO ?@'%'", []any{a.owner.name}},
-		{"CREATE USER IF NOT EXISTS ?@'%' IDENTIFIED " + app.identified, append([]any{a.app.name}, app.args...)},
-		{"ALTER USER ?@'%' IDENTIFIED " + app.identified, append([]any{a.app.name}, app.args...)},
-		{"GRANT SELECT, EXECUTE ON " + onAll + " TO ?@'%'", []any{a.app.name}},
-	} {
+	for _, step := range steps {
 		if _, err := db.ExecContext(ctx, step.statement, step.args...); err != nil {
 			statement, _, _ := strings.Cut(step.statement, " ?")
 			return fmt.Errorf("preparing the database and its users (%s; the DSN's user must be allowed to create users): %w", statement, err)

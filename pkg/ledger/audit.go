@@ -25,6 +25,8 @@ type Audit struct {
 	Holds    int64 `json:"holds"`
 	Orders   int64 `json:"orders"`
 	Payments int64 `json:"payments"`
+	// Unsealed counts the holds without a checksum: placed by a release before it, or during a rollback.
+	Unsealed int64 `json:"holds_without_checksum"`
 	Events   int64 `json:"payment_events"`
 	// Money has one entry per currency, by code.
 	Money        []MoneyReport `json:"money"`
@@ -44,13 +46,18 @@ type Audit struct {
 	AsOf time.Time      `json:"as_of"`
 }
 
-// MoneyReport accounts for the money of one currency, in minor units: Received = Sold + Returned + Owed.
+// MoneyReport accounts for the money of one currency, in minor units: Received = Sold + Returned + Owed. Unmatched and
+// Stored come on top: no order has this money.
 type MoneyReport struct {
 	Currency string `json:"currency"`
 	Received int64  `json:"received"`
 	Sold     int64  `json:"sold"`     // kept as the price of units sold, less what went back of it
 	Returned int64  `json:"returned"` // refunds and lost disputes, at most what was received
 	Owed     int64  `json:"owed"`
+	// Unmatched is what successes report that fit no order: it is not known, or the payment belongs to another order or is
+	// in another currency.
+	Unmatched int64 `json:"unmatched"`
+	Stored    int64 `json:"stored"` // what successes report that could not be applied yet
 }
 
 // BrokenCount is the number of broken invariants, listed or not.
@@ -95,6 +102,13 @@ func (l *Ledger) Audit(ctx context.Context) (_ Audit, err error) {
 	if err := auditMoney(ctx, tx, &a); err != nil {
 		return Audit{}, fmt.Errorf("auditing the money: %w", err)
 	}
+	missing, err := l.missingRoutines(ctx, tx)
+	if err != nil {
+		return Audit{}, fmt.Errorf("auditing the routines: %w", err)
+	}
+	for _, name := range missing {
+		a.add(false, Finding{Check: "routine_missing", Entity: name, Detail: "this release calls it: run flashsale migrate"})
+	}
 	a.Clean = len(a.Broken) == 0
 	return a, nil
 }
@@ -112,9 +126,9 @@ func (a *Audit) count(ctx context.Context, tx *sql.Tx) error {
 		       (SELECT COUNT(*) FROM rejected_events WHERE reason = 'reused'),
 		       (SELECT COUNT(*) FROM payment_events WHERE result = 'unmatched' AND received_at > UTC_TIMESTAMP(6) - INTERVAL 1 DAY),
 		       (SELECT COUNT(*) FROM rejected_events WHERE last_at > UTC_TIMESTAMP(6) - INTERVAL 1 DAY),
-		       UTC_TIMESTAMP(6)`).
+		       (SELECT COUNT(*) FROM holds WHERE facts IS NULL), UTC_TIMESTAMP(6)`).
 		Scan(&a.Products, &a.Holds, &a.Orders, &a.Payments, &a.Events, &a.Refunds, &a.DisputesOpen, &a.Stored, &a.Unmatched,
-			&a.Unreadable, &a.Reused, &a.UnmatchedToday, &a.RejectedToday, &a.AsOf)
+			&a.Unreadable, &a.Reused, &a.UnmatchedToday, &a.RejectedToday, &a.Unsealed, &a.AsOf)
 }
 
 // add lists a finding, or counts it if its check has many.

@@ -57,6 +57,10 @@ var checks = []check{
 	{name: "order_times_wrong", query: `
 		SELECT CONCAT(0x02, id), CONCAT('made ', created_at, ', to be paid by ', pay_by, ', changed ', updated_at) FROM orders
 		WHERE pay_by > created_at + INTERVAL 31 DAY OR updated_at > UTC_TIMESTAMP(6) + INTERVAL 1 MINUTE`},
+	{name: "payment_without_event", query: `
+		SELECT CONCAT(p.provider, ' payment ', p.payment_id), 'no event names it' FROM payments p
+		WHERE NOT EXISTS (SELECT 1 FROM payment_events e
+		  WHERE e.provider = p.provider AND e.payment_id = p.payment_id AND e.kind NOT IN ('failed', 'other'))`},
 	{name: "payment_without_applied_event", query: `
 		SELECT CONCAT(p.provider, ' payment ', p.payment_id), 'no success event of it was applied' FROM payments p
 		WHERE p.received > 0 AND NOT EXISTS (SELECT 1 FROM payment_events e
@@ -73,6 +77,9 @@ var checks = []check{
 	{name: "refund_without_payment", query: `
 		SELECT CONCAT(r.provider, ' refund ', r.refund_id), CONCAT('its payment ', r.payment_id, ' does not exist')
 		FROM refunds r LEFT JOIN payments p ON p.provider = r.provider AND p.payment_id = r.payment_id WHERE p.provider IS NULL`},
+	{name: "record_incomplete", query: `
+		SELECT CONCAT(provider, ' refund ', refund_id), 'an operator''s record has an id that starts with record:, an amount and a note; this one lacks one of them' FROM refunds
+		WHERE kind = 'record' AND (LEFT(refund_id, 7) <> 'record:' OR amount IS NULL OR COALESCE(TRIM(note), '') = '' OR status <> 'sent')`},
 	{name: "payment_without_order", query: `
 		SELECT CONCAT(p.provider, ' payment ', p.payment_id), 'its order does not exist'
 		FROM payments p LEFT JOIN orders o ON o.id = p.order_id WHERE p.order_id IS NOT NULL AND p.received > 0 AND o.id IS NULL`},

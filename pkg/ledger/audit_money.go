@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,7 +21,7 @@ func auditMoney(ctx context.Context, tx *sql.Tx, a *Audit) error {
 	report := map[string]*MoneyReport{}
 	after := make([]byte, len(checkout.ID{}))
 	for {
-		page, err := readAuditPage(ctx, tx, after)
+		page, err := readAuditPage(ctx, tx, after, a.AsOf)
 		if err != nil {
 			return err
 		}
@@ -35,6 +34,12 @@ func auditMoney(ctx context.Context, tx *sql.Tx, a *Audit) error {
 		}
 		after = page.orders[len(page.orders)-1].id[:]
 	}
+	if err := auditStrays(ctx, tx, a); err != nil {
+		return err
+	}
+	if err := reportWaiting(ctx, tx, report); err != nil {
+		return err
+	}
 	for _, currency := range slices.Sorted(maps.Keys(report)) {
 		m := report[currency]
 		a.Money = append(a.Money, *m)
@@ -45,9 +50,32 @@ func auditMoney(ctx context.Context, tx *sql.Tx, a *Audit) error {
 	return nil
 }
 
+// auditStrays recomputes the payments without an order: a refund may come before its success.
+func auditStrays(ctx context.Context, tx *sql.Tx, a *Audit) error {
+	var after paymentKey
+	for {
+		page, err := readStrayPage(ctx, tx, after, a.AsOf)
+		if err != nil {
+			return err
+		}
+		for _, o := range page.orders {
+			if !o.waiting {
+				o.auditPayments(func(check, detail string, args ...any) {
+					a.add(false, Finding{check, o.stray.provider + " payment " + o.stray.id, fmt.Sprintf(detail, args...)})
+				})
+			}
+		}
+		if len(page.orders) < auditPage {
+			return nil
+		}
+		after = page.orders[len(page.orders)-1].stray
+	}
+}
+
 // auditedOrder is an order with everything that is known of it.
 type auditedOrder struct {
 	id        checkout.ID
+	stray     paymentKey // set if there is no order, only this payment
 	status    checkout.OrderStatus
 	reason    checkout.Reason
 	units     checkout.StockPlace
@@ -63,10 +91,42 @@ type auditedOrder struct {
 type paymentKey struct{ provider, id string }
 
 type auditedPayment struct {
-	stored  checkout.Payment // as its row says
+	stored  paymentRow // as its row says
 	exists  bool
 	tally   checkout.Tally // as its events say
 	refunds map[string]checkout.Refund
+	began   []span // when its row may have been made
+}
+
+// paymentRow is a payment with the columns that nothing but the routines and the audit need.
+type paymentRow struct {
+	checkout.Payment
+	refundedSum int64
+	createdAt   time.Time // among equal payments the first settles
+}
+
+// span is the time from one instant to another, both included.
+type span struct{ from, to time.Time }
+
+func (s span) has(at time.Time) bool { return !at.Before(s.from) && !at.After(s.to) }
+
+// heard notes when an event may have made the payment's row: when it arrived or, for a success, when it was applied. A
+// refund or dispute made its own row at the same time. A return without such a row may have made the payment's at
+// any try.
+func (p *auditedPayment) heard(e checkout.PaymentEvent, receivedAt time.Time, settledAt sql.NullTime, asOf time.Time) {
+	_, hasRow := p.refunds[e.RefundID]
+	switch {
+	case e.Kind == checkout.PaymentFailed || e.Kind == checkout.PaymentOther:
+		return
+	case e.Kind == checkout.PaymentSucceeded && settledAt.Valid:
+		p.began = append(p.began, span{settledAt.Time, settledAt.Time})
+	case e.Kind == checkout.PaymentSucceeded || hasRow:
+	case settledAt.Valid:
+		p.began = append(p.began, span{receivedAt, settledAt.Time})
+	default:
+		p.began = append(p.began, span{receivedAt, asOf})
+	}
+	p.began = append(p.began, span{receivedAt, receivedAt})
 }
 
 func (o *auditedOrder) payment(key paymentKey) *auditedPayment {
@@ -87,8 +147,13 @@ func (o *auditedOrder) audit(a *Audit) {
 	if o.waiting { // a migration or a sweep applies them soon
 		return
 	}
-	var payments []checkout.Payment
-	settling := 0
+	payments, settling := o.auditPayments(broken)
+	o.auditUnits(broken, payments, settling)
+	o.auditHold(broken, payments)
+}
+
+// auditPayments compares the payments with their events. It returns them as the events say, and how many settle the order.
+func (o *auditedOrder) auditPayments(broken func(string, string, ...any)) (payments []checkout.Payment, settling int) {
 	for _, key := range slices.SortedFunc(maps.Keys(o.payments), comparePayments) {
 		p := o.payments[key]
 		said := p.tally.Payment(key.provider, key.id, o.id, o.amount)
@@ -96,9 +161,14 @@ func (o *auditedOrder) audit(a *Audit) {
 			continue // refunds of a payment that this order did not get
 		}
 		said.Settles = p.stored.Settles
-		if !samePayment(said, p.stored) {
-			broken("payment_differs_from_events", "payment %s (%s): received %d %s, returned %d, unsent %d; its events say received %d %s, returned %d, unsent %d",
-				key.id, key.provider, p.stored.Received, p.stored.Currency, p.stored.Returned, p.stored.Unsent, said.Received, said.Currency, said.Returned, said.Unsent)
+		if !samePayment(said, p.stored.Payment) || p.tally.RefundedSum() != p.stored.refundedSum {
+			broken("payment_differs_from_events", "payment %s (%s): received %d %s, returned %d, unsent %d, sum of refunds %d; its events say received %d %s, returned %d, unsent %d, sum of refunds %d",
+				key.id, key.provider, p.stored.Received, p.stored.Currency, p.stored.Returned, p.stored.Unsent, p.stored.refundedSum,
+				said.Received, said.Currency, said.Returned, said.Unsent, p.tally.RefundedSum())
+		}
+		if p.exists && !slices.ContainsFunc(p.began, func(s span) bool { return s.has(p.stored.createdAt) }) {
+			broken("payment_time_differs_from_events", "payment %s (%s) was first known at %s; no event of it arrived or was applied then",
+				key.id, key.provider, p.stored.createdAt.Format(time.RFC3339Nano))
 		}
 		for id, r := range p.refunds {
 			if known, ok := p.tally.Refund(id); !ok || known.Status != r.Status || known.Kind != r.Kind || known.Currency != r.Currency || !sameAmount(known.Amount, r.Amount) {
@@ -110,8 +180,7 @@ func (o *auditedOrder) audit(a *Audit) {
 		}
 		payments = append(payments, said)
 	}
-	o.auditUnits(broken, payments, settling)
-	o.auditHold(broken, payments)
+	return payments, settling
 }
 
 // auditUnits checks where the units of the order are, and its status.
@@ -166,13 +235,13 @@ func (o *auditedOrder) auditHold(broken func(string, string, ...any), payments [
 func (o *auditedOrder) report(totals map[string]*MoneyReport) {
 	for _, p := range o.payments {
 		said := p.tally.Payment("", "", o.id, o.amount)
-		if said.Order == nil || o.waiting {
+		if said.Order == nil {
 			continue
 		}
-		m := totals[said.Currency]
-		if m == nil {
-			m = &MoneyReport{Currency: said.Currency}
-			totals[said.Currency] = m
+		m := reportOf(totals, said.Currency)
+		if o.waiting {
+			m.Stored += said.Received
+			continue
 		}
 		// Received and returned are the events' sums, sold and owed what the ledger made of them.
 		m.Received += said.Received
@@ -182,6 +251,38 @@ func (o *auditedOrder) report(totals map[string]*MoneyReport) {
 			m.Sold += p.stored.Kept()
 		}
 	}
+}
+
+func reportOf(totals map[string]*MoneyReport, currency string) *MoneyReport {
+	if totals[currency] == nil {
+		totals[currency] = &MoneyReport{Currency: currency}
+	}
+	return totals[currency]
+}
+
+// reportWaiting adds the money of successes that no payment has: unmatched ones and stored ones. A payment that several
+// such events report counts once, and only with what its row does not have.
+func reportWaiting(ctx context.Context, tx *sql.Tx, totals map[string]*MoneyReport) error {
+	return each(ctx, tx, func(rows *sql.Rows) error {
+		var currency, result string
+		var amount int64
+		if err := rows.Scan(&currency, &result, &amount); err != nil {
+			return err
+		}
+		if m := reportOf(totals, currency); result == string(checkout.PaymentStored) {
+			m.Stored += amount
+		} else {
+			m.Unmatched += amount
+		}
+		return nil
+	}, `
+		SELECT currency, result, LEAST(SUM(amount), 9223372036854775807)
+		FROM (SELECT e.currency, MIN(e.result) AS result, MAX(e.amount) - COALESCE(MAX(p.received), 0) AS amount
+		      FROM payment_events e LEFT JOIN payments p ON p.provider = e.provider AND p.payment_id = IF(e.payment_id = '', e.event_id, e.payment_id)
+		           AND p.order_id = e.subject_id AND p.currency = e.currency
+		      WHERE e.kind = 'succeeded' AND e.result IN ('unmatched', 'stored') AND e.amount IS NOT NULL AND e.currency IS NOT NULL
+		      GROUP BY e.provider, IF(e.payment_id = '', e.event_id, e.payment_id), e.subject_id, e.currency) AS waiting
+		WHERE amount > 0 GROUP BY currency, result`)
 }
 
 func comparePayments(a, b paymentKey) int {
@@ -197,162 +298,4 @@ func samePayment(a, b checkout.Payment) bool {
 
 func sameAmount(a, b *int64) bool {
 	return (a == nil && b == nil) || (a != nil && b != nil && *a == *b)
-}
-
-// auditPageRows is a page of orders, by id.
-type auditPageRows struct {
-	orders []*auditedOrder
-	byID   map[checkout.ID]*auditedOrder
-	of     map[paymentKey]*auditedOrder // the order of each payment
-}
-
-// readAuditPage reads the orders after an id, with their payments, refunds and events.
-func readAuditPage(ctx context.Context, tx *sql.Tx, after []byte) (*auditPageRows, error) {
-	p := &auditPageRows{byID: map[checkout.ID]*auditedOrder{}, of: map[paymentKey]*auditedOrder{}}
-	if err := each(ctx, tx, p.scanOrder, `
-		SELECT o.id, o.status, COALESCE(o.reason, ''), o.stock, o.amount, o.currency, o.created_at, COALESCE(h.status, ''),
-		       IF(h.status IN ('expired', 'released'), h.ended_at, NULL)
-		FROM orders o LEFT JOIN holds h ON h.id = o.id WHERE o.id > ? ORDER BY o.id LIMIT ?`, after, auditPage); err != nil {
-		return nil, err
-	}
-	if len(p.orders) == 0 {
-		return p, nil
-	}
-	last := p.orders[len(p.orders)-1].id[:]
-	if err := each(ctx, tx, p.scanPayment, `
-		SELECT provider, payment_id, order_id, COALESCE(currency, ''), received, returned, unsent, exact, settles IS NOT NULL
-		FROM payments WHERE order_id > ? AND order_id <= ?`, after, last); err != nil {
-		return nil, err
-	}
-	if err := each(ctx, tx, p.scanRefund, `
-		SELECT r.provider, r.payment_id, r.refund_id, r.kind, r.status, r.amount, COALESCE(r.currency, '')
-		FROM payments p JOIN refunds r ON r.provider = p.provider AND r.payment_id = p.payment_id
-		WHERE p.order_id > ? AND p.order_id <= ?`, after, last); err != nil {
-		return nil, err
-	}
-	const columns = `e.provider, e.event_id, e.kind, e.subject_id, e.payment_id, e.refund_id, COALESCE(e.amount, 0), IF(e.amount IS NULL, '', COALESCE(e.currency, '')),
-		e.result, e.retry_at IS NOT NULL, e.received_at`
-	return p, each(ctx, tx, p.scanEvent, `
-		SELECT `+columns+` FROM payment_events e WHERE e.subject_id > ? AND e.subject_id <= ?
-		UNION
-		SELECT `+columns+` FROM payments p JOIN payment_events e ON e.provider = p.provider AND e.payment_id = p.payment_id
-		WHERE p.order_id > ? AND p.order_id <= ?
-		ORDER BY received_at, provider, event_id`, after, last, after, last)
-}
-
-func (p *auditPageRows) scanOrder(rows *sql.Rows) error {
-	o := &auditedOrder{}
-	var id []byte
-	if err := rows.Scan(&id, &o.status, &o.reason, &o.units, &o.amount.Amount, &o.amount.Currency, &o.createdAt, &o.hold, &o.holdEnded); err != nil {
-		return err
-	}
-	o.id = checkout.ID(id)
-	p.orders = append(p.orders, o)
-	p.byID[o.id] = o
-	return nil
-}
-
-func (p *auditPageRows) scanPayment(rows *sql.Rows) error {
-	var s checkout.Payment
-	var id []byte
-	if err := rows.Scan(&s.Provider, &s.ID, &id, &s.Currency, &s.Received, &s.Returned, &s.Unsent, &s.Exact, &s.Settles); err != nil {
-		return err
-	}
-	order := checkout.ID(id)
-	s.Order = &order
-	if o := p.byID[order]; o != nil {
-		key := paymentKey{s.Provider, s.ID}
-		p.of[key] = o
-		payment := o.payment(key)
-		payment.stored, payment.exists = s, true
-	}
-	return nil
-}
-
-func (p *auditPageRows) scanRefund(rows *sql.Rows) error {
-	var key paymentKey
-	var r checkout.Refund
-	var amount sql.NullInt64
-	if err := rows.Scan(&key.provider, &key.id, &r.ID, &r.Kind, &r.Status, &amount, &r.Currency); err != nil {
-		return err
-	}
-	if amount.Valid {
-		r.Amount = &amount.Int64
-	}
-	o := p.of[key]
-	if o == nil {
-		return nil
-	}
-	o.payment(key).refunds[r.ID] = r
-	if r.Kind == checkout.RefundRecorded { // by an operator: its row is all the evidence there is
-		o.payment(key).tally.AddRefund(r)
-	}
-	return nil
-}
-
-func (p *auditPageRows) scanEvent(rows *sql.Rows) error {
-	var e checkout.PaymentEvent
-	var subject []byte
-	var result string
-	var again bool
-	var receivedAt time.Time
-	if err := rows.Scan(&e.Provider, &e.EventID, &e.Kind, &subject, &e.PaymentID, &e.RefundID, &e.Amount.Amount, &e.Amount.Currency, &result, &again, &receivedAt); err != nil {
-		return err
-	}
-	settled := result == string(checkout.PaymentApplied) || result == string(checkout.PaymentIgnored)
-	var o *auditedOrder
-	if subject != nil {
-		id := checkout.ID(subject)
-		e.Subject, o = &id, p.byID[id]
-	}
-	if e.Kind == checkout.PaymentSucceeded && e.PaymentID == "" {
-		e.PaymentID = e.EventID
-	}
-	if e.PaymentID == "" && o != nil { // a refund that names its order only: its row says of which payment
-		id := e.RefundID
-		if id == "" {
-			id = e.EventID
-		}
-		for key, payment := range o.payments {
-			if _, ok := payment.refunds[id]; ok && key.provider == e.Provider {
-				e.PaymentID = key.id
-			}
-		}
-	}
-	key := paymentKey{e.Provider, e.PaymentID}
-	if owner := p.of[key]; owner != nil {
-		o = owner
-	}
-	if o == nil {
-		return nil
-	}
-	o.waiting = o.waiting || (settled && again)
-	if !settled && e.RefundID != "" { // it waits: it counts once its row says so
-		if _, ok := o.payment(key).refunds[e.RefundID]; !ok {
-			return nil
-		}
-	}
-	switch {
-	case e.Kind == checkout.PaymentFailed:
-		o.failed = o.failed || result == string(checkout.PaymentApplied)
-	case e.PaymentID == "" || (e.Kind == checkout.PaymentSucceeded && !settled) || result == string(checkout.PaymentStored):
-	default:
-		o.payment(key).tally.Add(e)
-	}
-	return nil
-}
-
-// each runs a query of the audit and scans its rows.
-func each(ctx context.Context, tx *sql.Tx, scan func(*sql.Rows) error, query string, args ...any) (err error) {
-	rows, err := tx.QueryContext(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
 }

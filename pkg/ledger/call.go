@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -45,6 +46,9 @@ func (l *Ledger) call(ctx context.Context, routine string, args ...any) (result,
 			continue
 		}
 		err = fmt.Errorf("calling %s (try %d): %w", routine, tries, err)
+		if notMigrated(err) {
+			err = fmt.Errorf("%w: %w", ErrNotMigrated, err)
+		}
 		if class == fail {
 			l.record(routine, "error", start)
 			return result{}, err
@@ -67,7 +71,7 @@ func statement(routine string, args []any) (string, []any) {
 			}
 		}
 	}
-	return "CALL " + routine + "(" + strings.Join(places, ",") + ")", values
+	return "CALL " + routines[routine].installed + "(" + strings.Join(places, ",") + ")", values
 }
 
 // try makes the call once. It limits the waits for a queue position and for a connection.
@@ -83,7 +87,14 @@ func (l *Ledger) try(ctx context.Context, query string, args []any) (r result, e
 	if err != nil {
 		return result{}, fmt.Errorf("taking a connection: %w", err)
 	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
+	defer func() {
+		if brokenState(err) {
+			_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // closes it, which ends its transaction
+		}
+		if closed := conn.Close(); !errors.Is(closed, sql.ErrConnDone) {
+			err = errors.Join(err, closed)
+		}
+	}()
 	rows, err := conn.QueryContext(ctx, query, args...)
 	if err != nil {
 		return result{}, err

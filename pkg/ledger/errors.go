@@ -15,16 +15,21 @@ import (
 // Message Reference" and MariaDB's "Error Code Reference".
 const (
 	erTooManyConnections = 1040
+	erNoSuchDatabase     = 1049
 	erServerShutdown     = 1053
 	erDuplicateKey       = 1062
+	erNoSuchTable        = 1146
 	erCheckread          = 1020 // MariaDB with innodb_snapshot_isolation: the row changed under a snapshot
 	erTooManyUserConns   = 1203
 	erLockWaitTimeout    = 1205
 	erLockDeadlock       = 1213
 	erUserLimitReached   = 1226
 	erRoutineExists      = 1304
-	erNoSuchRoutine      = 1305 // a migration is between DROP and CREATE PROCEDURE
+	erNoSuchRoutine      = 1305
+	erRoutineDenied      = 1370 // also for a routine that does not exist, so that its name is not revealed
 	erQueryInterrupted   = 1317
+	erTableDefChanged    = 1412 // a migration changed the table during the call
+	erTransactionOpen    = 1568 // an earlier call left its transaction open: see brokenState
 	erConnectionKilled   = 1927 // MariaDB
 	erBorrowTimeout      = 9501 // RDS Proxy: no database connection became free in time
 )
@@ -52,7 +57,8 @@ func classify(err error) (errorClass, string) {
 	case errors.As(err, &server):
 		name := strconv.Itoa(int(server.Number))
 		switch server.Number {
-		case erLockDeadlock, erCheckread, erNoSuchRoutine, erDuplicateKey, erServerShutdown, erQueryInterrupted, erConnectionKilled:
+		case erLockDeadlock, erCheckread, erNoSuchRoutine, erRoutineDenied, erDuplicateKey, erServerShutdown, erQueryInterrupted,
+			erConnectionKilled, erTableDefChanged, erTransactionOpen:
 			return retry, name
 		case erLockWaitTimeout, erTooManyConnections, erTooManyUserConns, erUserLimitReached, erBorrowTimeout:
 			return giveUp, name
@@ -68,4 +74,20 @@ func classify(err error) (errorClass, string) {
 		return retryLost, "lost"
 	}
 	return fail, "unknown"
+}
+
+// notMigrated reports whether a call failed because the database lacks its routine.
+func notMigrated(err error) bool {
+	var server *mysql.MySQLError
+	return errors.As(err, &server) && (server.Number == erNoSuchRoutine || server.Number == erRoutineDenied)
+}
+
+// brokenState reports whether the connection of a failed call must not serve another. MySQL does not run a routine's
+// handlers when the call is killed (1317), so its transaction stays open, with its locks.
+func brokenState(err error) bool {
+	var server *mysql.MySQLError
+	if !errors.As(err, &server) {
+		return err != nil // the driver closes most of these itself
+	}
+	return server.Number == erQueryInterrupted || server.Number == erTransactionOpen
 }

@@ -125,7 +125,7 @@ func TestLostResponse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := mysql.ParseDSN(accounts.AppDSN)
+	cfg, err := mysql.ParseDSN(accounts.DSN(ledger.RoleApp))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func TestApplicationUserCannotChangeStock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	app, err := sql.Open("mysql", accounts.AppDSN)
+	app, err := sql.Open("mysql", accounts.DSN(ledger.RoleApp))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestMigrateIsIdempotent(t *testing.T) {
 		}
 		return at
 	}
-	exec(t, env.Admin, "DROP PROCEDURE place_hold")
+	exec(t, env.Admin, "DROP PROCEDURE "+ledger.InstalledName("place_hold"))
 	before := created()
 	errs := make(chan error)
 	for range 3 {

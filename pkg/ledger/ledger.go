@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -30,6 +32,8 @@ const MaxConns = 8
 
 // Ledger implements checkout.Ledger.
 type Ledger struct {
+	Role Role // what Check expects; RoleApp unless set before the first call
+
 	db       *sql.DB
 	queue    *semaphore.Weighted // one position per connection of db: see acquire
 	rec      checkout.Recorder
@@ -87,7 +91,7 @@ func pool(cfg *mysql.Config, conns int) (*sql.DB, error) {
 
 // New makes a ledger of a pool that the caller configured with Config. It has no queue in front of the pool.
 func New(db *sql.DB, rec checkout.Recorder) *Ledger {
-	return &Ledger{db: db, queue: semaphore.NewWeighted(math.MaxInt64), rec: rec, audits: db, snapshot: sql.TxOptions{ReadOnly: true}}
+	return &Ledger{Role: RoleApp, db: db, queue: semaphore.NewWeighted(math.MaxInt64), rec: rec, audits: db, snapshot: sql.TxOptions{ReadOnly: true}}
 }
 
 // Config reads a DSN and adds the settings that the ledger relies on.
@@ -134,10 +138,31 @@ func setDriverOptions(cfg *mysql.Config) {
 // Close closes all connections.
 func (l *Ledger) Close() error { return errors.Join(l.db.Close(), l.audits.Close()) }
 
-// Ping checks that the database responds.
-func (l *Ledger) Ping(ctx context.Context) error {
-	if err := l.db.PingContext(ctx); err != nil {
-		return fmt.Errorf("pinging the database: %w", err)
+// Check fails if the database does not respond. It fails with ErrNotMigrated if the database lacks a routine that the
+// role calls.
+func (l *Ledger) Check(ctx context.Context) error {
+	missing, err := l.missingRoutines(ctx, l.db)
+	if err == nil && len(missing) > 0 {
+		err = fmt.Errorf("%w (%s)", ErrNotMigrated, strings.Join(missing, ", "))
+	}
+	if err != nil {
+		return fmt.Errorf("checking the database: %w", err)
 	}
 	return nil
+}
+
+// missingRoutines lists what the role calls and the database lacks. A user sees only the routines that it may call, so
+// only RoleApp sees those that routines call.
+func (l *Ledger) missingRoutines(ctx context.Context, db querier) ([]string, error) {
+	installed, err := installedRoutines(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	var missing []string
+	for _, name := range Routines() {
+		if (l.Role == RoleApp || l.Role.MayCall(name)) && !slices.Contains(installed, routines[name].installed) {
+			missing = append(missing, routines[name].installed)
+		}
+	}
+	return missing, nil
 }

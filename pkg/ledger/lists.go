@@ -161,12 +161,13 @@ func scanListedOrder(rows *sql.Rows) (o ListedOrder, err error) {
 // EventState is a state in which an event needs an operator's attention.
 type EventState string
 
-// The states of such events. Events of the last two have no effect.
+// The states of such events. Unreadable and reused events have no effect.
 const (
 	EventUnmatched  EventState = "unmatched"  // its hold, order or payment is not known, or does not fit
 	EventStored     EventState = "stored"     // applying it failed; the sweep tries again
 	EventUnreadable EventState = "unreadable" // verified, but it cannot be read; no readable event has its id
 	EventReused     EventState = "reused"     // its id belongs to another event
+	EventDisputes   EventState = "disputes"   // it opened a dispute that has no outcome yet
 )
 
 // ListedEvent is a payment event that needs an operator's attention.
@@ -174,7 +175,7 @@ type ListedEvent struct {
 	Provider   string          `json:"provider"`
 	EventID    string          `json:"event_id"`
 	Type       string          `json:"type"`
-	OrderID    string          `json:"order_id,omitempty"` // as the event names it
+	OrderID    string          `json:"order_id,omitempty"` // as the event names it; of a dispute: its payment's
 	PaymentID  string          `json:"payment_id,omitempty"`
 	Amount     *checkout.Money `json:"amount,omitempty"`
 	Detail     string          `json:"detail"`
@@ -206,20 +207,33 @@ const rejectedEvents = `
 	       r.detail, r.deliveries, r.first_at, r.last_at, NULL AS retry_at
 	FROM rejected_events r WHERE r.reason = `
 
+// openDisputes has one row per dispute: the event that opened it.
+const openDisputes = `
+	SELECT r.provider, COALESCE(e.event_id, '') AS event_id, COALESCE(e.type, '') AS type, p.order_id, r.payment_id, r.amount,
+	       COALESCE(r.currency, p.currency) AS currency,
+	       CONCAT('dispute ', IF(LEFT(r.refund_id, 8) = 'dispute:', SUBSTRING(r.refund_id, 9), r.refund_id), ' is open: respond at the provider') AS detail,
+	       COALESCE(e.deliveries, 0) AS deliveries, r.created_at AS first_at, NULL AS last_at, NULL AS retry_at
+	FROM refunds r LEFT JOIN payments p ON p.provider = r.provider AND p.payment_id = r.payment_id
+	     LEFT JOIN payment_events e ON e.provider = r.provider AND e.event_id =
+	       (SELECT MIN(f.event_id) FROM payment_events f
+	        WHERE f.provider = r.provider AND f.payment_id = r.payment_id AND f.refund_id = r.refund_id AND f.kind = 'disputed')
+	WHERE r.status = 'open' `
+
 // eventQueries select the events of each state.
 var eventQueries = map[EventState]string{
 	EventUnmatched: unmatchedEvents,
 	EventStored:    storedEvents,
 	EventUnreadable: rejectedEvents + `'unreadable'
 		AND NOT EXISTS (SELECT 1 FROM payment_events e WHERE e.provider = r.provider AND e.event_id = r.event_id)`,
-	EventReused: rejectedEvents + `'reused'`,
+	EventReused:   rejectedEvents + `'reused'`,
+	EventDisputes: openDisputes,
 }
 
 // Events lists the events in a state, newest first and at most limit. Codes: invalid_request.
 func (l *Ledger) Events(ctx context.Context, state EventState, limit int) (list List[ListedEvent], err error) {
 	query, ok := eventQueries[state]
 	if !ok {
-		return list, checkout.Invalid("state", fmt.Sprintf("expected %s, %s, %s or %s", EventUnmatched, EventStored, EventUnreadable, EventReused))
+		return list, checkout.Invalid("state", fmt.Sprintf("expected %s, %s, %s, %s or %s", EventUnmatched, EventStored, EventUnreadable, EventReused, EventDisputes))
 	}
 	doing := fmt.Sprintf("listing %s events", state)
 	if list.Total, err = l.count(ctx, doing, "SELECT COUNT(*) FROM ("+query+") events"); err != nil {

@@ -256,7 +256,7 @@ func TestEventsListsEachState(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := env.Admin.ExecContext(ctx, "DROP PROCEDURE settle_order"); err != nil {
+	if _, err := env.Admin.ExecContext(ctx, "DROP PROCEDURE "+ledger.InstalledName("settle_order")); err != nil {
 		t.Fatal(err)
 	}
 	stored := s.event("D 1000")

@@ -2,14 +2,11 @@ package ledger
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
-	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -36,23 +33,26 @@ const (
 	lockTimeout = time.Minute
 )
 
-// Migrate creates or updates the database of dsn: the database itself, its two users (see Accounts), the tables and the
-// routines. dsn is an administrator's with the right to create users. Migrate is idempotent, and concurrent migrations wait for
-// each other.
-func Migrate(ctx context.Context, dsn string) error { return migrate(ctx, dsn, Accounts.byPassword) }
+// Migrate creates or updates the database of dsn: the database itself, its users (see Accounts), the tables and the
+// routines. dsn is an administrator's with the right to create users. Migrate is idempotent, concurrent migrations wait for
+// each other, and one that was killed can run again. It fails with ErrNewerSchema if a newer release migrated the database.
+func Migrate(ctx context.Context, dsn string) error { return migrate(ctx, dsn, byPassword) }
 
-// MigrateForIAM is Migrate for Aurora, where the application's user signs in with IAM instead of a password.
-func MigrateForIAM(ctx context.Context, dsn string) error { return migrate(ctx, dsn, Accounts.byIAM) }
+// MigrateForIAM is Migrate for Aurora, where the roles' users sign in with IAM instead of a password.
+func MigrateForIAM(ctx context.Context, dsn string) error { return migrate(ctx, dsn, byIAM) }
 
-func migrate(ctx context.Context, dsn string, app func(Accounts) signIn) (err error) {
+func migrate(ctx context.Context, dsn string, roles signIn) (err error) {
 	accounts, err := AccountsOf(dsn)
 	if err != nil {
 		return err
 	}
-	if err := accounts.create(ctx, app(accounts)); err != nil {
+	if err := refuseNewer(ctx, accounts.admin); err != nil {
 		return err
 	}
-	cfg, err := Config(accounts.ownerDSN)
+	if err := accounts.create(ctx, roles); err != nil {
+		return err
+	}
+	cfg, err := Config(accounts.owner.dsn)
 	if err != nil {
 		return err
 	}
@@ -68,6 +68,9 @@ func migrate(ctx context.Context, dsn string, app func(Accounts) signIn) (err er
 		return err
 	}
 	if err := installRoutines(ctx, db); err != nil {
+		return err
+	}
+	if err := accounts.grant(ctx); err != nil {
 		return err
 	}
 	return applyOldEvents(ctx, db)
@@ -90,8 +93,8 @@ func applyOldEvents(ctx context.Context, db *sql.DB) error {
 			return fmt.Errorf("looking for events of the release before: %w", err)
 		}
 		for _, e := range events {
-			if _, err := db.ExecContext(ctx, "CALL apply_event(?, ?, "+rest+", 0, FALSE)", e.Provider, e.EventID); err != nil {
-				if _, err := db.ExecContext(ctx, "CALL keep_event(?, ?, "+rest+")", e.Provider, e.EventID); err != nil {
+			if _, err := db.ExecContext(ctx, "CALL "+routines["apply_event"].installed+"(?, ?, "+rest+", 0, FALSE)", e.Provider, e.EventID); err != nil {
+				if _, err := db.ExecContext(ctx, "CALL "+routines["keep_event"].installed+"(?, ?, "+rest+")", e.Provider, e.EventID); err != nil {
 					return fmt.Errorf("postponing event %s of %s: %w", e.EventID, e.Provider, err)
 				}
 			}
@@ -102,22 +105,42 @@ func applyOldEvents(ctx context.Context, db *sql.DB) error {
 	}
 }
 
-func oldEvents(ctx context.Context, db *sql.DB, limit int) (events []checkout.EventRef, err error) {
+func oldEvents(ctx context.Context, db *sql.DB, limit int) ([]checkout.EventRef, error) {
 	rows, err := db.QueryContext(ctx, `
 		SELECT provider, event_id FROM payment_events
 		WHERE result IN ('stored', 'unmatched', 'applied', 'ignored') AND retry_at < '1971-01-01' ORDER BY retry_at, received_at LIMIT ?`, limit)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		e, err := scanEventRef(rows)
-		if err != nil {
-			return nil, err
-		}
-		events = append(events, e)
+	return scanAll(rows, scanEventRef)
+}
+
+// refuseNewer fails with ErrNewerSchema if a newer release migrated the database.
+func refuseNewer(ctx context.Context, admin *mysql.Config) (err error) {
+	cfg := admin.Clone()
+	cfg.ReadTimeout = 0 // as in migrate
+	connector, err := mysql.NewConnector(cfg)
+	if err != nil {
+		return fmt.Errorf("preparing the administrator's connection: %w", err)
 	}
-	return events, rows.Err()
+	db := sql.OpenDB(connector)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	migrations, err := fs.Glob(migrationFiles, "migrations/*.sql")
+	if err != nil {
+		return fmt.Errorf("reading the migrations: %w", err)
+	}
+	var version int
+	err = db.QueryRowContext(ctx, "SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version").Scan(&version)
+	var server *mysql.MySQLError
+	switch {
+	case errors.As(err, &server) && (server.Number == erNoSuchDatabase || server.Number == erNoSuchTable):
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading the version of the tables: %w", err)
+	case version > len(migrations):
+		return fmt.Errorf("%w (its tables have version %d, this release knows %d)", ErrNewerSchema, version, len(migrations))
+	}
+	return nil
 }
 
 func migrateTables(ctx context.Context, db *sql.DB) error {
@@ -139,45 +162,4 @@ func migrateTables(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("migrating the tables: %w", err)
 	}
 	return nil
-}
-
-// installRoutines creates routines that are missing or differ, and leaves the others alone. MySQL cannot replace a
-// procedure in one step, so between DROP and CREATE a CALL fails and is retried (errors.go). The comment of an installed
-// routine is the digest of its text.
-func installRoutines(ctx context.Context, db *sql.DB) error {
-	files, err := routineFiles.ReadDir("routines")
-	if err != nil {
-		return fmt.Errorf("reading the routines: %w", err)
-	}
-	for _, file := range files {
-		text, err := routineFiles.ReadFile(path.Join("routines", file.Name()))
-		if err != nil {
-			return fmt.Errorf("reading the routines: %w", err)
-		}
-		if err := installRoutine(ctx, db, strings.TrimSuffix(file.Name(), ".sql"), string(text)); err != nil {
-			return fmt.Errorf("installing the routine %s: %w", file.Name(), err)
-		}
-	}
-	return nil
-}
-
-func installRoutine(ctx context.Context, db *sql.DB, name, text string) error {
-	digest := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(text)))
-	var installed string
-	err := db.QueryRowContext(ctx, "SELECT routine_comment FROM information_schema.routines WHERE routine_schema = DATABASE() AND routine_name = ?", name).Scan(&installed)
-	if err == nil && installed == digest {
-		return nil
-	}
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return err
-	}
-	if _, err := db.ExecContext(ctx, "DROP PROCEDURE IF EXISTS "+name); err != nil {
-		return err
-	}
-	_, err = db.ExecContext(ctx, strings.Replace(text, "SQL SECURITY DEFINER", "SQL SECURITY DEFINER COMMENT '"+digest+"'", 1))
-	var server *mysql.MySQLError
-	if errors.As(err, &server) && server.Number == erRoutineExists { // a concurrent migration installed the same text
-		return nil
-	}
-	return err
 }

@@ -67,7 +67,7 @@ const unitPrice = 4999
 func newMachine(t *rapid.T, env *ledgertest.Env) *machine {
 	accounts, err := ledger.AccountsOf(env.AdminDSN)
 	must(t, err)
-	cfg, err := ledger.Config(accounts.AppDSN)
+	cfg, err := ledger.Config(accounts.DSN(ledger.RoleApp))
 	must(t, err)
 	connector, err := mysql.NewConnector(cfg)
 	must(t, err)

@@ -15,6 +15,7 @@ import (
 
 	"flashsale/internal/ledgertest"
 	"flashsale/pkg/checkout"
+	"flashsale/pkg/ledger"
 )
 
 // Any set of events of one order ends with the same status and the same sums, in every order of delivery, with
@@ -154,6 +155,61 @@ func TestEventsAtOnceEndTheSame(t *testing.T) {
 		if got := ending(t, s); got != want {
 			t.Fatalf("round %d ends with\n%s\nexpected\n%s", round, got, want)
 		}
+	}
+	env.MustAudit(t)
+}
+
+// The sets of events whose outcome depends on the order of delivery are those of docs/states.md. What does not fit is
+// listed, whatever came first.
+func TestTheFirstDeliveryDecides(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	for _, c := range []struct{ events, want, listed string }{
+		{"A 100, _ - r, B 1000", "paid, 1 sold, 0 owed", ""},
+		{"_ - r, A 100, B 1000", "paid, 1 sold, 0 owed", ""},
+		{"B 1000, _ - r, A 100", "refund_due late_payment, 1 sold, 100 owed", ""},
+		{"A 100, B 1000, _ - r", "paid, 1 sold, 100 owed", "_ - r"},
+		{"A 1000, A -1000 r, A -1000 r EUR", "refunded, 1 sold, 0 owed", "A -1000 r EUR"},
+		{"A 1000, A -1000 r EUR, A -1000 r", "paid, 1 sold, 0 owed", "A -1000 r EUR"},
+		{"A -1000 r, A -1000 r EUR, A 1000", "refunded, 0 sold, 0 owed", "A -1000 r EUR"},
+		{"A -1000 r EUR, A -1000 r, A 1000", "paid, 1 sold, 0 owed", "A -1000 r EUR"},
+		{"A 1000, B 1000, A -1000 r, B -300 r", "paid, 1 sold, 0 owed", "B -300 r"},
+		{"A 1000, B 1000, B -300 r, A -1000 r", "paid, 1 sold, 700 owed", "A -1000 r"},
+		{"A 1000, A 900 EUR", "paid, 1 sold, 0 owed", "A 900 EUR"},
+		{"A 900 EUR, A 1000", "refund_due amount_mismatch, 0 sold, 900 owed", "A 1000"},
+	} {
+		t.Run(c.events, func(t *testing.T) {
+			s := newPurse(t, env, 5, true)
+			service := checkout.Service{Ledger: env, View: nullView{}, Recorder: checkout.NoRecorder{}, PaymentWindow: window}
+			texts := map[string]string{}
+			for text := range strings.SplitSeq(c.events, ", ") {
+				what, euro := strings.CutSuffix(text, " EUR")
+				e := s.event(what)
+				if euro {
+					e.Amount.Currency = "EUR"
+				}
+				if strings.HasPrefix(text, "_") {
+					e.PaymentID, e.Subject = "", &s.id
+				}
+				texts[e.EventID] = text
+				if _, err := service.ApplyEvent(context.Background(), e); err != nil {
+					t.Fatalf("%s: %v", text, err)
+				}
+			}
+			list, err := env.Events(context.Background(), ledger.EventUnmatched, 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var listed []string
+			for _, e := range list.Entries {
+				if text, own := texts[e.EventID]; own {
+					listed = append(listed, text)
+				}
+			}
+			if got := s.standing(t); got != c.want || strings.Join(listed, ", ") != c.listed {
+				t.Errorf("it ends %s, and %q is listed, expected %s and %q", got, listed, c.want, c.listed)
+			}
+		})
 	}
 	env.MustAudit(t)
 }

@@ -151,8 +151,12 @@ func collect[T any](ctx context.Context, l *Ledger, doing string, scan func(*sql
 	if err != nil {
 		return nil, err
 	}
+	return scanAll(rows, scan)
+}
+
+// scanAll scans and closes rows.
+func scanAll[T any](rows *sql.Rows, scan func(*sql.Rows) (T, error)) (all []T, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
-	var all []T
 	for rows.Next() {
 		v, err := scan(rows)
 		if err != nil {

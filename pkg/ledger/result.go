@@ -23,14 +23,8 @@ func (r result) receipt(repeated bool) checkout.Receipt {
 	return checkout.Receipt{Hold: r.hold, Order: r.order, Product: r.product, Repeated: repeated}
 }
 
-// resultColumns are the columns of a result. A routine may return more, so that a later release can add some.
-var resultColumns = []string{
-	"outcome", "expired_holds", "cancelled_orders", "lag_us", "as_of",
-	"hold_id", "hold_product_id", "hold_qty", "hold_status", "hold_created_at", "hold_expires_at",
-	"order_id", "order_amount", "order_currency", "order_status", "order_reason", "order_pay_by", "order_created_at", "order_updated_at",
-	"product_id", "product_name", "product_price", "product_currency", "product_stock", "product_reserved_stock",
-	"product_sold_stock", "product_keyed_holds", "product_version", "product_max_qty", "product_starts_at", "product_ends_at",
-}
+// resultRowColumns is the number of columns of a resultRow.
+const resultRowColumns = 31
 
 // scanResult reads the row of a routine.
 func scanResult(rows *sql.Rows) (result, error) {
@@ -38,13 +32,8 @@ func scanResult(rows *sql.Rows) (result, error) {
 	if err != nil {
 		return result{}, fmt.Errorf("reading the columns of a routine: %w", err)
 	}
-	// The previous release did not name its columns, and its routines are installed during a rollback. Remove this one
-	// release later.
-	if names[0] != resultColumns[0] && len(names) == len(resultColumns) {
-		names = resultColumns
-	}
 	var r resultRow
-	if err := scanByName(rows, names, len(resultColumns), r.column); err != nil {
+	if err := scanByName(rows, names, resultRowColumns, r.column); err != nil {
 		return result{}, fmt.Errorf("reading the row of a routine: %w", err)
 	}
 	return result{
@@ -65,7 +54,7 @@ func scanByName(rows *sql.Rows, names []string, expected int, column func(name s
 		found++
 	}
 	if found != expected {
-		return fmt.Errorf("the row has %d of %d expected columns: the routines are of another release (run flashsale migrate)", found, expected)
+		return fmt.Errorf("the row has %d of %d expected columns", found, expected)
 	}
 	return rows.Scan(dest...)
 }

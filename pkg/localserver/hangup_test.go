@@ -43,6 +43,9 @@ func (l *slowLedger) Lookup(ctx context.Context, _ string, _ *checkout.Idempoten
 	return checkout.Lookup{Product: checkout.Product{ID: "demo"}}, l.await(ctx, "lookup")
 }
 
+// Ping is a method of both, which only /healthz calls.
+func (*slowLedger) Ping(context.Context) error { panic("nothing is pinged") }
+
 func (*slowLedger) Put(context.Context, checkout.Product, *checkout.IdempotencyKey) {}
 
 // PlaceHold fails after the caller has given up, as a call that no cancellation ends.

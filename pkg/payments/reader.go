@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"flashsale/pkg/checkout"
+	"flashsale/pkg/money"
 	"flashsale/pkg/strictjson"
 )
 
@@ -231,7 +232,7 @@ func (r *reader) amount(o object, name string) int64 {
 	return n
 }
 
-// money reads an amount and its currency. It returns zero unless the object has both.
+// money reads an amount and its currency: a code that ISO 4217 has, or had until lately. It returns zero unless the object has both.
 func (r *reader) money(o object, amount string) checkout.Money {
 	var m checkout.Money
 	_, hasAmount := o.get(amount)
@@ -241,18 +242,14 @@ func (r *reader) money(o object, amount string) checkout.Money {
 		hasAmount = len(r.problems) == before
 	}
 	m.Currency = strings.ToUpper(r.text(o, "currency"))
-	if m.Currency != "" && !isCurrency(m.Currency) {
-		r.expect(o, "currency", "three letters, such as USD")
+	if _, known := money.Decimals(m.Currency); !known && m.Currency != "" {
+		r.expect(o, "currency", "a currency of ISO 4217, such as USD")
 		m.Currency = ""
 	}
 	if !hasAmount || m.Currency == "" {
 		return checkout.Money{}
 	}
 	return m
-}
-
-func isCurrency(code string) bool {
-	return len(code) == 3 && !strings.ContainsFunc(code, func(c rune) bool { return c < 'A' || c > 'Z' })
 }
 
 // namesOurs reports whether a member starts like an id of this checkout, well-formed or not: an id in upper case or with

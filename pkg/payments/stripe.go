@@ -229,13 +229,8 @@ func (r *reader) stripeMoney(data object, amount string) checkout.Money {
 	if m.Currency == "" {
 		return m
 	}
-	decimals, known := money.Decimals(m.Currency)
-	written, special := stripeDecimals[m.Currency]
-	switch {
-	case !known:
-		r.expect(data, "currency", "a currency of ISO 4217")
-	case !special:
-	default:
+	decimals, _ := money.Decimals(m.Currency)
+	if written, special := stripeDecimals[m.Currency]; special {
 		for ; written < decimals; written++ {
 			if m.Amount > checkout.MaxAmount/10 {
 				r.expect(data, amount, "a smaller amount")

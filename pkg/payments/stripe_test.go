@@ -43,90 +43,32 @@ func TestStripeKnownSignature(t *testing.T) {
 	})
 }
 
-func TestStripeEvents(t *testing.T) {
-	t.Parallel()
-	const (
-		intent  = `{"id":"pi_1","object":"payment_intent","amount":5000,"amount_received":4999,"currency":"usd","metadata":{"order_id":"ORD","color":"red"}}`
-		session = `{"id":"cs_1","object":"checkout.session","amount_total":4999,"currency":"usd","payment_intent":"pi_1","payment_status":"paid","metadata":{"hold_id":"HOLD"}}`
-		charge  = `{"id":"ch_1","object":"charge","amount":4999,"amount_refunded":4999,"currency":"usd","payment_intent":"pi_1","refunded":true,"metadata":{"order_id":"ORD","hold_id":"HOLD"}}`
-	)
-	edit := func(object, from, to string) string {
-		if !strings.Contains(object, from) {
-			t.Fatalf("%s is not in %s", from, object)
-		}
-		return strings.Replace(object, from, to, 1)
-	}
-	const (
-		refund  = `{"id":"re_1","object":"refund","amount":300,"currency":"usd","payment_intent":"pi_1","status":"pending","metadata":{}}`
-		dispute = `{"id":"dp_1","object":"dispute","amount":4999,"currency":"usd","payment_intent":"pi_1","status":"needs_response"}`
-	)
-	usd := checkout.Money{Amount: 4999, Currency: "USD"}
-	succeeded := checkout.PaymentEvent{Kind: checkout.PaymentSucceeded, Subject: &subject, PaymentID: "pi_1", Amount: usd}
-	attempt := checkout.PaymentEvent{Kind: checkout.PaymentOther, Subject: &subject, PaymentID: "pi_1"}
-	notOurs := checkout.PaymentEvent{Kind: checkout.PaymentOther, PaymentID: "pi_1"}
-	about := func(kind checkout.PaymentKind, refundID string, amount int64) checkout.PaymentEvent {
-		return checkout.PaymentEvent{Kind: kind, PaymentID: "pi_1", RefundID: refundID, Amount: checkout.Money{Amount: amount, Currency: "USD"}}
-	}
-	named := about(checkout.PaymentRefundedSum, "", 4999)
-	named.Subject = &subject
-	noIntent := succeeded
-	noIntent.PaymentID = "evt_1"
-	free := noIntent
-	free.Amount.Amount = 0
-	expired := attempt
-	expired.PaymentID = ""
-	in := func(amount int64, currency string) checkout.PaymentEvent {
-		e := succeeded
-		e.Amount = checkout.Money{Amount: amount, Currency: currency}
-		return e
-	}
-	paid := func(amount, currency string) string {
-		return edit(edit(intent, `"amount_received":4999`, `"amount_received":`+amount), `"usd"`, `"`+currency+`"`)
-	}
+// Objects of Stripe's events.
+const (
+	stripeIntent  = `{"id":"pi_1","object":"payment_intent","amount":5000,"amount_received":4999,"currency":"usd","metadata":{"order_id":"ORD","color":"red"}}`
+	stripeSession = `{"id":"cs_1","object":"checkout.session","amount_total":4999,"currency":"usd","payment_intent":"pi_1","payment_status":"paid","metadata":{"hold_id":"HOLD"}}`
+	stripeCharge  = `{"id":"ch_1","object":"charge","amount":4999,"amount_refunded":4999,"currency":"usd","payment_intent":"pi_1","refunded":true,"metadata":{"order_id":"ORD","hold_id":"HOLD"}}`
+	stripeRefund  = `{"id":"re_1","object":"refund","amount":300,"currency":"usd","payment_intent":"pi_1","status":"pending","metadata":{}}`
+	stripeDispute = `{"id":"dp_1","object":"dispute","amount":4999,"currency":"usd","payment_intent":"pi_1","status":"needs_response"}`
+)
 
-	for _, tc := range []struct {
-		name, eventType, object string
-		want                    checkout.PaymentEvent
-	}{
-		{"paid", "payment_intent.succeeded", intent, succeeded},
-		{"declined", "payment_intent.payment_failed", intent, attempt},
-		{"processing", "payment_intent.processing", intent, attempt},
-		{"one attempt cancelled", "payment_intent.canceled", intent, attempt},
-		{"session paid", "checkout.session.completed", session, succeeded},
-		{"session, expanded intent", "checkout.session.completed", edit(session, `"pi_1"`, `{"id":"pi_1","metadata":{"order_id":"ORD2"}}`), succeeded},
-		{"session, no intent", "checkout.session.completed", edit(session, `"pi_1"`, `null`), noIntent},
-		{"session unpaid", "checkout.session.completed", edit(session, `"paid"`, `"unpaid"`), attempt},
-		{"session of a free order", "checkout.session.completed", edit(edit(edit(session, `"paid"`, `"no_payment_required"`), `"pi_1"`, `null`), `4999`, `0`), free},
-		{"session without status", "checkout.session.completed", edit(session, `"paid"`, `null`), attempt},
-		{"session paid later", "checkout.session.async_payment_succeeded", session, succeeded},
-		{"session failed later", "checkout.session.async_payment_failed", edit(session, `"paid"`, `"unpaid"`), attempt},
-		{"session expired", "checkout.session.expired", edit(session, `"payment_intent":"pi_1",`, ``), expired},
-		{"refund", "refund.created", refund, about(checkout.PaymentRefunded, "re_1", 300)},
-		{"refund went through", "refund.updated", edit(refund, `pending`, `succeeded`), about(checkout.PaymentRefunded, "re_1", 300)},
-		{"refund failed", "refund.failed", edit(refund, `pending`, `failed`), about(checkout.PaymentRefundFailed, "re_1", 300)},
-		{"refund failed, no status", "refund.failed", edit(refund, `"pending"`, `null`), about(checkout.PaymentRefundFailed, "re_1", 300)},
-		{"refund cancelled", "charge.refund.updated", edit(refund, `pending`, `canceled`), about(checkout.PaymentRefundFailed, "re_1", 300)},
-		{"refund of a charge without an intent", "refund.created", edit(refund, `"pi_1"`, `null`), checkout.PaymentEvent{Kind: checkout.PaymentOther}},
-		{"sum of refunds", "charge.refunded", charge, named},
-		{"sum of refunds, expanded intent", "charge.refunded", edit(charge, `"pi_1"`, `{"id":"pi_1"}`), named},
-		{"sum of refunds, no metadata", "charge.refunded", edit(charge, `{"order_id":"ORD","hold_id":"HOLD"}`, `null`), about(checkout.PaymentRefundedSum, "", 4999)},
-		{"disputed", "charge.dispute.created", dispute, about(checkout.PaymentDisputed, "dispute:dp_1", 4999)},
-		{"dispute lost", "charge.dispute.closed", edit(dispute, `needs_response`, `lost`), about(checkout.PaymentDisputeLost, "dispute:dp_1", 4999)},
-		{"dispute won", "charge.dispute.closed", edit(dispute, `needs_response`, `won`), about(checkout.PaymentDisputeWon, "dispute:dp_1", 4999)},
-		{"inquiry closed", "charge.dispute.closed", edit(dispute, `needs_response`, `warning_closed`), about(checkout.PaymentDisputeWon, "dispute:dp_1", 4999)},
-		{"charge", "charge.succeeded", charge, attempt},
-		{"not ours, paid", "payment_intent.succeeded", edit(intent, `"order_id":"ORD",`, ``), notOurs},
-		{"not ours, odd amount", "payment_intent.succeeded", `{"id":"pi_1","amount_received":"1","metadata":{}}`, notOurs},
-		{"not ours, no object", "payment_intent.succeeded", `null`, checkout.PaymentEvent{Kind: checkout.PaymentOther}},
-		{"paid, its metadata another shop's", "payment_intent.succeeded", edit(intent, `ORD`, `6735`), notOurs},
-		{"other, its object no object", "v2.core.account.updated", `["x"]`, checkout.PaymentEvent{Kind: checkout.PaymentOther}},
-		{"krona, in hundredths at Stripe", "payment_intent.succeeded", paid("500000", "isk"), in(5000, "ISK")},
-		{"shilling, in hundredths at Stripe", "payment_intent.succeeded", paid("500000", "ugx"), in(5000, "UGX")},
-		{"ariary, without decimals at Stripe", "payment_intent.succeeded", paid("5000", "mga"), in(500000, "MGA")},
-		{"yen", "payment_intent.succeeded", paid("5000", "jpy"), in(5000, "JPY")},
-		{"rupiah", "payment_intent.succeeded", paid("15000000", "idr"), in(15000000, "IDR")},
-		{"dinar, in thousandths", "payment_intent.succeeded", paid("5120", "kwd"), in(5120, "KWD")},
-	} {
+// edit replaces a part of an object.
+func edit(object, from, to string) string {
+	if !strings.Contains(object, from) {
+		panic(from + " is not in " + object)
+	}
+	return strings.Replace(object, from, to, 1)
+}
+
+// stripeCase is an object of an event and what the event is read as. Provider, EventID, Digest and time are the same in all.
+type stripeCase struct {
+	name, eventType, object string
+	want                    checkout.PaymentEvent
+}
+
+func checkStripe(t *testing.T, cases []stripeCase) {
+	t.Helper()
+	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			s, body := mustStripe(t, stripeSecret), []byte(stripeEvent(tc.eventType, tc.object))
@@ -142,6 +84,96 @@ func TestStripeEvents(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What stripeIntent and stripeSession are read as, and one attempt to pay.
+var (
+	stripeSuccess = checkout.PaymentEvent{Kind: checkout.PaymentSucceeded, Subject: &subject, PaymentID: "pi_1", Amount: checkout.Money{Amount: 4999, Currency: "USD"}}
+	stripeAttempt = checkout.PaymentEvent{Kind: checkout.PaymentOther, Subject: &subject, PaymentID: "pi_1"}
+)
+
+func TestStripePayments(t *testing.T) {
+	t.Parallel()
+	noIntent := stripeSuccess
+	noIntent.PaymentID = "evt_1"
+	free := noIntent
+	free.Amount.Amount = 0
+	expired := stripeAttempt
+	expired.PaymentID = ""
+	checkStripe(t, []stripeCase{
+		{"paid", "payment_intent.succeeded", stripeIntent, stripeSuccess},
+		{"declined", "payment_intent.payment_failed", stripeIntent, stripeAttempt},
+		{"processing", "payment_intent.processing", stripeIntent, stripeAttempt},
+		{"one attempt cancelled", "payment_intent.canceled", stripeIntent, stripeAttempt},
+		{"session paid", "checkout.session.completed", stripeSession, stripeSuccess},
+		{"session, expanded intent", "checkout.session.completed", edit(stripeSession, `"pi_1"`, `{"id":"pi_1","metadata":{"order_id":"ORD2"}}`), stripeSuccess},
+		{"session, no intent", "checkout.session.completed", edit(stripeSession, `"pi_1"`, `null`), noIntent},
+		{"session unpaid", "checkout.session.completed", edit(stripeSession, `"paid"`, `"unpaid"`), stripeAttempt},
+		{"session of a free order", "checkout.session.completed", edit(edit(edit(stripeSession, `"paid"`, `"no_payment_required"`), `"pi_1"`, `null`), `4999`, `0`), free},
+		{"session without status", "checkout.session.completed", edit(stripeSession, `"paid"`, `null`), stripeAttempt},
+		{"session paid later", "checkout.session.async_payment_succeeded", stripeSession, stripeSuccess},
+		{"session failed later", "checkout.session.async_payment_failed", edit(stripeSession, `"paid"`, `"unpaid"`), stripeAttempt},
+		{"session expired", "checkout.session.expired", edit(stripeSession, `"payment_intent":"pi_1",`, ``), expired},
+	})
+}
+
+func TestStripeRefundsAndDisputes(t *testing.T) {
+	t.Parallel()
+	about := func(kind checkout.PaymentKind, refundID string, amount int64) checkout.PaymentEvent {
+		return checkout.PaymentEvent{Kind: kind, PaymentID: "pi_1", RefundID: refundID, Amount: checkout.Money{Amount: amount, Currency: "USD"}}
+	}
+	named := about(checkout.PaymentRefundedSum, "", 4999)
+	named.Subject = &subject
+	checkStripe(t, []stripeCase{
+		{"refund", "refund.created", stripeRefund, about(checkout.PaymentRefunded, "re_1", 300)},
+		{"refund went through", "refund.updated", edit(stripeRefund, `pending`, `succeeded`), about(checkout.PaymentRefunded, "re_1", 300)},
+		{"refund failed", "refund.failed", edit(stripeRefund, `pending`, `failed`), about(checkout.PaymentRefundFailed, "re_1", 300)},
+		{"refund failed, no status", "refund.failed", edit(stripeRefund, `"pending"`, `null`), about(checkout.PaymentRefundFailed, "re_1", 300)},
+		{"refund cancelled", "charge.refund.updated", edit(stripeRefund, `pending`, `canceled`), about(checkout.PaymentRefundFailed, "re_1", 300)},
+		{"refund of a charge without an intent", "refund.created", edit(stripeRefund, `"pi_1"`, `null`), checkout.PaymentEvent{Kind: checkout.PaymentOther}},
+		{"sum of refunds", "charge.refunded", stripeCharge, named},
+		{"sum of refunds, expanded intent", "charge.refunded", edit(stripeCharge, `"pi_1"`, `{"id":"pi_1"}`), named},
+		{"sum of refunds, no metadata", "charge.refunded", edit(stripeCharge, `{"order_id":"ORD","hold_id":"HOLD"}`, `null`), about(checkout.PaymentRefundedSum, "", 4999)},
+		{"disputed", "charge.dispute.created", stripeDispute, about(checkout.PaymentDisputed, "dispute:dp_1", 4999)},
+		{"dispute lost", "charge.dispute.closed", edit(stripeDispute, `needs_response`, `lost`), about(checkout.PaymentDisputeLost, "dispute:dp_1", 4999)},
+		{"dispute won", "charge.dispute.closed", edit(stripeDispute, `needs_response`, `won`), about(checkout.PaymentDisputeWon, "dispute:dp_1", 4999)},
+		{"inquiry closed", "charge.dispute.closed", edit(stripeDispute, `needs_response`, `warning_closed`), about(checkout.PaymentDisputeWon, "dispute:dp_1", 4999)},
+	})
+}
+
+// Other business of the same Stripe account has no effect, nor has a charge: its payment intent says the same.
+func TestStripeEventsWithoutEffect(t *testing.T) {
+	t.Parallel()
+	notOurs := checkout.PaymentEvent{Kind: checkout.PaymentOther, PaymentID: "pi_1"}
+	checkStripe(t, []stripeCase{
+		{"charge", "charge.succeeded", stripeCharge, stripeAttempt},
+		{"not ours, paid", "payment_intent.succeeded", edit(stripeIntent, `"order_id":"ORD",`, ``), notOurs},
+		{"not ours, odd amount", "payment_intent.succeeded", `{"id":"pi_1","amount_received":"1","metadata":{}}`, notOurs},
+		{"not ours, no object", "payment_intent.succeeded", `null`, checkout.PaymentEvent{Kind: checkout.PaymentOther}},
+		{"paid, its metadata another shop's", "payment_intent.succeeded", edit(stripeIntent, `ORD`, `6735`), notOurs},
+		{"other, its object no object", "v2.core.account.updated", `["x"]`, checkout.PaymentEvent{Kind: checkout.PaymentOther}},
+	})
+}
+
+// Stripe's decimals become those of ISO 4217.
+func TestStripeAmountsBecomeMinorUnits(t *testing.T) {
+	t.Parallel()
+	in := func(amount int64, currency string) checkout.PaymentEvent {
+		e := stripeSuccess
+		e.Amount = checkout.Money{Amount: amount, Currency: currency}
+		return e
+	}
+	paid := func(amount, currency string) string {
+		return edit(edit(stripeIntent, `"amount_received":4999`, `"amount_received":`+amount), `"usd"`, `"`+currency+`"`)
+	}
+	checkStripe(t, []stripeCase{
+		{"krona, in hundredths at Stripe", "payment_intent.succeeded", paid("500000", "isk"), in(5000, "ISK")},
+		{"shilling, in hundredths at Stripe", "payment_intent.succeeded", paid("500000", "ugx"), in(5000, "UGX")},
+		{"ariary, without decimals at Stripe", "payment_intent.succeeded", paid("5000", "mga"), in(500000, "MGA")},
+		{"yen", "payment_intent.succeeded", paid("5000", "jpy"), in(5000, "JPY")},
+		{"rupiah", "payment_intent.succeeded", paid("15000000", "idr"), in(15000000, "IDR")},
+		{"dinar, in thousandths", "payment_intent.succeeded", paid("5120", "kwd"), in(5120, "KWD")},
+	})
 }
 
 func TestStripeInvalidFieldsAreNamed(t *testing.T) {
@@ -253,6 +285,7 @@ func TestUnreadableEventsAreDescribed(t *testing.T) {
 	standard, stripe := mustStandard(t, standardSecret), mustStripe(t, stripeSecret)
 	for _, c := range []struct{ body, stripeID, eventType, detail string }{
 		{`{"id":"evt_1","type":"payment.succeeded","data":{"order_id":"` + subject.OrderID() + `","amount":"1000","currency":"USD"}}`, "", "payment.succeeded", "data.amount: expected an integer from 0 to 10^18, in minor units"},
+		{`{"id":"evt_1","type":"payment.succeeded","data":{"order_id":"` + subject.OrderID() + `","amount":1000,"currency":"ZZZ"}}`, "", "payment.succeeded", "data.currency: expected a currency of ISO 4217, such as USD"},
 		{`{"id":"evt_1","id":"evt_2"}`, "evt_2", "", "body: expected no object with the same member twice"},
 		{`secret`, "sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b", "", "The body is not one JSON value."},
 	} {

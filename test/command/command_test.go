@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -44,6 +45,10 @@ func TestRejectsInvalidCommandLines(t *testing.T) {
 		{"refunds record --amount 1 --note x", 2, "--payment"},
 		{"refunds record --payment pay_1 --amount 1", 2, "--note"},
 		{"refunds record --payment pay_1 --amount 1 --note x --provider paypal", 2, "--provider"},
+		{"refunds record --payment pay_1 --amount 1 --note x --id 17", 2, `--id is "17", expected an id that starts with record:`},
+		{"refunds record --payment pay_1 --amount 1 --note x --id record:", 2, "--id"},
+		{"refunds record --payment= --amount 1 --note x", 2, "--payment is empty"},
+		{"refunds record --payment pay_1 --amount 1 --note=", 2, "--note is empty"},
 		{"refunds list now", 2, "now"},
 		{"orders --status lost", 2, "--status"},
 		{"orders --product UPPER", 2, "--product"},
@@ -53,6 +58,7 @@ func TestRejectsInvalidCommandLines(t *testing.T) {
 		{"order hold_01h455vb4pex5vsknk084sn02q", 2, "ord_ and 26 characters"},
 		{"events", 2, "--unmatched"},
 		{"events --stored --reused", 2, "--reused"},
+		{"events --stored --disputes", 2, "--disputes"},
 		{"with-servers", 2, "command"},
 	} {
 		code, stdout, stderr := d.Run(t, strings.Fields(c.args)...)
@@ -78,18 +84,56 @@ func TestRejectsInvalidCommandLines(t *testing.T) {
 	}
 }
 
-// The README's purchase, on private servers that the first command starts and the last one stops. After it, the ways in
-// which a run can end.
-func TestRunAndItsCommands(t *testing.T) {
-	t.Parallel()
-	d := shoptest.NewDesk(t)
-	addr := shoptest.FreeAddr(t)
-	d.Env = append(d.Env, "ADDR="+addr)
-	parent, pid := d.Serve(t, addr)
-	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
-	s := &shoptest.Shop{URL: "http://" + addr, ProductID: "demo", Client: http.DefaultClient}
-	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+// running is `flashsale run` on private servers of its own.
+type running struct {
+	shoptest.Desk
+	shop   *shoptest.Shop
+	addr   string
+	parent *exec.Cmd
+	pid    int
+}
 
+func startRun(t *testing.T) *running {
+	t.Helper()
+	r := &running{Desk: shoptest.NewDesk(t), addr: shoptest.FreeAddr(t)}
+	r.Env = append(r.Env, "ADDR="+r.addr)
+	r.shop = &shoptest.Shop{URL: "http://" + r.addr, ProductID: "demo", Client: http.DefaultClient}
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	r.serve(t)
+	return r
+}
+
+// serve starts the command, also in place of a server that runs.
+func (r *running) serve(t *testing.T) {
+	t.Helper()
+	parent, pid := r.Serve(t, r.addr)
+	r.parent, r.pid = parent, pid
+	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+}
+
+// stop ends the command as an operator does. It must stop its servers, and leave a log that a program can read.
+func (r *running) stop(t *testing.T, requests int) {
+	t.Helper()
+	if err := syscall.Kill(r.pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.parent.Wait(); err != nil {
+		t.Error(err)
+	}
+	if left := r.Processes(); len(left) > 0 {
+		t.Errorf("processes %v are left, expected none", left)
+	}
+	checkLog(t, filepath.Join(r.Dir, "run.log"), requests)
+	if t.Failed() {
+		t.Log(string(shoptest.Must(os.ReadFile(filepath.Join(r.Dir, "run.log")))(t)))
+	}
+}
+
+// The README's purchase, on private servers that the first command starts and the last one stops.
+func TestRunServesAPurchase(t *testing.T) {
+	t.Parallel()
+	d := startRun(t)
+	s := d.shop
 	for _, page := range []string{"/docs/", "/openapi.yaml", "/metrics", "/v1/products/demo"} {
 		a := s.Do(t, http.MethodGet, page, "", nil)
 		if a.Status != http.StatusOK || a.Body == "" {
@@ -113,7 +157,26 @@ func TestRunAndItsCommands(t *testing.T) {
 	if code, stdout, _ := d.Run(t, "webhook", "send", "--type", "payment.succeeded", "--hold", hold.HoldID(), "--url", s.URL); code != 0 || !strings.Contains(stdout, `"paid"`) {
 		t.Errorf("a payment of a hold: exit %d, expected 0 and a paid order, got %s", code, stdout)
 	}
-	stripe := d // the same directory and servers
+	if code, stdout, stderr := d.Run(t, "audit"); code != 0 || !strings.Contains(stdout, "Clean") {
+		t.Errorf("audit: exit %d, expected 0 and Clean, got %s%s", code, stdout, stderr)
+	}
+	var audit struct{ Clean bool }
+	if code, stdout, _ := d.Run(t, "audit", "--json"); code != 0 || json.Unmarshal([]byte(stdout), &audit) != nil || !audit.Clean {
+		t.Errorf("audit --json: exit %d, expected 0 and clean, got %s", code, stdout)
+	}
+	if code, _, stderr := d.Run(t, "run"); code != 3 || !strings.Contains(stderr, "already runs on "+d.addr) {
+		t.Errorf("a second run: exit %d: %s", code, stderr)
+	}
+
+	d.stop(t, 8)
+}
+
+// Products are put on sale, changed and listed beside a run.
+func TestProductsBesideARun(t *testing.T) {
+	t.Parallel()
+	d := startRun(t)
+	d.shop.MustHold(t, 2)
+	stripe := d.Desk // the same directory and servers
 	stripe.Env = append(slices.Clone(d.Env), "STRIPE_WEBHOOK_SECRETS=whsec_c2VjcmV0")
 	if code, _, stderr := stripe.Run(t, strings.Fields("product put dinar --name Dinar --price 1.234 --currency KWD --stock 1")...); code != 1 || !strings.Contains(stderr, "price: expected a multiple of 0.010 KWD") {
 		t.Errorf("a price that Stripe cannot charge: exit %d, expected 1 and the reason, got %s", code, stderr)
@@ -134,54 +197,41 @@ func TestRunAndItsCommands(t *testing.T) {
 	if code, stdout, _ := d.Run(t, "product", "list"); code != 0 || strings.Count(stdout, "\n") != 3 || !strings.Contains(stdout, "49.99 USD") {
 		t.Errorf("product list: exit %d, expected 0 and two products, got %s", code, stdout)
 	}
-	if code, stdout, stderr := d.Run(t, "audit"); code != 0 || !strings.Contains(stdout, "Clean") {
-		t.Errorf("audit: exit %d, expected 0 and Clean, got %s%s", code, stdout, stderr)
-	}
-	var audit struct{ Clean bool }
-	if code, stdout, _ := d.Run(t, "audit", "--json"); code != 0 || json.Unmarshal([]byte(stdout), &audit) != nil || !audit.Clean {
-		t.Errorf("audit --json: exit %d, expected 0 and clean, got %s", code, stdout)
-	}
-	if code, _, stderr := d.Run(t, "run"); code != 3 || !strings.Contains(stderr, "already runs on "+addr) {
-		t.Errorf("a second run: exit %d: %s", code, stderr)
-	}
+	d.stop(t, 1)
+}
 
+// Whatever part of a run is killed, the next run takes its place.
+func TestRunTakesOverAfterAKill(t *testing.T) {
+	t.Parallel()
+	d := startRun(t)
+	order := d.shop.MustOrder(t, 1)
+	if code, stdout, stderr := d.Run(t, "webhook", "send", "--type", "payment.succeeded", "--order", order.OrderID()); code != 0 {
+		t.Fatalf("webhook send: exit %d: %s%s", code, stdout, stderr)
+	}
 	// The parent is killed: the next run takes the server's place, and the data remain.
-	if err := parent.Process.Kill(); err != nil {
+	if err := d.parent.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = parent.Wait()
-	parent, second := d.Serve(t, addr)
-	t.Cleanup(func() { _ = syscall.Kill(second, syscall.SIGKILL) })
-	if a := s.Do(t, http.MethodGet, "/v1/orders/"+order.OrderID(), "", nil); a.Text("status") != "paid" {
+	_ = d.parent.Wait()
+	d.serve(t)
+	if a := d.shop.Do(t, http.MethodGet, "/v1/orders/"+order.OrderID(), "", nil); a.Text("status") != "paid" {
 		t.Errorf("the order is %+v after a restart, expected it paid", a)
 	}
 	// The server itself is killed: the database and the cache stay up, and the next run takes them over and stops in
 	// order.
-	if err := syscall.Kill(second, syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(d.pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	_ = parent.Wait()
+	_ = d.parent.Wait()
 	if len(d.Processes()) == 0 {
 		t.Error("the servers are gone: this test tests nothing")
 	}
-	parent, third := d.Serve(t, addr)
-	if err := syscall.Kill(third, syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := parent.Wait(); err != nil {
-		t.Error(err)
-	}
-	if left := d.Processes(); len(left) > 0 {
-		t.Errorf("processes %v are left, expected none", left)
-	}
-	checkLog(t, filepath.Join(d.Dir, "run.log"))
-	if t.Failed() {
-		t.Log(string(shoptest.Must(os.ReadFile(filepath.Join(d.Dir, "run.log")))(t)))
-	}
+	d.serve(t)
+	d.stop(t, 4)
 }
 
-// checkLog checks that a log is JSON with one line per request, and has no secrets.
-func checkLog(t *testing.T, path string) {
+// checkLog checks that a log is JSON with one line per request, at least as many as expected, and has no secrets.
+func checkLog(t *testing.T, path string, expected int) {
 	t.Helper()
 	text := string(shoptest.Must(os.ReadFile(path))(t))
 	requests := 0
@@ -205,8 +255,8 @@ func checkLog(t *testing.T, path string) {
 			}
 		}
 	}
-	if requests < 10 {
-		t.Errorf("the log has %d requests, expected at least 10", requests)
+	if requests < expected {
+		t.Errorf("the log has %d requests, expected at least %d", requests, expected)
 	}
 	if regexp.MustCompile(`whsec_|v1,|sha256`).MatchString(text) {
 		t.Error("a secret or a signature is in the log")

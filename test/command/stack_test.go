@@ -120,6 +120,12 @@ func TestCommandsOnAStack(t *testing.T) {
 	expect(0, nothing, "--stack shop-dev unmatched --json")
 	expect(0, "no hold and no order has this id", "--stack shop-dev events --unmatched")
 	expect(0, "No event is reused.", "--stack shop-dev events --reused")
+	expect(0, "There are no open disputes.", "--stack shop-dev events --disputes")
+	expect(0, "200", "--stack shop-dev webhook send --type payment.disputed --payment-id pay_wrong --dispute-id du_1 --id evt_disputed")
+	expect(0, id.OrderID()+"  pay_wrong", "--stack shop-dev events --disputes")
+	expect(0, `"event_id": "evt_disputed"`, "--stack shop-dev events --disputes --json")
+	expect(0, "200", "--stack shop-dev webhook send --type payment.dispute_closed --payment-id pay_wrong --dispute-id du_1 --outcome won")
+	expect(0, "There are no open disputes.", "--stack shop-dev events --disputes")
 	expect(0, "refund_due  amount_mismatch  0.01 USD  -         0.01 USD", "--stack shop-dev orders --status refund_due")
 	expect(1, "order_not_found", "--stack shop-dev order "+nothing)
 	expect(1, "at most what the payment still holds", "--stack shop-dev refunds record --payment pay_wrong --amount 0.02 --note cash")
@@ -164,6 +170,13 @@ func TestListsOnLocalServers(t *testing.T) {
 	if code, stdout, _ := d.Run(t, "refunds"); code != 0 || !strings.Contains(stdout, id.OrderID()+"  99.98 USD  amount_mismatch  standard  pay_") ||
 		!strings.HasSuffix(stdout, "\nOwed: 99.98 USD in 1 payment.\n") {
 		t.Errorf("refunds: exit %d, expected 0, the order with its payment and the total, got %s", code, stdout)
+	}
+	coins := []byte(strings.Replace(string(s.Event("payment.succeeded", id, 1)), "USD", "ZZZ", 1))
+	if r := s.Deliver(t, "evt_coins", coins); r.Status != http.StatusUnprocessableEntity || !strings.Contains(r.Body, "data.currency") {
+		t.Errorf("a payment in a currency that does not exist: got %+v, expected 422 with the field", r)
+	}
+	if code, stdout, _ := d.Run(t, "events", "--unreadable"); code != 0 || !strings.Contains(stdout, "evt_coins") || !strings.Contains(stdout, "data.currency: expected a currency of ISO 4217") {
+		t.Errorf("events --unreadable: exit %d, expected 0 and evt_coins, got %s", code, stdout)
 	}
 	if code, stdout, _ := d.Run(t, "unmatched"); code != 0 || !strings.Contains(stdout, "evt_early") || strings.Contains(stdout, "evt_wrong") {
 		t.Errorf("unmatched: exit %d, expected 0 and only evt_early, got %s", code, stdout)
@@ -218,10 +231,10 @@ func TestOperatorReturnsASecondPayment(t *testing.T) {
 	record := []string{"refunds", "record", "--payment", "pay_1", "--note", "by bank, see 17", "--amount"}
 	contains("an ambiguous id", run(2, append(record, "10")...), "at standard", "at stripe", "--provider")
 	record = append([]string{"refunds", "record", "--provider", "stripe"}, record[2:]...)
-	contains("too many decimals", run(2, append(record, "1.999")...), "--amount")
+	contains("too many decimals", run(2, append(record, "1.999")...), `--amount is "1.999", expected an amount in USD`)
 	contains("nothing", run(2, append(record, "0")...), "--amount")
-	contains("too much", run(1, append(record, "50")...), "at most what the payment still holds")
-	contains("no such payment", run(1, "refunds", "record", "--payment", "pay_2", "--note", "x", "--amount", "1"), "--payment")
+	contains("too much", run(1, append(record, "50")...), "--amount: expected at most what the payment still holds: 49.99 USD")
+	contains("no such payment", run(1, "refunds", "record", "--payment", "pay_2", "--note", "x", "--amount", "1"), `--payment is "pay_2", but no payment with this id was received`)
 	for range 2 { // the second time it records nothing
 		contains("a part", run(0, append(record, "10", "--id", "record:a")...), "Recorded: 10.00 USD of payment pay_1 (stripe", "it owes 39.99 USD more")
 	}
@@ -273,7 +286,17 @@ func TestEventsByState(t *testing.T) {
 	if err := s.RejectEvent(ctx, checkout.RejectedEvent{Provider: checkout.ProviderStripe, EventID: "evt_bad", Detail: "data.object: expected an object"}); err != nil {
 		t.Fatal(err)
 	}
-	s.MustExec(t, "DROP PROCEDURE apply_event")
+	paid := s.MustOrder(t, 1)
+	for _, e := range []checkout.PaymentEvent{
+		{EventID: "evt_paid", Kind: checkout.PaymentSucceeded, Subject: &paid, Amount: checkout.Money{Amount: 4999, Currency: "USD"}},
+		{EventID: "evt_disputed", Kind: checkout.PaymentDisputed, RefundID: "dispute:du_1"},
+	} {
+		e.Provider, e.PaymentID = checkout.ProviderStripe, "pi_1"
+		if r, err := s.ApplyEvent(ctx, e, time.Minute); err != nil || r.Result != checkout.PaymentApplied {
+			t.Fatal(r.Result, err)
+		}
+	}
+	s.DropRoutine(t, "apply_event")
 	id := s.MustOrder(t, 1)
 	event.EventID, event.Subject = "evt_waits", &id
 	if r, err := s.ApplyEvent(ctx, event, time.Minute); err != nil || r.Result != checkout.PaymentStored {
@@ -284,6 +307,7 @@ func TestEventsByState(t *testing.T) {
 		"reused":     {"evt_lost", "pay_2"},
 		"unreadable": {"evt_bad", "data.object: expected an object"},
 		"stored":     {"evt_waits", id.OrderID()},
+		"disputes":   {"evt_disputed", paid.OrderID()},
 	} {
 		var list []map[string]any
 		code, stdout, stderr := d.Run(t, "events", "--"+state)

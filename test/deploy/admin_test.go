@@ -14,6 +14,7 @@ import (
 	"flashsale/internal/lambdaemu"
 	"flashsale/internal/ledgertest"
 	"flashsale/internal/shoptest"
+	"flashsale/pkg/ledger"
 )
 
 const adminTimeout = 30 * time.Second
@@ -43,14 +44,10 @@ func TestSchemaResourceMigrates(t *testing.T) {
 			"LogicalResourceId":"Schema","ResourceType":"Custom::Schema","ResourceProperties":{"ServiceToken":"arn","Version":"7"}}`, kind, s3.URL+"/answer?signature=x")
 	}
 	f := s.StartFunction(t, "admin", o)
-	if _, err := s.Admin.Exec("DROP PROCEDURE place_hold"); err != nil {
-		t.Fatal(err)
-	}
+	s.DropRoutine(t, "place_hold")
 	for _, kind := range []string{"Create", "Update", "Delete"} {
 		if kind == "Delete" { // it changes nothing, so that a stack with a broken database can be deleted
-			if _, err := s.Admin.Exec("DROP PROCEDURE snapshot"); err != nil {
-				t.Fatal(err)
-			}
+			s.DropRoutine(t, "snapshot")
 		}
 		if _, err := ask(t, f, event(kind)); err != nil {
 			t.Fatal(err)
@@ -59,7 +56,8 @@ func TestSchemaResourceMigrates(t *testing.T) {
 			t.Errorf("%s: CloudFormation was told %v, expected SUCCESS", kind, told)
 		}
 		var routines int
-		if err := s.Admin.QueryRow("SELECT COUNT(*) FROM information_schema.routines WHERE routine_schema = DATABASE() AND routine_name IN ('place_hold', 'snapshot')").Scan(&routines); err != nil {
+		if err := s.Admin.QueryRow("SELECT COUNT(*) FROM information_schema.routines WHERE routine_schema = DATABASE() AND routine_name IN (?, ?)",
+			ledger.InstalledName("place_hold"), ledger.InstalledName("snapshot")).Scan(&routines); err != nil {
 			t.Fatal(err)
 		}
 		if want := map[string]int{"Create": 2, "Update": 2, "Delete": 1}[kind]; routines != want {
@@ -122,6 +120,7 @@ func TestAdminRunsOperationsAndRefusesInvalidRequests(t *testing.T) {
 		{`{"operation":"order_history","order_id":"ord_01h455vb4pex5vsknk084sn02q"}`, `"code":"order_not_found"`},
 		{`{"operation":"order_history"}`, `"field":"order_id"`},
 		{`{"operation":"list_events","state":"reused"}`, `{"events":{"entries":[],"total":0}}`},
+		{`{"operation":"list_events","state":"disputes"}`, `{"events":{"entries":[],"total":0}}`},
 		{`{"operation":"list_events"}`, `"field":"state"`},
 		{`{"operation":"find_payments","payment_id":"pay_1"}`, `{}`},
 		{`{"operation":"record_refund"}`, `"field":"refund"`},

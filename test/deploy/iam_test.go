@@ -50,7 +50,7 @@ func newFronts(t *testing.T, s *shoptest.Shop, o shoptest.Options) fronts {
 	f := fronts{
 		authority: shoptest.Must(awstest.NewAuthority(t.TempDir()))(t), account: awstest.NewAccount(), cacheName: "flashsale-vpc-" + uuid.NewString(),
 	}
-	dsn := shoptest.Must(ledger.AccountsOf(s.AdminDSN))(t).AppDSN
+	dsn := shoptest.Must(ledger.AccountsOf(s.AdminDSN))(t).DSN(ledger.RoleApp)
 	f.database = shoptest.Must(mysql.ParseDSN(dsn))(t)
 	f.proxy = awstest.StartRDSProxy(t, awstest.RDSProxyOptions{Account: f.account, Authority: f.authority, Database: dsn})
 	user := template.At(checkoutTemplate(t).OfType(t, "AWS::ElastiCache::User")["CacheUser"], "Properties")

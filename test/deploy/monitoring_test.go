@@ -102,11 +102,15 @@ func dashboardMetrics(t testing.TB) (found []metric) {
 	return found
 }
 
-// labels returns the labels of every metric of the code, sorted.
-func labels() map[string][]string {
+// labels returns the labels of every metric of the code and of the access log's filters, sorted.
+func labels(t testing.TB) map[string][]string {
+	t.Helper()
 	all := map[string][]string{}
 	for _, m := range checkout.Metrics {
 		all[m.FullName()] = slices.Sorted(slices.Values(m.Labels))
+	}
+	for _, filter := range monitoringTemplate(t).OfType(t, "AWS::Logs::MetricFilter") {
+		all[follow(filter, "Properties.MetricTransformations.0.MetricName").(string)] = nil
 	}
 	return all
 }
@@ -123,7 +127,7 @@ func TestAlarmsAndDashboardUseMetricsOfTheCode(t *testing.T) {
 			code.WriteString(source(t, path))
 		}
 	}
-	known := labels()
+	known := labels(t)
 	for _, n := range append(alarmMetrics(t), dashboardMetrics(t)...) {
 		want, exists := known[n.name]
 		if got := slices.Sorted(slices.Values(n.dimensions)); !exists || !slices.Equal(want, got) {
@@ -142,46 +146,66 @@ func TestDashboardShowsEveryMetric(t *testing.T) {
 	for _, n := range dashboardMetrics(t) {
 		shown[n.name] = true
 	}
-	if d := cmp.Diff(template.Keys(labels()), template.Keys(shown)); d != "" {
+	if d := cmp.Diff(template.Keys(labels(t)), template.Keys(shown)); d != "" {
 		t.Errorf("metrics of the code (-) and of the dashboard (+) differ:\n%s", d)
 	}
 }
 
-// An alarm with the wrong statistic, threshold or treatment of missing data never fires, or never clears.
+// An alarm with the wrong statistic, threshold or treatment of missing data never fires, or never clears. One that anybody
+// can trigger from outside, or that can wait, must not page.
 func TestAlarmsFireAtTheirThresholds(t *testing.T) {
 	want := map[string]string{
-		"AcuAtMaximum":       "Maximum >= 95, missing",
-		"ApiErrors":          ">= 5, notBreaching",
-		"AuditBroken":        "Maximum > 0, notBreaching",
-		"AuditStalled":       "SampleCount < 1, breaching",
-		"CustomersThrottled": "> 100, notBreaching",
-		"DeadLettersArrived": "Maximum > 0, notBreaching",
-		"DisputesOpen":       "Maximum > 0, notBreaching",
-		"EventsRejected":     "Maximum > 0, notBreaching",
-		"EventsStored":       "Minimum > 0, notBreaching",
-		"FunctionErrors":     ">= 5, notBreaching",
-		"ProxyBorrowSlow":    "Average > 100000, notBreaching",
-		"ProxyPinned":        "Sum > 0, notBreaching",
-		"RefundsDue":         "Maximum > 0, notBreaching",
-		"SweepLag":           "Maximum > 30, notBreaching",
-		"SweeperStalled":     "Sum < 1, breaching",
-		"UnmatchedEvents":    "Minimum > 0, notBreaching",
-		"WebhookThrottled":   "Sum > 0, notBreaching",
-		"WebhooksRefused":    ">= 20, notBreaching",
+		"AcuAtMaximum":            "page: Maximum >= 95 for 3 x 60 s, missing",
+		"ApiErrors":               "page: IF(requests > 100, 100 * errors / requests, errors) >= 5 for 3 x 60 s, notBreaching",
+		"AuditBroken":             "page: Maximum > 0 for 1 x 300 s, notBreaching",
+		"AuditStalled":            "page: SampleCount < 1 for 3 x 300 s, breaching",
+		"CustomersThrottled":      "page: SUM([products, holds, orders]) > 100 for 3 x 60 s, notBreaching",
+		"DeadLettersArrived":      "ticket: Maximum > 0 for 1 x 300 s, notBreaching",
+		"DisputesOpen":            "ticket: Maximum > 0 for 1 x 300 s, notBreaching",
+		"EventsRejected":          "ticket: Maximum > 0 for 1 x 300 s, notBreaching",
+		"EventsStored":            "page: Minimum > 0 for 1 x 300 s, notBreaching",
+		"FunctionErrors":          "page: SUM([products, holds, orders, webhook, expire, admin]) >= 5 for 1 x 300 s, notBreaching",
+		"ProxyBorrowSlow":         "page: Average > 100000 for 3 x 60 s, notBreaching",
+		"ProxyPinned":             "page: Sum > 0 for 3 x 60 s, notBreaching",
+		"RefundsDue":              "ticket: Maximum > 0 for 1 x 300 s, notBreaching",
+		"ShoppersLimited":         "page: Sum > 100 for 3 x 60 s, notBreaching",
+		"StockUnpaid":             "page: Minimum >= 0.5 for 6 x 300 s, notBreaching",
+		"SweepLag":                "page: Maximum > 30 for 5 x 60 s, notBreaching",
+		"SweeperStalled":          "page: Sum < 1 for 3 x 60 s, breaching",
+		"UnmatchedEvents":         "ticket: Minimum > 0 for 3 x 300 s, notBreaching",
+		"WebhookThrottled":        "page: SUM([throttled, limited]) > 0 for 3 x 60 s, notBreaching",
+		"WebhooksRefused":         "page: IF(orders >= 10 AND applied < 1, refused, 0) >= 10 for 1 x 300 s, notBreaching",
+		"WebhooksRefusedForHours": "ticket: IF(applied < 1, refused, 0) >= 1 for 3 x 3600 s, notBreaching",
 	}
-	signs := map[any]string{"GreaterThanThreshold": ">", "GreaterThanOrEqualToThreshold": ">=", "LessThanThreshold": "<"}
 	got := map[string]string{}
 	for id, alarm := range monitoringTemplate(t).OfType(t, "AWS::CloudWatch::Alarm") {
-		p := alarm["Properties"].(object)
-		rule := fmt.Sprint(signs[p["ComparisonOperator"]], " ", p["Threshold"], ", ", p["TreatMissingData"])
-		if statistic := p["Statistic"]; statistic != nil {
-			rule = fmt.Sprint(statistic, " ", rule)
-		}
-		got[id] = rule
+		got[id] = ruleOf(alarm["Properties"].(object))
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("expected (-) and defined (+) alarms differ:\n%s", d)
 	}
+}
+
+// ruleOf writes an alarm's rule on one line.
+func ruleOf(p object) string {
+	signs := map[any]string{"GreaterThanThreshold": ">", "GreaterThanOrEqualToThreshold": ">=", "LessThanThreshold": "<"}
+	value, period := p["Statistic"], p["Period"]
+	metrics, _ := p["Metrics"].([]any)
+	for _, m := range metrics {
+		if template.At(m, "ReturnData") == nil {
+			value = template.At(m, "Expression")
+		} else if of := template.At(m, "MetricStat", "Period"); of != nil {
+			period = of
+		}
+	}
+	return fmt.Sprintf("%s: %v %s %v for %v x %v s, %v",
+		levelOf(p), value, signs[p["ComparisonOperator"]], p["Threshold"], p["EvaluationPeriods"], period, p["TreatMissingData"])
+}
+
+// levelOf says whether an alarm pages, or can wait.
+func levelOf(p object) string {
+	levels := map[string]string{"Ref AlarmTopic": "page", "Ref TicketTopic": "ticket"}
+	return levels[text(p["AlarmActions"])]
 }
 
 // CloudWatch truncates nothing: a description over 1,024 characters fails the deployment.
@@ -191,7 +215,7 @@ func TestAlarmsNotifyAndSayWhatToDo(t *testing.T) {
 		if len(description) < 100 || len(description) > 1024 {
 			t.Errorf("%s: expected a description of 100 to 1024 characters, got %d", id, len(description))
 		}
-		if !cmp.Equal(template.At(alarm, "Properties", "AlarmActions"), []any{object{"Ref": "AlarmTopic"}}) {
+		if levelOf(alarm["Properties"].(object)) == "" {
 			t.Errorf("%s notifies no topic", id)
 		}
 	}

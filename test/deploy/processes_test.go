@@ -73,6 +73,24 @@ func TestExpireProcessesReleaseStockOnce(t *testing.T) {
 	s.MustAudit(t)
 }
 
+// The alarm StockUnpaid watches the share of a product's stock that nobody has paid for.
+func TestExpireRecordsReservedShare(t *testing.T) {
+	t.Parallel()
+	o := shoptest.WithDefaults(t, shoptest.Options{HoldTTL: time.Minute})
+	s := shoptest.New(t, 8, o)
+	if _, err := s.PlaceHold(t.Context(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: s.ProductID, Qty: 6, TTL: o.HoldTTL}); err != nil {
+		t.Fatal(err)
+	}
+	f := s.StartFunction(t, "expire", o)
+	if _, err := f.Invoke(context.Background(), map[string]string{"source": "aws.scheduler"}, 6*time.Second); err != nil {
+		t.Error(err)
+	}
+	f.Stop()
+	if got := shoptest.SumOf(f.Output(), "flashsale_stock_reserved_ratio"); got != 0.75 {
+		t.Errorf("the function recorded %v as the reserved share, expected 0.75: 6 of 8 units", got)
+	}
+}
+
 // The time from exec until a process asks for its first event. It opens no connection before that.
 func TestColdStart(t *testing.T) {
 	t.Parallel()

@@ -2,7 +2,7 @@
 
 -- The catalogue and its stock counters: the hot row of a sale. No foreign key points at it, because the check of a new
 -- child row would take a shared lock here and then deadlock on the upgrade.
-CREATE TABLE products (
+CREATE TABLE IF NOT EXISTS products (
   id               VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
   name             VARCHAR(200) NOT NULL,
   price_amount     BIGINT NOT NULL COMMENT 'minor units',
@@ -24,7 +24,7 @@ CREATE TABLE products (
   CONSTRAINT products_sale_window CHECK (sale_ends_at IS NULL OR sale_starts_at IS NULL OR sale_ends_at > sale_starts_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
-CREATE TABLE holds (
+CREATE TABLE IF NOT EXISTS holds (
   id              BINARY(16) NOT NULL PRIMARY KEY COMMENT 'UUIDv7',
   product_id      VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   qty             INT NOT NULL,
@@ -44,7 +44,7 @@ CREATE TABLE holds (
   KEY holds_due (product_id, status, expires_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
-CREATE TABLE orders (
+CREATE TABLE IF NOT EXISTS orders (
   id         BINARY(16) NOT NULL PRIMARY KEY COMMENT 'the hold''s, so that a hold makes at most one order',
   product_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   qty        INT NOT NULL,
@@ -74,7 +74,7 @@ CREATE TABLE orders (
 
 -- One row per event, however often it is delivered. An event is unmatched until its effect (or that it has none) is
 -- written, in the same transaction.
-CREATE TABLE payment_events (
+CREATE TABLE IF NOT EXISTS payment_events (
   provider       VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   event_id       VARBINARY(255) NOT NULL COMMENT 'bytes: no collation makes two ids one',
   type           VARBINARY(255) NOT NULL COMMENT 'the provider''s word',

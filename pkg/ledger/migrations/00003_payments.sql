@@ -74,6 +74,7 @@ ALTER TABLE payment_events
 
 -- retry_at is when the sweep applies the event (again), or NULL. Its default is long ago: an event that the release before
 -- stored, before this migration or during a rollback, is applied anew, so that it becomes a payment.
+DROP PROCEDURE IF EXISTS migrate_00003;
 -- +goose StatementBegin
 CREATE PROCEDURE migrate_00003()
 BEGIN

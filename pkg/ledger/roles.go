@@ -1,0 +1,61 @@
+package ledger
+
+import "slices"
+
+// Role is what a program does with the ledger. Each has a database user of its own, which may only do that: what serves
+// products cannot mark an order paid.
+type Role string
+
+// The roles. All but RoleApp are a function each.
+const (
+	RoleApp      Role = "app" // `flashsale run` and its commands, which do everything
+	RoleProducts Role = "products"
+	RoleHolds    Role = "holds"
+	RoleOrders   Role = "orders"
+	RoleWebhook  Role = "webhook"
+	RoleExpire   Role = "expire"
+	RoleAdmin    Role = "admin"
+)
+
+// rights are the routines that a role may call, and the tables that it may read; no tables means all.
+type rights struct{ routines, tables []string }
+
+var rightsOf = map[Role]rights{
+	RoleApp: {routines: []string{
+		"place_hold", "release_hold", "create_order", "cancel_order", "apply_event", "keep_event", "reject_event", "record_refund",
+		"expire_due", "put_product", "snapshot",
+	}},
+	RoleProducts: {tables: []string{"products", "holds"}},
+	RoleHolds:    {routines: []string{"place_hold", "release_hold", "snapshot"}, tables: []string{"products", "holds"}},
+	RoleOrders:   {routines: []string{"create_order", "cancel_order", "snapshot"}, tables: []string{"products", "holds"}},
+	RoleWebhook: {
+		routines: []string{"apply_event", "keep_event", "reject_event"},
+		tables:   []string{"products", "holds", "payments", "payment_events"},
+	},
+	RoleExpire: {routines: []string{"expire_due", "apply_event", "keep_event"}},
+	RoleAdmin:  {routines: []string{"put_product", "record_refund", "snapshot"}},
+}
+
+// Roles lists all roles.
+func Roles() []Role {
+	return []Role{RoleApp, RoleProducts, RoleHolds, RoleOrders, RoleWebhook, RoleExpire, RoleAdmin}
+}
+
+// Routines lists all routines, by the names of their files without .sql.
+func Routines() []string {
+	var names []string
+	for name := range routines {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// InstalledText is the text that creates a routine of this release in a database.
+func InstalledText(routine string) string { return routines[routine].text }
+
+// InstalledName is the name that a routine of this release has in a database.
+func InstalledName(routine string) string { return routines[routine].installed }
+
+// MayCall reports whether a role may call a routine.
+func (r Role) MayCall(routine string) bool { return slices.Contains(rightsOf[r].routines, routine) }
