@@ -17,8 +17,9 @@ const (
 	reservedFiles = 64
 	// maxConnections limits the memory of idle connections where the system allows a million files.
 	maxConnections = 10_000
-	// grace is how long a new connection may take to send its first request before it counts as idle.
-	grace = time.Second
+	// grace is how long a new connection may take to send its first request before it counts as idle. A client sends it with
+	// the last packet of the handshake or right after it.
+	grace = 250 * time.Millisecond
 	// warnInterval is the minimum interval between two warnings.
 	warnInterval = time.Minute
 )
