@@ -46,7 +46,7 @@ func (p products) register(api huma.API) {
 		OperationID: "get-product", Method: http.MethodGet, Path: "/products/{id}", Tags: []string{string(Products)},
 		Summary: "Read a product and its stock", Description: "The response may be cached for one second. With `If-None-Match` and the `ETag` of an earlier response, you get 304 while nothing has changed.",
 		Responses: map[string]*huma.Response{"304": {Description: "Not Modified"}},
-	}, checkout.CodeProductNotFound), p.get)
+	}, checkout.CodeProductNotFound, checkout.CodeInvalidRequest), p.get)
 }
 
 // ProductPage is one page of the catalogue.
@@ -58,7 +58,7 @@ type ProductPage struct {
 
 func (p products) list(ctx context.Context, in *struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"Products per page."`
-	Cursor string `query:"cursor" maxLength:"128" doc:"The next_cursor of the previous page."`
+	Cursor string `query:"cursor" maxLength:"128" doc:"The next_cursor of the previous page. Empty for the first page."`
 },
 ) (*struct{ Body ProductPage }, error) {
 	after, err := base64.RawURLEncoding.DecodeString(in.Cursor)
