@@ -154,11 +154,11 @@ func collect[T any](ctx context.Context, l *Ledger, doing string, scan func(*sql
 			err = checkout.Busy(err)
 		}
 	}()
-	release, err := l.acquire(ctx)
+	leave, err := l.enter(ctx, "snapshot", nil)
 	if err != nil {
 		return nil, err
 	}
-	defer release()
+	defer leave()
 	rows, err := l.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
