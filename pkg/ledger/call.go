@@ -84,6 +84,7 @@ func (l *Ledger) try(ctx context.Context, query string, args []any) (r result, e
 		return result{}, fmt.Errorf("taking a connection: %w", err)
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
+	asked := time.Now()
 	rows, err := conn.QueryContext(ctx, query, args...)
 	if err != nil {
 		return result{}, err
@@ -92,7 +93,11 @@ func (l *Ledger) try(ctx context.Context, query string, args []any) (r result, e
 	if !rows.Next() {
 		return result{}, errors.Join(rows.Err(), sql.ErrNoRows)
 	}
-	return scanResult(rows)
+	r, err = scanResult(rows)
+	if r.product != nil {
+		r.product.AskedAt = asked
+	}
+	return r, err
 }
 
 // acquire waits for the head of the queue in front of the connection pool; release leaves it. The queue is first in,

@@ -6,7 +6,8 @@
 //
 // A product's entry is the state that a ledger call returned. It is stored only if its version is newer than the
 // cached one (write.lua), so reads never go back in time. A write replaces the entry instead of deleting it, so a
-// burst of writes causes no burst of misses. Entries expire after a little less than two seconds. One ledger
+// burst of writes causes no burst of misses. An entry expires a little less than two seconds after the ledger was asked
+// for its state, at a time on the cache's own clock (clock.go). A write that arrives later stores nothing. One ledger
 // call, which reclaims due stock first, fills a miss: one caller per process makes it (singleflight), and one process at
 // a time (a short lock). So a sold-out product costs the database one call per expired entry, whatever the traffic.
 //

@@ -27,7 +27,7 @@ func (v *View) fill(ctx context.Context, id string, locked bool) (checkout.Looku
 	filled := v.filling.DoChan(id, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fillTimeout)
 		defer cancel()
-		if locked && !v.lock(ctx, keyName(id, "fill"), fillLockTTL) {
+		if locked && !v.lock(ctx, v.keyName(id, "fill"), fillLockTTL) {
 			if p := v.awaitEntry(ctx, id); p != nil {
 				return checkout.Lookup{Product: *p}, nil
 			}
@@ -94,7 +94,7 @@ func (v *View) keyUnused(ctx context.Context, p checkout.Product, read entryRead
 // restore fills the set of used keys from the ledger. It runs before the response, because a Lambda function may be
 // frozen after it. recreate deletes the set first; that can lose a key granted meanwhile, so the set proves nothing.
 func (v *View) restore(ctx context.Context, id string, recreate bool) {
-	if !v.lock(ctx, keyName(id, "restore"), restoreLockTTL) {
+	if !v.lock(ctx, v.keyName(id, "restore"), restoreLockTTL) {
 		return
 	}
 	keys, err := v.source.GrantedKeys(ctx, id, restoreLimit)
@@ -102,7 +102,7 @@ func (v *View) restore(ctx context.Context, id string, recreate bool) {
 		v.log.Warn("restoring the used idempotency keys failed", "product", id, "error", err.Error())
 		return
 	}
-	name := keyName(id, "keys")
+	name := v.keyName(id, "keys")
 	if recreate {
 		_ = v.client.do(ctx, func(ctx context.Context, c valkey.Client) error {
 			return c.Do(ctx, c.B().Del().Key(name).Build()).Error()

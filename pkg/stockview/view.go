@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	// The TTL of an entry stays below two seconds: a sold-out entry may be written just before a hold expires, and its
-	// stock is promised back within two seconds. The spread keeps entries filled together from expiring together.
+	// An entry expires this long after the ledger was asked for its state. That is less than two seconds: a sold-out state
+	// may be read just before a hold expires, and its stock is promised back within two seconds. The spread keeps entries
+	// filled together from expiring together.
 	minEntryTTL = 1500 * time.Millisecond
 	maxEntryTTL = 1900 * time.Millisecond
 	// keysTTL is the TTL of the set of used keys after the latest hold. A set that expired is restored on demand.
@@ -44,6 +45,9 @@ type Source interface {
 // Options configure a View.
 type Options struct {
 	Addr string // host:port
+	// Environment is in the name of every key, so that several databases can share a cache. Processes of one database
+	// share their entries if it is the same.
+	Environment string
 	// SignIn returns the credentials of a new connection, which then uses TLS. nil: no credentials and no TLS.
 	SignIn   func(ctx context.Context) (username, password string, err error)
 	Source   Source
@@ -54,6 +58,8 @@ type Options struct {
 // View implements checkout.StockView.
 type View struct {
 	client *client
+	clock  cacheClock
+	prefix string // of every key
 	source Source
 	rec    checkout.Recorder
 	log    *slog.Logger
@@ -67,7 +73,10 @@ var _ checkout.StockView = (*View)(nil)
 
 // New makes a view. It connects on the first call.
 func New(o Options) *View {
-	return &View{client: newClient(o.Addr, o.SignIn, o.Logger), source: o.Source, rec: o.Recorder, log: o.Logger, reads: newBatcher()}
+	return &View{
+		client: newClient(o.Addr, o.SignIn, o.Logger), prefix: "flashsale:" + o.Environment + ":", source: o.Source,
+		rec: o.Recorder, log: o.Logger, reads: newBatcher(),
+	}
 }
 
 // Close closes all connections.
@@ -108,10 +117,44 @@ func (v *View) Put(ctx context.Context, p checkout.Product, granted *checkout.Id
 		v.log.Error("formatting a cache entry failed", "error", err.Error()) // cannot happen: plain fields
 		return
 	}
-	args := []string{strconv.FormatInt(p.Version, 10), text, millis(entryTTL(p)), millis(maxEntryTTL), member(granted), millis(keysTTL)}
+	ttl := entryTTL(p).Milliseconds()
+	expires := v.clock.at(p.AskedAt) + ttl
+	if v.write(ctx, p, text, expires, granted) != writeLate {
+		return
+	}
+	// Either the state is old, or the view did not know the cache's time. The write has returned it.
+	if again := v.clock.at(p.AskedAt) + ttl; max(again-expires, expires-again) > clockTolerance {
+		v.write(ctx, p, text, again, granted)
+	}
+}
+
+// What write.lua did with an entry.
+const (
+	writeLate   = -1
+	writeOlder  = 0
+	writeStored = 1
+	writeFailed = 2 // there is no response
+)
+
+// clockTolerance, in milliseconds, is more than two readings of the cache's clock differ.
+const clockTolerance = 100
+
+// write calls write.lua once, with the time at which the entry expires.
+func (v *View) write(ctx context.Context, p checkout.Product, text string, expires int64, granted *checkout.IdempotencyKey) int64 {
+	args := []string{
+		strconv.FormatInt(p.Version, 10), text, strconv.FormatInt(expires, 10), millis(maxEntryTTL), member(granted), millis(keysTTL),
+	}
+	status := int64(writeFailed)
 	_ = v.client.do(ctx, func(ctx context.Context, c valkey.Client) error { // a lost write only makes reads cost more
-		return writeScript.Exec(ctx, c, keyNames(p.ID), args).Error()
+		values, err := writeScript.Exec(ctx, c, v.keyNames(p.ID), args).AsIntSlice()
+		if err != nil {
+			return err
+		}
+		status = values[0]
+		v.clock.set(values[1], time.Now())
+		return nil
 	})
+	return status
 }
 
 // entryTTL returns the TTL of a product's entry. An entry that says "not started" expires when the sale starts, by the
@@ -127,15 +170,18 @@ func entryTTL(p checkout.Product) time.Duration {
 func (v *View) read(ctx context.Context, id string, key *checkout.IdempotencyKey) (entryRead, error) {
 	return v.reads.read(id, member(key), func(keys []string) (result batchResult, err error) {
 		err = v.client.do(ctx, func(ctx context.Context, c valkey.Client) error {
-			values, err := readScript.Exec(ctx, c, keyNames(id), append([]string{millis(maxEntryTTL)}, keys...)).ToArray()
+			values, err := readScript.Exec(ctx, c, v.keyNames(id), append([]string{millis(maxEntryTTL)}, keys...)).ToArray()
 			if err != nil {
 				return err
 			}
+			received := time.Now()
 			if text, err := values[0].ToString(); err == nil {
 				result.product = parseEntry(id, text)
 			}
-			result.usedKeys, _ = values[1].ToInt64() // read.lua returns numbers from here on
-			for _, value := range values[2:] {
+			now, _ := values[1].ToInt64() // read.lua returns numbers from here on
+			v.clock.set(now, received)
+			result.usedKeys, _ = values[2].ToInt64()
+			for _, value := range values[3:] {
 				used, _ := value.ToInt64()
 				result.used = append(result.used, used == 1)
 			}
@@ -146,9 +192,11 @@ func (v *View) read(ctx context.Context, id string, key *checkout.IdempotencyKey
 }
 
 // keyNames returns the cache keys of a product. The braces put them into one slot of a cluster.
-func keyNames(id string) []string { return []string{keyName(id, "entry"), keyName(id, "keys")} }
+func (v *View) keyNames(id string) []string {
+	return []string{v.keyName(id, "entry"), v.keyName(id, "keys")}
+}
 
-func keyName(id, what string) string { return "flashsale:{" + id + "}:" + what }
+func (v *View) keyName(id, what string) string { return v.prefix + "{" + id + "}:" + what }
 
 // member returns an idempotency key as a member of the set: half of its digest, which is enough to tell keys apart.
 func member(key *checkout.IdempotencyKey) string {

@@ -84,6 +84,11 @@ func rush(t *testing.T, s *shoptest.Shop, trouble func(serve func(n int))) (medi
 	return median
 }
 
+// cacheKey is a key of the Shop's product in the cache.
+func cacheKey(s *shoptest.Shop, what string) string {
+	return "flashsale:" + s.App.Ledger.Environment() + ":{" + s.ProductID + "}:" + what
+}
+
 // cacheState is the state of the cache in /healthz.
 func cacheState(t *testing.T, s *shoptest.Shop) string {
 	t.Helper()
@@ -194,9 +199,9 @@ func TestCacheWithFalseEntries(t *testing.T) {
 		entry := fmt.Sprintf(`%d {"id":%q,"name":%q,"price":{"amount":%d,"currency":%q},"stock":%d,"reserved_stock":%d,"sold_stock":%d,`+
 			`"keyed_holds":%d,"version":%d,"max_qty_per_hold":%d,"as_of":%q}`, p.Version, p.ID, p.Name, p.Price.Amount, p.Price.Currency,
 			p.Stock, p.ReservedStock, p.SoldStock, p.KeyedHolds, p.Version, p.MaxQtyPerHold, p.AsOf.Format(time.RFC3339Nano))
-		commands := []valkey.Completed{c.B().Set().Key("flashsale:{" + s.ProductID + "}:entry").Value(entry).Build()}
+		commands := []valkey.Completed{c.B().Set().Key(cacheKey(s, "entry")).Value(entry).Build()}
 		if withEnd {
-			commands = append(commands, c.B().Pexpire().Key("flashsale:{"+s.ProductID+"}:entry").Milliseconds(1800).Build())
+			commands = append(commands, c.B().Pexpire().Key(cacheKey(s, "entry")).Milliseconds(1800).Build())
 		}
 		for _, r := range c.DoMulti(ctx, commands...) {
 			if err := r.Error(); err != nil {
@@ -247,13 +252,13 @@ func TestCacheWithFalseEntries(t *testing.T) {
 	t.Run("garbage", func(t *testing.T) {
 		s := shoptest.Open(t, 3, shoptest.Options{CacheAddr: cache.Addr()})
 		for _, garbage := range []string{"", "x", "9999999 {", "9999999 {}", "1e300 {}"} {
-			if err := c.Do(ctx, c.B().Set().Key("flashsale:{"+s.ProductID+"}:entry").Value(garbage).PxMilliseconds(1800).Build()).Error(); err != nil {
+			if err := c.Do(ctx, c.B().Set().Key(cacheKey(s, "entry")).Value(garbage).PxMilliseconds(1800).Build()).Error(); err != nil {
 				t.Fatal(err)
 			}
 			seesWithin(t, s, 2*time.Second, 3)
 		}
 		for _, key := range []string{"entry", "keys"} { // of another type
-			name := "flashsale:{" + s.ProductID + "}:" + key
+			name := cacheKey(s, key)
 			for _, r := range c.DoMulti(ctx, c.B().Del().Key(name).Build(), c.B().Lpush().Key(name).Element("x").Build()) {
 				if err := r.Error(); err != nil {
 					t.Fatal(err)
