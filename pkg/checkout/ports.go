@@ -102,7 +102,7 @@ type StockView interface {
 	// Put stores the state that a ledger call returned, unless the cache has a later one. granted, if not nil, is the
 	// key of a hold that exists.
 	Put(ctx context.Context, p Product, granted *IdempotencyKey)
-	// Ping checks that the cache responds.
+	// Ping checks that the cache responds and takes writes.
 	Ping(ctx context.Context) error
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/valkey-io/valkey-go"
@@ -64,6 +65,8 @@ type View struct {
 	rec    checkout.Recorder
 	log    *slog.Logger
 
+	refusing atomic.Bool // the latest write was refused
+
 	reads     *batcher
 	filling   singleflight.Group
 	restoring singleflight.Group
@@ -81,11 +84,6 @@ func New(o Options) *View {
 
 // Close closes all connections.
 func (v *View) Close() { v.client.close() }
-
-// Ping checks that the cache responds.
-func (v *View) Ping(ctx context.Context) error {
-	return v.client.attempt(ctx, func(ctx context.Context, c valkey.Client) error { return c.Do(ctx, c.B().Ping().Build()).Error() })
-}
 
 // Lookup implements checkout.StockView.
 func (v *View) Lookup(ctx context.Context, productID string, key *checkout.IdempotencyKey) (checkout.Lookup, error) {
@@ -119,12 +117,15 @@ func (v *View) Put(ctx context.Context, p checkout.Product, granted *checkout.Id
 	}
 	ttl := entryTTL(p).Milliseconds()
 	expires := v.clock.at(p.AskedAt) + ttl
-	if v.write(ctx, p, text, expires, granted) != writeLate {
-		return
+	status := v.write(ctx, p, text, expires, granted)
+	if status == writeLate {
+		// Either the state is old, or the view did not know the cache's time. The write has returned it.
+		if again := v.clock.at(p.AskedAt) + ttl; max(again-expires, expires-again) > clockTolerance {
+			status = v.write(ctx, p, text, again, granted)
+		}
 	}
-	// Either the state is old, or the view did not know the cache's time. The write has returned it.
-	if again := v.clock.at(p.AskedAt) + ttl; max(again-expires, expires-again) > clockTolerance {
-		v.write(ctx, p, text, again, granted)
+	if status == writeLate {
+		v.rec.Record(checkout.LostWrites, 1, "late")
 	}
 }
 
@@ -145,7 +146,7 @@ func (v *View) write(ctx context.Context, p checkout.Product, text string, expir
 		strconv.FormatInt(p.Version, 10), text, strconv.FormatInt(expires, 10), millis(maxEntryTTL), member(granted), millis(keysTTL),
 	}
 	status := int64(writeFailed)
-	_ = v.client.do(ctx, func(ctx context.Context, c valkey.Client) error { // a lost write only makes reads cost more
+	err := v.client.do(ctx, func(ctx context.Context, c valkey.Client) error {
 		values, err := writeScript.Exec(ctx, c, v.keyNames(p.ID), args).AsIntSlice()
 		if err != nil {
 			return err
@@ -154,6 +155,11 @@ func (v *View) write(ctx context.Context, p checkout.Product, text string, expir
 		v.clock.set(values[1], time.Now())
 		return nil
 	})
+	if err != nil { // a lost write only makes reads cost more
+		v.lost(err)
+	} else if status != writeLate {
+		v.noteStored()
+	}
 	return status
 }
 
