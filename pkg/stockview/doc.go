@@ -11,6 +11,12 @@
 // call, which reclaims due stock first, fills a miss: one caller per process makes it (singleflight), and one process at
 // a time (a short lock). So a sold-out product costs the database one call per expired entry, whatever the traffic.
 //
+// # Catalogue
+//
+// One sorted set has all products (catalogue.go). It serves the list, and it tells that a product does not exist. If it
+// is older than 1.5 s, one caller reads the whole list from the ledger. So neither the list nor products that do not exist
+// cost the database more than one query per 1.5 s. This holds for up to 5,000 products.
+//
 // # Used keys
 //
 // Beside the entry stands the set of the idempotency keys that placed holds of the product. The database counts these

@@ -56,7 +56,7 @@ func TestCacheFails(t *testing.T) {
 	t.Cleanup(func() { _ = private.Stop() })
 	s := newSource()
 	counts := &ledgertest.Counts{}
-	v := stockview.New(stockview.Options{Addr: private.Addr(), Environment: "test", Source: s, Recorder: counts, Logger: slog.New(slog.DiscardHandler)})
+	v := stockview.New(stockview.Options{Addr: private.Addr(), Environment: s.product.ID, Source: s, Recorder: counts, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(v.Close)
 	for _, fault := range []struct {
 		name     string
@@ -115,7 +115,7 @@ func TestCacheThatNeverResponds(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = listener.Close() })
 	s := newSource()
-	v := stockview.New(stockview.Options{Addr: listener.Addr().String(), Environment: "test", Source: s, Recorder: checkout.NoRecorder{}, Logger: slog.New(slog.DiscardHandler)})
+	v := stockview.New(stockview.Options{Addr: listener.Addr().String(), Environment: s.product.ID, Source: s, Recorder: checkout.NoRecorder{}, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(v.Close)
 	start := time.Now()
 	look(t, v, s, nil)
@@ -129,7 +129,7 @@ func BenchmarkLookup(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			s := newSource()
 			s.slow = 0
-			v := stockview.New(stockview.Options{Addr: cache.Addr(), Environment: "test", Source: s, Recorder: checkout.NoRecorder{}, Logger: slog.New(slog.DiscardHandler)})
+			v := stockview.New(stockview.Options{Addr: cache.Addr(), Environment: s.product.ID, Source: s, Recorder: checkout.NoRecorder{}, Logger: slog.New(slog.DiscardHandler)})
 			defer v.Close()
 			b.ReportAllocs()
 			for b.Loop() {

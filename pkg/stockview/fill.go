@@ -23,18 +23,21 @@ const (
 
 // fill reads a product from the ledger: one call for all callers in this process, and for all processes if the cache
 // can hold a lock.
-func (v *View) fill(ctx context.Context, id string, locked bool) (checkout.Lookup, error) {
+func (v *View) fill(ctx context.Context, id string, cacheWorks bool) (checkout.Lookup, error) {
 	filled := v.filling.DoChan(id, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fillTimeout)
 		defer cancel()
-		if locked && !v.lock(ctx, v.keyName(id, "fill"), fillLockTTL) {
+		if cacheWorks && v.unknown(ctx, id) {
+			return checkout.Lookup{}, checkout.ErrProductNotFound
+		}
+		if cacheWorks && !v.lock(ctx, v.keyName(id, "fill"), fillLockTTL) {
 			if p := v.awaitEntry(ctx, id); p != nil {
 				return checkout.Lookup{Product: *p}, nil
 			}
 		}
 		p, err := v.source.RefreshProduct(ctx, id)
 		if err != nil {
-			return checkout.Lookup{}, err // an unknown product is not cached: it costs one lookup by primary key
+			return checkout.Lookup{FromLedger: true}, err
 		}
 		v.Put(ctx, p, nil)
 		return checkout.Lookup{Product: p, FromLedger: true}, nil

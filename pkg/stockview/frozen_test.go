@@ -24,7 +24,7 @@ func TestWriteStuckInAFrozenCacheStoresNothing(t *testing.T) {
 	t.Cleanup(func() { _ = private.Stop() })
 	s := newSource()
 	v := stockview.New(stockview.Options{
-		Addr: private.Addr(), Environment: "test", Source: s, Recorder: checkout.NoRecorder{}, Logger: slog.New(slog.DiscardHandler),
+		Addr: private.Addr(), Environment: s.product.ID, Source: s, Recorder: checkout.NoRecorder{}, Logger: slog.New(slog.DiscardHandler),
 	})
 	t.Cleanup(v.Close)
 	look(t, v, s, nil) // connected, as in a running process

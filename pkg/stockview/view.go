@@ -39,6 +39,8 @@ var (
 type Source interface {
 	// RefreshProduct reclaims a product's due stock and reads it. Codes: product_not_found.
 	RefreshProduct(ctx context.Context, id string) (checkout.Product, error)
+	// Products lists products by id, starting after the given one.
+	Products(ctx context.Context, after string, limit int) ([]checkout.Product, error)
 	// GrantedKeys lists the idempotency keys of the holds ever placed for a product, at most limit.
 	GrantedKeys(ctx context.Context, productID string, limit int) ([]checkout.IdempotencyKey, error)
 }
@@ -102,7 +104,7 @@ func (v *View) Lookup(ctx context.Context, productID string, key *checkout.Idemp
 	if read.product != nil {
 		found.Product = *read.product
 	} else if found, err = v.fill(ctx, productID, result == "miss"); err != nil {
-		return checkout.Lookup{}, err
+		return found, err
 	}
 	found.KeyUnused = key != nil && (result == "hit" || result == "miss") && v.keyUnused(ctx, found.Product, read)
 	return found, nil

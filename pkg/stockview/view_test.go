@@ -43,12 +43,14 @@ func TestMain(m *testing.M) {
 
 // source replaces the ledger, which is not tested here, and counts its calls.
 type source struct {
-	mu      sync.Mutex
-	product checkout.Product
-	keys    []checkout.IdempotencyKey
-	slow    time.Duration
-	reads   atomic.Int64
-	lists   atomic.Int64
+	mu        sync.Mutex
+	product   checkout.Product
+	catalogue []checkout.Product // in order; nil: product alone
+	keys      []checkout.IdempotencyKey
+	slow      time.Duration
+	reads     atomic.Int64
+	lists     atomic.Int64
+	pages     atomic.Int64
 }
 
 func (s *source) RefreshProduct(context.Context, string) (checkout.Product, error) {
@@ -57,6 +59,24 @@ func (s *source) RefreshProduct(context.Context, string) (checkout.Product, erro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state(), nil
+}
+
+// Products lists the source's product, or those of catalogue if there is one.
+func (s *source) Products(_ context.Context, after string, limit int) (page []checkout.Product, _ error) {
+	s.pages.Add(1)
+	time.Sleep(s.slow)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.catalogue
+	if all == nil {
+		all = []checkout.Product{s.state()}
+	}
+	for _, p := range all {
+		if p.ID > after && len(page) < limit {
+			page = append(page, p)
+		}
+	}
+	return page, nil
 }
 
 func (s *source) GrantedKeys(_ context.Context, _ string, limit int) ([]checkout.IdempotencyKey, error) {
@@ -92,11 +112,13 @@ func newSource() *source {
 }
 
 // keyName is a key of the source's product in the cache.
-func keyName(s *source, what string) string { return "flashsale:test:{" + s.product.ID + "}:" + what }
+func keyName(s *source, what string) string {
+	return "flashsale:" + s.product.ID + ":{" + s.product.ID + "}:" + what
+}
 
 func newView(t *testing.T, s *source) *stockview.View {
 	t.Helper()
-	v := stockview.New(stockview.Options{Addr: cache.Addr(), Environment: "test", Source: s, Recorder: checkout.NoRecorder{}, Logger: slog.New(slog.DiscardHandler)})
+	v := stockview.New(stockview.Options{Addr: cache.Addr(), Environment: s.product.ID, Source: s, Recorder: checkout.NoRecorder{}, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(v.Close)
 	return v
 }
@@ -133,7 +155,7 @@ func TestNewestVersionWins(t *testing.T) {
 func newestVersionRound(t *testing.T) (failures []string, late bool) {
 	t.Helper()
 	s, counts := newSource(), &ledgertest.Counts{}
-	v := stockview.New(stockview.Options{Addr: cache.Addr(), Environment: "test", Source: s, Recorder: counts, Logger: slog.New(slog.DiscardHandler)})
+	v := stockview.New(stockview.Options{Addr: cache.Addr(), Environment: s.product.ID, Source: s, Recorder: counts, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(v.Close)
 	v.Put(context.Background(), s.state(), nil)
 	const last = 400
@@ -210,7 +232,7 @@ func TestConcurrentMissesShareOneFill(t *testing.T) {
 func TestUnchangedProductCostsOneReadPerEntry(t *testing.T) {
 	t.Parallel()
 	s, counts := newSource(), &ledgertest.Counts{}
-	v := stockview.New(stockview.Options{Addr: cache.Addr(), Environment: "test", Source: s, Recorder: counts, Logger: slog.New(slog.DiscardHandler)})
+	v := stockview.New(stockview.Options{Addr: cache.Addr(), Environment: s.product.ID, Source: s, Recorder: counts, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(v.Close)
 	start := time.Now()
 	const runs = 4 * time.Second
@@ -257,7 +279,7 @@ func TestNotStartedEntryExpiresAtSaleStart(t *testing.T) {
 func TestUnusedKeyIsProven(t *testing.T) {
 	t.Parallel()
 	s, counts := newSource(), &ledgertest.Counts{}
-	v := stockview.New(stockview.Options{Addr: cache.Addr(), Environment: "test", Source: s, Recorder: counts, Logger: slog.New(slog.DiscardHandler)})
+	v := stockview.New(stockview.Options{Addr: cache.Addr(), Environment: s.product.ID, Source: s, Recorder: counts, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(v.Close)
 	ctx := context.Background()
 	used := make([]*checkout.IdempotencyKey, 20)
