@@ -109,6 +109,12 @@ type StockView interface {
 	Ping(ctx context.Context) error
 }
 
+// RecentKeys are the idempotency keys of a part of the holds.
+type RecentKeys struct {
+	Keys  []IdempotencyKey
+	First *ID // the earliest hold of the part; nil if there is none before
+}
+
 // Lookup is the result of a lookup in the stock view.
 type Lookup struct {
 	Product Product

@@ -116,7 +116,7 @@ func (v *View) refreshCatalogue(ctx context.Context, id string, after bool, limi
 	filled := v.filling.DoChan(catalogueKey+"!", func() (any, error) { // no product has this id
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fillTimeout)
 		defer cancel()
-		if !v.lock(ctx, v.prefix+catalogueKey+":fill", fillLockTTL) {
+		if v.isFilling(ctx, v.prefix+catalogueKey+":fill") {
 			for range fillPolls {
 				time.Sleep(fillPause)
 				if part, err := v.readCatalogue(ctx, catalogueStart, maxCatalogue); err != nil || part.valid {

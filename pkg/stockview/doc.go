@@ -23,7 +23,7 @@
 // holds in the product's row (keyed_holds), the entry carries the count, and only granted holds add to the set. If the
 // set has exactly that many members it is complete, and a key outside of it was never used. That proof lets the gate
 // refuse a request with a key without asking the database. Without the proof, for example after a flush, the database
-// is asked, and one caller restores the set.
+// is asked, and one caller restores the set, in steps that begin with the latest holds (keys.go).
 //
 // # Batches
 //

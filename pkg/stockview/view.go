@@ -22,8 +22,6 @@ const (
 	// filled together from expiring together.
 	minEntryTTL = 1500 * time.Millisecond
 	maxEntryTTL = 1900 * time.Millisecond
-	// keysTTL is the TTL of the set of used keys after the latest hold. A set that expired is restored on demand.
-	keysTTL = 24 * time.Hour
 )
 
 var (
@@ -41,8 +39,10 @@ type Source interface {
 	RefreshProduct(ctx context.Context, id string) (checkout.Product, error)
 	// Products lists products by id, starting after the given one.
 	Products(ctx context.Context, after string, limit int) ([]checkout.Product, error)
-	// GrantedKeys lists the idempotency keys of the holds ever placed for a product, at most limit.
-	GrantedKeys(ctx context.Context, productID string, limit int) ([]checkout.IdempotencyKey, error)
+	// GrantedKeys lists the idempotency keys of all holds of a product.
+	GrantedKeys(ctx context.Context, productID string) ([]checkout.IdempotencyKey, error)
+	// RecentKeys reads a number of holds before a hold, the latest first, and lists the keys of those of a product.
+	RecentKeys(ctx context.Context, productID string, before checkout.ID, holds int) (checkout.RecentKeys, error)
 }
 
 // Options configure a View.
@@ -112,6 +112,9 @@ func (v *View) Lookup(ctx context.Context, productID string, key *checkout.Idemp
 
 // Put implements checkout.StockView.
 func (v *View) Put(ctx context.Context, p checkout.Product, granted *checkout.IdempotencyKey) {
+	if p.KeyedHolds > maxKeys {
+		granted = nil
+	}
 	text, err := formatEntry(p)
 	if err != nil {
 		v.log.Error("formatting a cache entry failed", "error", err.Error()) // cannot happen: plain fields
@@ -205,13 +208,5 @@ func (v *View) keyNames(id string) []string {
 }
 
 func (v *View) keyName(id, what string) string { return v.prefix + "{" + id + "}:" + what }
-
-// member returns an idempotency key as a member of the set: half of its digest, which is enough to tell keys apart.
-func member(key *checkout.IdempotencyKey) string {
-	if key == nil {
-		return ""
-	}
-	return string(key[:16])
-}
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

@@ -2,10 +2,12 @@ package stockview_test
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -79,11 +81,26 @@ func (s *source) Products(_ context.Context, after string, limit int) (page []ch
 	return page, nil
 }
 
-func (s *source) GrantedKeys(_ context.Context, _ string, limit int) ([]checkout.IdempotencyKey, error) {
+func (s *source) GrantedKeys(context.Context, string) ([]checkout.IdempotencyKey, error) {
 	s.lists.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]checkout.IdempotencyKey{}, s.keys[:min(limit, len(s.keys))]...), nil
+	return slices.Clone(s.keys), nil
+}
+
+// RecentKeys takes a key's place in the list as the id of its hold.
+func (s *source) RecentKeys(_ context.Context, _ string, before checkout.ID, holds int) (checkout.RecentKeys, error) {
+	s.lists.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	end := int(min(binary.BigEndian.Uint64(before[:]), uint64(len(s.keys))))
+	start := max(end-holds, 0)
+	recent := checkout.RecentKeys{Keys: slices.Clone(s.keys[start:end])}
+	if start > 0 {
+		recent.First = &checkout.ID{}
+		binary.BigEndian.PutUint64(recent.First[:], uint64(start))
+	}
+	return recent, nil
 }
 
 // state is the product as the ledger returns it now.
