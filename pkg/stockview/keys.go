@@ -36,6 +36,9 @@ func (v *View) keyUnused(ctx context.Context, p checkout.Product, read entryRead
 	if read.keyUsed {
 		return false
 	}
+	if lost := v.keyLost.Load(); lost != nil && time.Since(*lost) < maxEntryTTL {
+		return false // the entry may be older than the lost key, and so may its count
+	}
 	if read.usedKeys == p.KeyedHolds {
 		return true
 	}

@@ -90,6 +90,31 @@ func TestSetOfManyKeysIsMended(t *testing.T) {
 	}
 }
 
+// Two writes in a row are lost: of the unit that came back, and of the hold that took it. The entry and the set are still
+// those from before, and agree.
+func TestKeyOfALostWriteIsNotProvenUnused(t *testing.T) {
+	t.Parallel()
+	private, err := devstack.StartCache(context.Background(), t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = private.Stop() })
+	s, raw := newSource(), clientOf(t, private.Addr())
+	v := stockview.New(stockview.Options{Addr: private.Addr(), Environment: s.product.ID, Source: s, Recorder: checkout.NoRecorder{}, Logger: slog.New(slog.DiscardHandler)})
+	t.Cleanup(v.Close)
+	first, lost := newKey(), newKey()
+	v.Put(context.Background(), s.grant(*first), first)
+	if err := raw.Do(context.Background(), raw.B().Arbitrary("REPLICAOF", "127.0.0.1", "1").Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	s.product.Version++ // a unit came back
+	v.Put(context.Background(), s.state(), nil)
+	v.Put(context.Background(), s.grant(*lost), lost)
+	if p, unused := look(t, v, s, lost); unused {
+		t.Errorf("the key of a hold is proven unused by version %d, expected no proof", p.Version)
+	}
+}
+
 // A cache that refuses writes cannot be mended, so nobody tries.
 func TestReadOnlyCacheIsNotRestored(t *testing.T) {
 	t.Parallel()

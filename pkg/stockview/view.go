@@ -67,7 +67,8 @@ type View struct {
 	rec    checkout.Recorder
 	log    *slog.Logger
 
-	refusing atomic.Bool // the latest write was refused
+	refusing atomic.Bool               // the latest write was refused
+	keyLost  atomic.Pointer[time.Time] // when the latest write of a used key was lost; nil: never
 
 	reads     *batcher
 	filling   singleflight.Group
@@ -129,8 +130,12 @@ func (v *View) Put(ctx context.Context, p checkout.Product, granted *checkout.Id
 			status = v.write(ctx, p, text, again, granted)
 		}
 	}
-	if status == writeLate {
+	switch {
+	case status == writeLate:
 		v.rec.Record(checkout.LostWrites, 1, "late")
+	case status == writeFailed && granted != nil:
+		lost := time.Now()
+		v.keyLost.Store(&lost)
 	}
 }
 
