@@ -20,6 +20,8 @@ const (
 	catalogueTTL = time.Minute
 	// maxCatalogue limits it. A larger one is not kept: every page and every unknown product then costs a query.
 	maxCatalogue = 5000
+	// Once in this time, one product that the catalogue does not have is looked up all the same. It may be new.
+	probePause = time.Second
 )
 
 var (
@@ -69,14 +71,41 @@ func (v *View) Products(ctx context.Context, after string, limit int) ([]checkou
 	return part.products, nil
 }
 
-// unknown reports whether a product certainly does not exist. It costs a ledger call for all products together and once
-// per catalogueLife, however many unknown products are asked for.
-func (v *View) unknown(ctx context.Context, id string) bool {
+// existence is what the catalogue says about a product.
+type existence int
+
+const (
+	mayExist existence = iota
+	unknown            // it did not exist up to catalogueLife ago
+	probed             // the same, but this caller shall ask the ledger
+)
+
+// exists asks the catalogue for a product. However many unknown products are asked for, it costs a list per catalogueLife,
+// and the probe of one product per probePause.
+func (v *View) exists(ctx context.Context, id string) existence {
 	part, err := v.readCatalogue(ctx, position(id, false), 1)
+	probing := err == nil && part.valid
 	if err == nil && !part.valid && !part.has(id) {
 		part, err = v.refreshCatalogue(ctx, id, false, 1)
 	}
-	return err == nil && !part.large && !part.has(id)
+	if err != nil || part.large || part.has(id) {
+		return mayExist
+	}
+	if probing {
+		if locked, _ := v.lock(ctx, v.prefix+catalogueKey+":probe", probePause); locked {
+			return probed
+		}
+	}
+	return unknown
+}
+
+// forgetCatalogue deletes the catalogue, since a probe has found a new product, and allows the next probe.
+func (v *View) forgetCatalogue(ctx context.Context) {
+	for _, name := range []string{catalogueKey, catalogueKey + ":probe"} { // each in a slot of its own
+		_ = v.send(ctx, func(c valkey.Client) []valkey.Completed { // or it ends by itself
+			return []valkey.Completed{c.B().Del().Key(v.prefix + name).Build()}
+		})
+	}
 }
 
 // has reports whether a part that begins at the position of a product has it.

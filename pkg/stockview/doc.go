@@ -14,8 +14,9 @@
 // # Catalogue
 //
 // One sorted set has all products (catalogue.go). It serves the list, and it tells that a product does not exist. If it
-// is older than 1.5 s, one caller reads the whole list from the ledger. So neither the list nor products that do not exist
-// cost the database more than one query per 1.5 s. This holds for up to 5,000 products.
+// is older than 1.5 s, one caller reads the whole list from the ledger. Once a second, one unknown product is looked up all
+// the same, since it may be new. So neither the list nor products that do not exist cost the database more than two
+// queries per second. This holds for up to 5,000 products.
 //
 // # Used keys
 //

@@ -23,7 +23,11 @@ func (v *View) fill(ctx context.Context, id string, cacheWorks bool) (checkout.L
 	filled := v.filling.DoChan(id, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fillTimeout)
 		defer cancel()
-		if cacheWorks && v.unknown(ctx, id) {
+		exists := mayExist
+		if cacheWorks {
+			exists = v.exists(ctx, id)
+		}
+		if exists == unknown {
 			return checkout.Lookup{}, checkout.ErrProductNotFound
 		}
 		if cacheWorks && v.isFilling(ctx, v.keyName(id, "fill")) {
@@ -34,6 +38,9 @@ func (v *View) fill(ctx context.Context, id string, cacheWorks bool) (checkout.L
 		p, err := v.source.RefreshProduct(ctx, id)
 		if err != nil {
 			return checkout.Lookup{FromLedger: true}, err
+		}
+		if exists == probed {
+			v.forgetCatalogue(ctx)
 		}
 		v.Put(ctx, p, nil)
 		return checkout.Lookup{Product: p, FromLedger: true}, nil
