@@ -87,7 +87,7 @@ func TestReadsRowsOfPreviousRelease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again.Product.AsOf = placed.Product.AsOf
+	again.Product.AsOf, again.Product.AskedAt = placed.Product.AsOf, placed.Product.AskedAt
 	if diff := cmp.Diff(placed, again); diff != "" {
 		t.Errorf("a retry on the routines of the release before differs (-expected +got):\n%s", diff)
 	}
