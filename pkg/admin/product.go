@@ -21,6 +21,7 @@ type product struct {
 	SaleStartsAt  *time.Time     `json:"sale_starts_at,omitempty"`
 	SaleEndsAt    *time.Time     `json:"sale_ends_at,omitempty"`
 	AsOf          time.Time      `json:"as_of"`
+	AskedAt       time.Time      `json:"-"`
 }
 
 // Go converts between structs that differ only in tags, so a field that only one of them has does not compile.

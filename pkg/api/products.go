@@ -40,7 +40,7 @@ type products struct{ service *checkout.Service }
 func (p products) register(api huma.API) {
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "list-products", Method: http.MethodGet, Path: "/products", Tags: []string{string(Products)},
-		Summary: "List products", Description: "Returns products by id, one page at a time.",
+		Summary: "List products", Description: "Returns products by id, one page at a time. A new product appears within two seconds.",
 	}, checkout.CodeInvalidRequest), p.list)
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "get-product", Method: http.MethodGet, Path: "/products/{id}", Tags: []string{string(Products)},

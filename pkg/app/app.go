@@ -47,7 +47,9 @@ func New(c Config, d Deps) *App {
 	if d.StripeWebhookSecrets == nil {
 		d.StripeWebhookSecrets = payments.FixedSecrets(c.StripeWebhookSecrets)
 	}
-	view := stockview.New(stockview.Options{Addr: d.CacheAddr, SignIn: d.CacheSignIn, Source: d.Ledger, Recorder: d.Recorder, Logger: d.Logger})
+	view := stockview.New(stockview.Options{
+		Addr: d.CacheAddr, Environment: d.Ledger.Environment(), SignIn: d.CacheSignIn, Source: d.Ledger, Recorder: d.Recorder, Logger: d.Logger,
+	})
 	return &App{
 		Service: &checkout.Service{
 			Ledger: d.Ledger, View: view, Recorder: d.Recorder, NewID: newID, HoldTTL: c.HoldTTL, PaymentWindow: c.PaymentWindow,

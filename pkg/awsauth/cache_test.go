@@ -50,7 +50,7 @@ func newCached(t *testing.T, change func(c *cached, name, user string) (n, u str
 		name, user = change(c, name, user)
 	}
 	c.view = stockview.New(stockview.Options{
-		Addr: c.cache.Addr, SignIn: awsauth.Cache(c.account.Config(), name, user), Source: c.Env, Recorder: c.Counts,
+		Addr: c.cache.Addr, Environment: c.Environment(), SignIn: awsauth.Cache(c.account.Config(), name, user), Source: c.Env, Recorder: c.Counts,
 		Logger: slog.New(slog.NewJSONHandler(c.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	t.Cleanup(c.view.Close)
@@ -82,7 +82,7 @@ func (c *cached) behindBack(t *testing.T, command string, args ...string) {
 	t.Helper()
 	direct := must(valkey.NewClient(valkey.ClientOption{InitAddress: []string{c.behind}, ForceSingleClient: true, DisableCache: true}))(t)
 	defer direct.Close()
-	key := "flashsale:{" + c.product + "}:"
+	key := "flashsale:" + c.Environment() + ":{" + c.product + "}:"
 	for _, r := range direct.DoMulti(context.Background(),
 		direct.B().Arbitrary(command).Keys(key+"keys").Args(args...).Build(), direct.B().Del().Key(key+"restore").Build()) {
 		if err := r.Error(); err != nil {

@@ -97,19 +97,28 @@ type SweepReceipt struct {
 // asks the ledger instead.
 type StockView interface {
 	// Lookup returns the latest known state of a product, from its cache entry or else from the ledger. key may be nil.
-	// Errors are the ledger's. Codes: product_not_found.
+	// A product that is new may be unknown for two seconds. Errors are the ledger's. With an error, only FromLedger is set.
+	// Codes: product_not_found.
 	Lookup(ctx context.Context, productID string, key *IdempotencyKey) (Lookup, error)
+	// Products lists products by id, starting after the given one, at most two seconds old. Errors are the ledger's.
+	Products(ctx context.Context, after string, limit int) ([]Product, error)
 	// Put stores the state that a ledger call returned, unless the cache has a later one. granted, if not nil, is the
 	// key of a hold that exists.
 	Put(ctx context.Context, p Product, granted *IdempotencyKey)
-	// Ping checks that the cache responds.
+	// Ping checks that the cache responds and takes writes.
 	Ping(ctx context.Context) error
+}
+
+// RecentKeys are the idempotency keys of a part of the holds.
+type RecentKeys struct {
+	Keys  []IdempotencyKey
+	First *ID // the earliest hold of the part; nil if there is none before
 }
 
 // Lookup is the result of a lookup in the stock view.
 type Lookup struct {
 	Product Product
-	// FromLedger is set when the cache had no usable entry, so that the state came from a ledger call.
+	// FromLedger is set when the cache had no usable entry, so that the state, or the error, came from a ledger call.
 	FromLedger bool
 	// KeyUnused is set when the view can prove that the key never placed a hold of this product.
 	KeyUnused bool

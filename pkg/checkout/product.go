@@ -47,6 +47,9 @@ type Product struct {
 	SaleStartsAt  *time.Time // nil: no start
 	SaleEndsAt    *time.Time // nil: no end
 	AsOf          time.Time
+	// AskedAt is when this process asked the ledger for this state, by its own clock. The state is no older. It is zero for
+	// a state from a cache.
+	AskedAt time.Time
 }
 
 // AvailableStock returns the number of units that can be held now.

@@ -26,9 +26,10 @@ func (s *Service) Product(ctx context.Context, id string) (Product, error) {
 	return found.Product, err
 }
 
-// Products lists at most limit products after the given id, and reports whether there are more. Codes: busy.
+// Products lists at most limit products after the given id, at most two seconds old, and reports whether there are more.
+// Codes: busy.
 func (s *Service) Products(ctx context.Context, after string, limit int) ([]Product, bool, error) {
-	products, err := s.Ledger.Products(ctx, after, limit+1)
+	products, err := s.View.Products(ctx, after, limit+1)
 	if err != nil || len(products) <= limit {
 		return products, false, err
 	}
@@ -74,15 +75,15 @@ func (s *Service) PlaceHold(ctx context.Context, productID string, qty int64, ke
 // Without a refusal it returns the price that the view shows, or nil if a product cannot have that price.
 func (s *Service) gate(ctx context.Context, productID string, qty int64, key *IdempotencyKey) (price *Money, refusal *Error, by string) {
 	found, err := s.View.Lookup(ctx, productID, key)
-	if CodeOf(err) == CodeProductNotFound {
-		return nil, ErrProductNotFound, byLedger
-	}
-	if err != nil {
-		return nil, nil, "" //nolint:nilerr // no reason to refuse: the ledger decides, and reports its own error
-	}
 	by = byGate
 	if found.FromLedger {
 		by = byLedger
+	}
+	if CodeOf(err) == CodeProductNotFound {
+		return nil, ErrProductNotFound, by
+	}
+	if err != nil {
+		return nil, nil, "" //nolint:nilerr // no reason to refuse: the ledger decides, and reports its own error
 	}
 	refusal = found.Product.Refuses(qty)
 	if refusal == nil {

@@ -88,7 +88,8 @@ func TestRefusalsByGateCostNoDatabaseCall(t *testing.T) {
 		"cache miss":                     {fakeView{found: checkout.Lookup{Product: soldOut, FromLedger: true}}, nil, "sold_out/ledger"},
 		"cache hit, key proven unused":   {fakeView{found: checkout.Lookup{Product: soldOut, KeyUnused: true}}, key, "sold_out/gate"},
 		"cache hit, key looked up":       {fakeView{found: checkout.Lookup{Product: soldOut}}, key, "sold_out/ledger"},
-		"product unknown to the ledger":  {fakeView{err: checkout.ErrProductNotFound}, nil, "product_not_found/ledger"},
+		"product unknown to the ledger":  {fakeView{found: checkout.Lookup{FromLedger: true}, err: checkout.ErrProductNotFound}, nil, "product_not_found/ledger"},
+		"product unknown to the cache":   {fakeView{err: checkout.ErrProductNotFound}, nil, "product_not_found/gate"},
 		"the ledger sold out meanwhile":  {fakeView{found: checkout.Lookup{Product: checkout.Product{ID: "p", Stock: 1, MaxQtyPerHold: 5}}}, nil, "sold_out/ledger"},
 		"view unavailable, ledger asked": {fakeView{err: checkout.Busy(context.DeadlineExceeded)}, nil, "sold_out/ledger"},
 	} {

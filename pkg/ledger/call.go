@@ -96,6 +96,7 @@ func (l *Ledger) try(ctx context.Context, routine, query string, args, values []
 			err = errors.Join(err, closed)
 		}
 	}()
+	asked := time.Now()
 	rows, err := conn.QueryContext(ctx, query, values...)
 	if err != nil {
 		return result{}, err
@@ -104,7 +105,11 @@ func (l *Ledger) try(ctx context.Context, routine, query string, args, values []
 	if !rows.Next() {
 		return result{}, errors.Join(rows.Err(), sql.ErrNoRows)
 	}
-	return scanResult(rows)
+	r, err = scanResult(rows)
+	if r.product != nil {
+		r.product.AskedAt = asked
+	}
+	return r, err
 }
 
 // backOff sleeps before a retry. Jitter keeps callers that collided from colliding again. It returns false if ctx ends

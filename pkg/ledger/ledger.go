@@ -33,6 +33,8 @@ type Ledger struct {
 	rec      checkout.Recorder
 	audits   *sql.DB       // one connection, with a longer read timeout
 	snapshot sql.TxOptions // the audit's transaction
+
+	environment string // see Environment
 }
 
 var _ checkout.Ledger = (*Ledger)(nil)
@@ -68,6 +70,7 @@ func open(cfg *mysql.Config, rec checkout.Recorder) (*Ledger, error) {
 	l := New(db, rec)
 	l.lanes = newLanes()
 	l.audits = audits
+	l.environment = environment(cfg)
 	return l, nil
 }
 

@@ -112,6 +112,7 @@ const maxWoken = 20
 // RefreshProduct reads a product, to fill the stock view. It locks and reclaims nothing. Units that are due count as
 // available already: place_hold reclaims them for whoever wants them, also while no sweeper runs. Codes: product_not_found.
 func (l *Ledger) RefreshProduct(ctx context.Context, id string) (checkout.Product, error) {
+	asked := time.Now()
 	found, err := collect(ctx, l, "reading a product", scanProduct,
 		"SELECT "+columnsWithoutDue+" FROM products WHERE id = ?", id, maxDueCounted, id, maxDueCounted, id)
 	if err != nil {
@@ -120,18 +121,43 @@ func (l *Ledger) RefreshProduct(ctx context.Context, id string) (checkout.Produc
 	if len(found) == 0 {
 		return checkout.Product{}, checkout.ErrProductNotFound
 	}
+	found[0].AskedAt = asked
 	return found[0], nil
 }
 
-// GrantedKeys lists the idempotency keys of the holds ever placed for a product, at most limit.
-func (l *Ledger) GrantedKeys(ctx context.Context, productID string, limit int) ([]checkout.IdempotencyKey, error) {
-	return collect(ctx, l, "listing granted idempotency keys", func(rows *sql.Rows) (checkout.IdempotencyKey, error) {
-		var digest []byte
-		if err := rows.Scan(&digest); err != nil {
-			return checkout.IdempotencyKey{}, err
-		}
-		return checkout.IdempotencyKey(digest), nil
-	}, "SELECT idempotency_key FROM holds WHERE product_id = ? AND idempotency_key IS NOT NULL LIMIT ?", productID, limit)
+// GrantedKeys lists the idempotency keys of all holds of a product.
+func (l *Ledger) GrantedKeys(ctx context.Context, productID string) ([]checkout.IdempotencyKey, error) {
+	return collect(ctx, l, "listing granted idempotency keys", scanKey,
+		"SELECT idempotency_key FROM holds WHERE product_id = ? AND idempotency_key IS NOT NULL", productID)
+}
+
+// RecentKeys reads a number of holds before a hold, the latest first, and lists the keys of those of a product. Its cost is
+// that of the holds, whatever their products and however many there are. Their ids are in the order of time.
+func (l *Ledger) RecentKeys(ctx context.Context, productID string, before checkout.ID, holds int) (recent checkout.RecentKeys, err error) {
+	const doing = "listing recent idempotency keys"
+	end := hex.EncodeToString(before[:])
+	first, err := collect(ctx, l, doing, scanOne[[]byte],
+		"SELECT id FROM holds WHERE id < UNHEX(?) ORDER BY id DESC LIMIT 1 OFFSET ?", end, holds-1)
+	if err != nil {
+		return recent, err
+	}
+	start := ""
+	if len(first) > 0 {
+		recent.First = (*checkout.ID)(first[0])
+		start = hex.EncodeToString(first[0])
+	}
+	recent.Keys, err = collect(ctx, l, doing, scanKey, `
+		SELECT idempotency_key FROM holds FORCE INDEX (PRIMARY)
+		WHERE id >= UNHEX(?) AND id < UNHEX(?) AND product_id = ? AND idempotency_key IS NOT NULL`, start, end, productID)
+	return recent, err
+}
+
+func scanKey(rows *sql.Rows) (checkout.IdempotencyKey, error) {
+	var digest []byte
+	if err := rows.Scan(&digest); err != nil {
+		return checkout.IdempotencyKey{}, err
+	}
+	return checkout.IdempotencyKey(digest), nil
 }
 
 func scanEventRef(rows *sql.Rows) (e checkout.EventRef, err error) {

@@ -14,6 +14,7 @@ import (
 	"flashsale/pkg/api"
 	"flashsale/pkg/app"
 	"flashsale/pkg/ledger"
+	"flashsale/pkg/stockview"
 )
 
 const (
@@ -81,8 +82,8 @@ func health(w http.ResponseWriter, r *http.Request, a *app.App) {
 	defer cancel()
 	state := map[string]string{"status": "ok", "database": "ok", "cache": "ok"}
 	status := http.StatusOK
-	if a.View.Ping(ctx) != nil {
-		state["cache"], state["status"] = "unavailable", "degraded"
+	if err := a.View.Ping(ctx); err != nil {
+		state["cache"], state["status"] = cacheState(err), "degraded"
 	}
 	if err := a.Ledger.Check(ctx); err != nil {
 		state["database"], state["status"] = "unavailable", "unavailable"
@@ -94,4 +95,15 @@ func health(w http.ResponseWriter, r *http.Request, a *app.App) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(state) // fails only if the client is gone
+}
+
+// cacheState names what is wrong with the cache.
+func cacheState(err error) string {
+	switch {
+	case errors.Is(err, stockview.ErrReadOnly):
+		return "read_only"
+	case errors.Is(err, stockview.ErrFull):
+		return "full"
+	}
+	return "unavailable"
 }

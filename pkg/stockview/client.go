@@ -57,7 +57,9 @@ func newClient(addr string, signIn func(context.Context) (string, string, error)
 	}
 	c.breaker = gobreaker.NewCircuitBreaker[any](gobreaker.Settings{
 		Name: "cache", MaxRequests: 1, Timeout: openFor,
-		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= tripAfter },
+		// A cache that refuses writes still serves reads.
+		IsSuccessful: func(err error) bool { return err == nil || refusal(err) != nil },
+		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= tripAfter },
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			switch {
 			case to == gobreaker.StateOpen && from == gobreaker.StateClosed:
@@ -106,7 +108,8 @@ func (c *client) attempt(ctx context.Context, call func(context.Context, valkey.
 		return err
 	}
 	err = call(ctx, pool)
-	if _, responded := valkey.IsValkeyErr(err); err != nil && !responded && c.options.TLSConfig != nil {
+	// A server that became a replica has a successor, which a new connection finds.
+	if _, responded := valkey.IsValkeyErr(err); err != nil && (!responded || errors.Is(refusal(err), ErrReadOnly)) && c.options.TLSConfig != nil {
 		c.drop(pool)
 	}
 	return err

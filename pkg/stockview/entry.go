@@ -24,6 +24,7 @@ type entry struct {
 	SaleStartsAt  *time.Time     `json:"sale_starts_at,omitempty"`
 	SaleEndsAt    *time.Time     `json:"sale_ends_at,omitempty"`
 	AsOf          time.Time      `json:"as_of"`
+	AskedAt       time.Time      `json:"-"`
 }
 
 // formatEntry writes a product's entry, with its version in front for write.lua.

@@ -17,7 +17,13 @@ import (
 
 func rawClient(t *testing.T) valkey.Client {
 	t.Helper()
-	c, err := valkey.NewClient(valkey.ClientOption{InitAddress: []string{cache.Addr()}, ForceSingleClient: true, DisableCache: true})
+	return clientOf(t, cache.Addr())
+}
+
+// clientOf is a client for commands that only a test sends.
+func clientOf(t *testing.T, addr string) valkey.Client {
+	t.Helper()
+	c, err := valkey.NewClient(valkey.ClientOption{InitAddress: []string{addr}, ForceSingleClient: true, DisableCache: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +56,7 @@ func TestCacheFails(t *testing.T) {
 	t.Cleanup(func() { _ = private.Stop() })
 	s := newSource()
 	counts := &ledgertest.Counts{}
-	v := stockview.New(stockview.Options{Addr: private.Addr(), Source: s, Recorder: counts, Logger: slog.New(slog.DiscardHandler)})
+	v := stockview.New(stockview.Options{Addr: private.Addr(), Environment: s.product.ID, Source: s, Recorder: counts, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(v.Close)
 	for _, fault := range []struct {
 		name     string
@@ -109,7 +115,7 @@ func TestCacheThatNeverResponds(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = listener.Close() })
 	s := newSource()
-	v := stockview.New(stockview.Options{Addr: listener.Addr().String(), Source: s, Recorder: checkout.NoRecorder{}, Logger: slog.New(slog.DiscardHandler)})
+	v := stockview.New(stockview.Options{Addr: listener.Addr().String(), Environment: s.product.ID, Source: s, Recorder: checkout.NoRecorder{}, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(v.Close)
 	start := time.Now()
 	look(t, v, s, nil)
@@ -123,7 +129,7 @@ func BenchmarkLookup(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			s := newSource()
 			s.slow = 0
-			v := stockview.New(stockview.Options{Addr: cache.Addr(), Source: s, Recorder: checkout.NoRecorder{}, Logger: slog.New(slog.DiscardHandler)})
+			v := stockview.New(stockview.Options{Addr: cache.Addr(), Environment: s.product.ID, Source: s, Recorder: checkout.NoRecorder{}, Logger: slog.New(slog.DiscardHandler)})
 			defer v.Close()
 			b.ReportAllocs()
 			for b.Loop() {

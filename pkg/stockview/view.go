@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/valkey-io/valkey-go"
@@ -16,12 +17,11 @@ import (
 )
 
 const (
-	// The TTL of an entry stays below two seconds: a sold-out entry may be written just before a hold expires, and its
-	// stock is promised back within two seconds. The spread keeps entries filled together from expiring together.
+	// An entry expires this long after the ledger was asked for its state. That is less than two seconds: a sold-out state
+	// may be read just before a hold expires, and its stock is promised back within two seconds. The spread keeps entries
+	// filled together from expiring together.
 	minEntryTTL = 1500 * time.Millisecond
 	maxEntryTTL = 1900 * time.Millisecond
-	// keysTTL is the TTL of the set of used keys after the latest hold. A set that expired is restored on demand.
-	keysTTL = 24 * time.Hour
 )
 
 var (
@@ -37,13 +37,20 @@ var (
 type Source interface {
 	// RefreshProduct reclaims a product's due stock and reads it. Codes: product_not_found.
 	RefreshProduct(ctx context.Context, id string) (checkout.Product, error)
-	// GrantedKeys lists the idempotency keys of the holds ever placed for a product, at most limit.
-	GrantedKeys(ctx context.Context, productID string, limit int) ([]checkout.IdempotencyKey, error)
+	// Products lists products by id, starting after the given one.
+	Products(ctx context.Context, after string, limit int) ([]checkout.Product, error)
+	// GrantedKeys lists the idempotency keys of all holds of a product.
+	GrantedKeys(ctx context.Context, productID string) ([]checkout.IdempotencyKey, error)
+	// RecentKeys reads a number of holds before a hold, the latest first, and lists the keys of those of a product.
+	RecentKeys(ctx context.Context, productID string, before checkout.ID, holds int) (checkout.RecentKeys, error)
 }
 
 // Options configure a View.
 type Options struct {
 	Addr string // host:port
+	// Environment is in the name of every key, so that several databases can share a cache. Processes of one database
+	// share their entries if it is the same.
+	Environment string
 	// SignIn returns the credentials of a new connection, which then uses TLS. nil: no credentials and no TLS.
 	SignIn   func(ctx context.Context) (username, password string, err error)
 	Source   Source
@@ -54,9 +61,14 @@ type Options struct {
 // View implements checkout.StockView.
 type View struct {
 	client *client
+	clock  cacheClock
+	prefix string // of every key
 	source Source
 	rec    checkout.Recorder
 	log    *slog.Logger
+
+	refusing atomic.Bool               // the latest write was refused
+	keyLost  atomic.Pointer[time.Time] // when the latest write of a used key was lost; nil: never
 
 	reads     *batcher
 	filling   singleflight.Group
@@ -67,16 +79,14 @@ var _ checkout.StockView = (*View)(nil)
 
 // New makes a view. It connects on the first call.
 func New(o Options) *View {
-	return &View{client: newClient(o.Addr, o.SignIn, o.Logger), source: o.Source, rec: o.Recorder, log: o.Logger, reads: newBatcher()}
+	return &View{
+		client: newClient(o.Addr, o.SignIn, o.Logger), prefix: "flashsale:" + o.Environment + ":", source: o.Source,
+		rec: o.Recorder, log: o.Logger, reads: newBatcher(),
+	}
 }
 
 // Close closes all connections.
 func (v *View) Close() { v.client.close() }
-
-// Ping checks that the cache responds.
-func (v *View) Ping(ctx context.Context) error {
-	return v.client.attempt(ctx, func(ctx context.Context, c valkey.Client) error { return c.Do(ctx, c.B().Ping().Build()).Error() })
-}
 
 // Lookup implements checkout.StockView.
 func (v *View) Lookup(ctx context.Context, productID string, key *checkout.IdempotencyKey) (checkout.Lookup, error) {
@@ -95,7 +105,7 @@ func (v *View) Lookup(ctx context.Context, productID string, key *checkout.Idemp
 	if read.product != nil {
 		found.Product = *read.product
 	} else if found, err = v.fill(ctx, productID, result == "miss"); err != nil {
-		return checkout.Lookup{}, err
+		return found, err
 	}
 	found.KeyUnused = key != nil && (result == "hit" || result == "miss") && v.keyUnused(ctx, found.Product, read)
 	return found, nil
@@ -103,15 +113,64 @@ func (v *View) Lookup(ctx context.Context, productID string, key *checkout.Idemp
 
 // Put implements checkout.StockView.
 func (v *View) Put(ctx context.Context, p checkout.Product, granted *checkout.IdempotencyKey) {
+	if p.KeyedHolds > maxKeys {
+		granted = nil
+	}
 	text, err := formatEntry(p)
 	if err != nil {
 		v.log.Error("formatting a cache entry failed", "error", err.Error()) // cannot happen: plain fields
 		return
 	}
-	args := []string{strconv.FormatInt(p.Version, 10), text, millis(entryTTL(p)), millis(maxEntryTTL), member(granted), millis(keysTTL)}
-	_ = v.client.do(ctx, func(ctx context.Context, c valkey.Client) error { // a lost write only makes reads cost more
-		return writeScript.Exec(ctx, c, keyNames(p.ID), args).Error()
+	ttl := entryTTL(p).Milliseconds()
+	expires := v.clock.at(p.AskedAt) + ttl
+	status := v.write(ctx, p, text, expires, granted)
+	if status == writeLate {
+		// Either the state is old, or the view did not know the cache's time. The write has returned it.
+		if again := v.clock.at(p.AskedAt) + ttl; max(again-expires, expires-again) > clockTolerance {
+			status = v.write(ctx, p, text, again, granted)
+		}
+	}
+	switch {
+	case status == writeLate:
+		v.rec.Record(checkout.LostWrites, 1, "late")
+	case status == writeFailed && granted != nil:
+		lost := time.Now()
+		v.keyLost.Store(&lost)
+	}
+}
+
+// What write.lua did with an entry.
+const (
+	writeLate   = -1
+	writeOlder  = 0
+	writeStored = 1
+	writeFailed = 2 // there is no response
+)
+
+// clockTolerance, in milliseconds, is more than two readings of the cache's clock differ.
+const clockTolerance = 100
+
+// write calls write.lua once, with the time at which the entry expires.
+func (v *View) write(ctx context.Context, p checkout.Product, text string, expires int64, granted *checkout.IdempotencyKey) int64 {
+	args := []string{
+		strconv.FormatInt(p.Version, 10), text, strconv.FormatInt(expires, 10), millis(maxEntryTTL), member(granted), millis(keysTTL),
+	}
+	status := int64(writeFailed)
+	err := v.client.do(ctx, func(ctx context.Context, c valkey.Client) error {
+		values, err := writeScript.Exec(ctx, c, v.keyNames(p.ID), args).AsIntSlice()
+		if err != nil {
+			return err
+		}
+		status = values[0]
+		v.clock.set(values[1], time.Now())
+		return nil
 	})
+	if err != nil { // a lost write only makes reads cost more
+		v.lost(err)
+	} else if status != writeLate {
+		v.noteStored()
+	}
+	return status
 }
 
 // entryTTL returns the TTL of a product's entry. An entry that says "not started" expires when the sale starts, by the
@@ -127,15 +186,18 @@ func entryTTL(p checkout.Product) time.Duration {
 func (v *View) read(ctx context.Context, id string, key *checkout.IdempotencyKey) (entryRead, error) {
 	return v.reads.read(id, member(key), func(keys []string) (result batchResult, err error) {
 		err = v.client.do(ctx, func(ctx context.Context, c valkey.Client) error {
-			values, err := readScript.Exec(ctx, c, keyNames(id), append([]string{millis(maxEntryTTL)}, keys...)).ToArray()
+			values, err := readScript.Exec(ctx, c, v.keyNames(id), append([]string{millis(maxEntryTTL)}, keys...)).ToArray()
 			if err != nil {
 				return err
 			}
+			received := time.Now()
 			if text, err := values[0].ToString(); err == nil {
 				result.product = parseEntry(id, text)
 			}
-			result.usedKeys, _ = values[1].ToInt64() // read.lua returns numbers from here on
-			for _, value := range values[2:] {
+			now, _ := values[1].ToInt64() // read.lua returns numbers from here on
+			v.clock.set(now, received)
+			result.usedKeys, _ = values[2].ToInt64()
+			for _, value := range values[3:] {
 				used, _ := value.ToInt64()
 				result.used = append(result.used, used == 1)
 			}
@@ -146,16 +208,10 @@ func (v *View) read(ctx context.Context, id string, key *checkout.IdempotencyKey
 }
 
 // keyNames returns the cache keys of a product. The braces put them into one slot of a cluster.
-func keyNames(id string) []string { return []string{keyName(id, "entry"), keyName(id, "keys")} }
-
-func keyName(id, what string) string { return "flashsale:{" + id + "}:" + what }
-
-// member returns an idempotency key as a member of the set: half of its digest, which is enough to tell keys apart.
-func member(key *checkout.IdempotencyKey) string {
-	if key == nil {
-		return ""
-	}
-	return string(key[:16])
+func (v *View) keyNames(id string) []string {
+	return []string{v.keyName(id, "entry"), v.keyName(id, "keys")}
 }
+
+func (v *View) keyName(id, what string) string { return v.prefix + "{" + id + "}:" + what }
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

@@ -2,10 +2,12 @@ package stockview_test
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -43,12 +45,14 @@ func TestMain(m *testing.M) {
 
 // source replaces the ledger, which is not tested here, and counts its calls.
 type source struct {
-	mu      sync.Mutex
-	product checkout.Product
-	keys    []checkout.IdempotencyKey
-	slow    time.Duration
-	reads   atomic.Int64
-	lists   atomic.Int64
+	mu        sync.Mutex
+	product   checkout.Product
+	catalogue []checkout.Product // in order; nil: product alone
+	keys      []checkout.IdempotencyKey
+	slow      time.Duration
+	reads     atomic.Int64
+	lists     atomic.Int64
+	pages     atomic.Int64
 }
 
 func (s *source) RefreshProduct(context.Context, string) (checkout.Product, error) {
@@ -56,16 +60,57 @@ func (s *source) RefreshProduct(context.Context, string) (checkout.Product, erro
 	time.Sleep(s.slow) // as slow as a database
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.product
-	p.AsOf = time.Now().UTC()
-	return p, nil
+	return s.state(), nil
 }
 
-func (s *source) GrantedKeys(_ context.Context, _ string, limit int) ([]checkout.IdempotencyKey, error) {
+// Products lists the source's product, or those of catalogue if there is one.
+func (s *source) Products(_ context.Context, after string, limit int) (page []checkout.Product, _ error) {
+	s.pages.Add(1)
+	time.Sleep(s.slow)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.catalogue
+	if all == nil {
+		all = []checkout.Product{s.state()}
+	}
+	for _, p := range all {
+		if p.ID > after && len(page) < limit {
+			page = append(page, p)
+		}
+	}
+	return page, nil
+}
+
+func (s *source) GrantedKeys(context.Context, string) ([]checkout.IdempotencyKey, error) {
 	s.lists.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]checkout.IdempotencyKey{}, s.keys[:min(limit, len(s.keys))]...), nil
+	return slices.Clone(s.keys), nil
+}
+
+// RecentKeys takes a key's place in the list as the id of its hold.
+func (s *source) RecentKeys(_ context.Context, _ string, before checkout.ID, holds int) (checkout.RecentKeys, error) {
+	s.lists.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	end := int(min(binary.BigEndian.Uint64(before[:]), uint64(len(s.keys))))
+	start := max(end-holds, 0)
+	recent := checkout.RecentKeys{Keys: slices.Clone(s.keys[start:end])}
+	if start > 0 {
+		recent.First = &checkout.ID{}
+		binary.BigEndian.PutUint64(recent.First[:], uint64(start))
+	}
+	return recent, nil
+}
+
+// state is the product as the ledger returns it now.
+func (s *source) state() checkout.Product {
+	p := s.product
+	p.AskedAt = time.Now()
+	if p.AsOf.IsZero() {
+		p.AsOf = p.AskedAt.UTC()
+	}
+	return p
 }
 
 // grant is a hold placed with a key. It has the product as the ledger returned it.
@@ -76,16 +121,21 @@ func (s *source) grant(key checkout.IdempotencyKey) checkout.Product {
 	s.product.KeyedHolds++
 	s.product.Version++
 	s.product.ReservedStock++
-	return s.product
+	return s.state()
 }
 
 func newSource() *source {
 	return &source{product: checkout.Product{ID: "p-" + uuid.NewString(), Stock: 1000, Version: 1, MaxQtyPerHold: 5}, slow: 5 * time.Millisecond}
 }
 
+// keyName is a key of the source's product in the cache.
+func keyName(s *source, what string) string {
+	return "flashsale:" + s.product.ID + ":{" + s.product.ID + "}:" + what
+}
+
 func newView(t *testing.T, s *source) *stockview.View {
 	t.Helper()
-	v := stockview.New(stockview.Options{Addr: cache.Addr(), Source: s, Recorder: checkout.NoRecorder{}, Logger: slog.New(slog.DiscardHandler)})
+	v := stockview.New(stockview.Options{Addr: cache.Addr(), Environment: s.product.ID, Source: s, Recorder: checkout.NoRecorder{}, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(v.Close)
 	return v
 }
@@ -122,9 +172,9 @@ func TestNewestVersionWins(t *testing.T) {
 func newestVersionRound(t *testing.T) (failures []string, late bool) {
 	t.Helper()
 	s, counts := newSource(), &ledgertest.Counts{}
-	v := stockview.New(stockview.Options{Addr: cache.Addr(), Source: s, Recorder: counts, Logger: slog.New(slog.DiscardHandler)})
+	v := stockview.New(stockview.Options{Addr: cache.Addr(), Environment: s.product.ID, Source: s, Recorder: counts, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(v.Close)
-	v.Put(context.Background(), s.product, nil)
+	v.Put(context.Background(), s.state(), nil)
 	const last = 400
 	versions := rand.Perm(last)
 	var writers, readers sync.WaitGroup
@@ -151,7 +201,7 @@ func newestVersionRound(t *testing.T) (failures []string, late bool) {
 	for w := range 8 {
 		writers.Go(func() {
 			for i := w; i < last; i += 8 {
-				p := s.product
+				p := s.state()
 				p.Version = int64(versions[i]) + 2
 				v.Put(context.Background(), p, nil)
 			}
@@ -199,7 +249,7 @@ func TestConcurrentMissesShareOneFill(t *testing.T) {
 func TestUnchangedProductCostsOneReadPerEntry(t *testing.T) {
 	t.Parallel()
 	s, counts := newSource(), &ledgertest.Counts{}
-	v := stockview.New(stockview.Options{Addr: cache.Addr(), Source: s, Recorder: counts, Logger: slog.New(slog.DiscardHandler)})
+	v := stockview.New(stockview.Options{Addr: cache.Addr(), Environment: s.product.ID, Source: s, Recorder: counts, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(v.Close)
 	start := time.Now()
 	const runs = 4 * time.Second
@@ -228,8 +278,8 @@ func TestNotStartedEntryExpiresAtSaleStart(t *testing.T) {
 	v := newView(t, s)
 	now := time.Now().UTC()
 	starts := now.Add(300 * time.Millisecond)
-	s.product.SaleStartsAt, s.product.AsOf = &starts, now
-	v.Put(context.Background(), s.product, nil)
+	s.product.SaleStartsAt = &starts
+	v.Put(context.Background(), s.state(), nil)
 	for {
 		asked := time.Now()
 		p, _ := look(t, v, s, nil)
@@ -246,7 +296,7 @@ func TestNotStartedEntryExpiresAtSaleStart(t *testing.T) {
 func TestUnusedKeyIsProven(t *testing.T) {
 	t.Parallel()
 	s, counts := newSource(), &ledgertest.Counts{}
-	v := stockview.New(stockview.Options{Addr: cache.Addr(), Source: s, Recorder: counts, Logger: slog.New(slog.DiscardHandler)})
+	v := stockview.New(stockview.Options{Addr: cache.Addr(), Environment: s.product.ID, Source: s, Recorder: counts, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(v.Close)
 	ctx := context.Background()
 	used := make([]*checkout.IdempotencyKey, 20)
@@ -274,9 +324,8 @@ func TestUnusedKeyIsProven(t *testing.T) {
 	check("complete", true)
 
 	raw := rawClient(t)
-	set := "flashsale:{" + s.product.ID + "}:keys"
-	product := "flashsale:{" + s.product.ID + "}:"
-	if err := raw.Do(ctx, raw.B().Del().Key(product+"entry", set, product+"restore").Build()).Error(); err != nil { // a flush, of this product
+	set := keyName(s, "keys")
+	if err := raw.Do(ctx, raw.B().Del().Key(keyName(s, "entry"), set, keyName(s, "restore")).Build()).Error(); err != nil { // a flush, of this product
 		t.Fatal(err)
 	}
 	check("flushed", false)
@@ -290,14 +339,14 @@ func TestUnusedKeyIsProven(t *testing.T) {
 	used = append(used, lost)
 	v.Put(ctx, afterLost, nil)
 	check("one short", false)
-	wait(t, raw, "flashsale:{"+s.product.ID+"}:restore")
+	wait(t, raw, keyName(s, "restore"))
 	check("one short", false)
 	check("restored again", true)
 
 	if err := raw.Do(ctx, raw.B().Sadd().Key(set).Member("garbage").Build()).Error(); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, raw, "flashsale:{"+s.product.ID+"}:restore")
+	wait(t, raw, keyName(s, "restore"))
 	check("one too many", false)
 	check("made anew", true)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -227,30 +228,33 @@ func TestProducts(t *testing.T) {
 		for i := range 4 {
 			s.MustPut(t, fmt.Sprintf("a-%d", i), 1)
 		}
-		var ids []string
-		for cursor, pages := "", 0; ; pages++ {
-			var page struct {
-				Data       []struct{ ID string }
-				HasMore    bool    `json:"has_more"`
-				NextCursor *string `json:"next_cursor"`
-			}
-			a := s.Do(t, http.MethodGet, "/v1/products?limit=2&cursor="+cursor, "", nil)
-			if err := json.Unmarshal([]byte(a.Body), &page); err != nil || !strings.Contains(a.Body, `"next_cursor":`) {
-				t.Fatalf("got %+v, expected a page of products", a)
-			}
-			for _, p := range page.Data {
-				ids = append(ids, p.ID)
-			}
-			if page.HasMore != (page.NextCursor != nil) || pages > 3 {
-				t.Fatalf("got %+v, expected at most 3 pages, and a cursor on each but the last", a)
-			}
-			if !page.HasMore {
-				break
-			}
-			cursor = *page.NextCursor
-		}
-		if want := []string{"a-0", "a-1", "a-2", "a-3", s.ProductID}; fmt.Sprint(ids) != fmt.Sprint(want) {
-			t.Errorf("listed %v, want %v", ids, want)
-		}
+		want := []string{"a-0", "a-1", "a-2", "a-3", s.ProductID}
+		shoptest.Eventually(t, fmt.Sprintf("the pages list %v", want), func() bool { return slices.Equal(listIDs(t, s), want) })
 	})
+}
+
+// listIDs reads all pages of the list of products.
+func listIDs(t *testing.T, s *shoptest.Shop) (ids []string) {
+	t.Helper()
+	for cursor, pages := "", 0; ; pages++ {
+		var page struct {
+			Data       []struct{ ID string }
+			HasMore    bool    `json:"has_more"`
+			NextCursor *string `json:"next_cursor"`
+		}
+		a := s.Do(t, http.MethodGet, "/v1/products?limit=2&cursor="+cursor, "", nil)
+		if err := json.Unmarshal([]byte(a.Body), &page); err != nil || !strings.Contains(a.Body, `"next_cursor":`) {
+			t.Fatalf("got %+v, expected a page of products", a)
+		}
+		for _, p := range page.Data {
+			ids = append(ids, p.ID)
+		}
+		if page.HasMore != (page.NextCursor != nil) || pages > 3 {
+			t.Fatalf("got %+v, expected at most 3 pages, and a cursor on each but the last", a)
+		}
+		if !page.HasMore {
+			return ids
+		}
+		cursor = *page.NextCursor
+	}
 }

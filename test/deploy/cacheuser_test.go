@@ -28,6 +28,10 @@ func TestCacheUserRightsSuffice(t *testing.T) {
 	}
 	s := shoptest.Open(t, 2, shoptest.Options{CacheAddr: cache.Addr()})
 	s.Purchase(t)
+	for range 2 { // from the database, then from the cache
+		s.Do(t, http.MethodGet, "/v1/products", "", nil)
+		shoptest.CheckProblem(t, s.Do(t, http.MethodGet, "/v1/products/unknown", "", nil), http.StatusNotFound, "product_not_found")
+	}
 	shoptest.CheckProblem(t, s.PostHold(t, 1, "key-of-the-one-who-is-late"), http.StatusConflict, "sold_out")
 	shoptest.Eventually(t, "a cache lookup is a hit", func() bool {
 		s.Do(t, http.MethodGet, "/v1/products/"+s.ProductID, "", nil)

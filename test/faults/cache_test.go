@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -78,6 +79,11 @@ func rush(t *testing.T, s *shoptest.Shop, trouble func(serve func(n int))) (medi
 	}
 	s.MustAudit(t)
 	return median
+}
+
+// cacheKey is a key of the Shop's product in the cache.
+func cacheKey(s *shoptest.Shop, what string) string {
+	return "flashsale:" + s.App.Ledger.Environment() + ":{" + s.ProductID + "}:" + what
 }
 
 // cacheState is the state of the cache in /healthz.
@@ -217,6 +223,43 @@ func TestSoldOutRefusalsSpareTheDatabase(t *testing.T) {
 	}
 	if a := s.PostHold(t, 1, "granted-before-the-rush-7"); a.Status != http.StatusOK {
 		t.Errorf("a key that was granted before it sold out got %+v", a)
+	}
+}
+
+// Requests for products that do not exist, and for the list, cost the database almost nothing.
+func TestUnknownProductsSpareTheDatabase(t *testing.T) {
+	t.Parallel()
+	s := shoptest.Open(t, 20, shoptest.Options{})
+	calls := func() float64 { return s.Metric(t, "flashsale_ledger_calls_total", "") }
+	late := func() float64 {
+		return s.Metric(t, "flashsale_cache_lookups_total", "failure") + s.Metric(t, "flashsale_cache_lookups_total", "skipped")
+	}
+	s.Do(t, http.MethodGet, "/v1/products/unknown", "", nil) // which connects to the cache
+	before, lateBefore, start := calls(), late(), time.Now()
+	var asked atomic.Int64
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			for time.Since(start) < ledgertest.Thorough(3*time.Second, 8*time.Second) {
+				id := fmt.Sprintf("unknown-%d", asked.Add(1))
+				if r := s.Do(t, http.MethodGet, "/v1/products/"+id, "", nil); r.Code() != "product_not_found" {
+					t.Errorf("a read of an unknown product: got %+v, expected product_not_found", r)
+				}
+				if r := s.Do(t, http.MethodPost, "/v1/holds", `{"product_id":"`+id+`","qty":1}`, nil); r.Code() != "product_not_found" {
+					t.Errorf("a hold of an unknown product: got %+v, expected product_not_found", r)
+				}
+				if r := s.Do(t, http.MethodGet, "/v1/products", "", nil); !strings.Contains(r.Body, s.ProductID) {
+					t.Errorf("the list: got %+v, expected the product in it", r)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	seconds := time.Since(start).Seconds()
+	spent, missed := calls()-before, late()-lateBefore
+	t.Logf("%d rounds, %.2f ledger calls per second, the cache was late %v times", asked.Load(), spent/seconds, missed)
+	if limit := 4 + 2*seconds + 3*missed; spent > limit { // the sweep makes none, since nothing is due
+		t.Errorf("%d rounds cost %v ledger calls, expected at most %.0f", asked.Load(), spent, limit)
 	}
 }
 

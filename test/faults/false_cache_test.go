@@ -26,7 +26,7 @@ func newFalseCache(t *testing.T) falseCache {
 	return falseCache{shoptest.CacheClient(t, cache.Addr()), cache.Addr()}
 }
 
-func entryOf(s *shoptest.Shop) string { return "flashsale:{" + s.ProductID + "}:entry" }
+func entryOf(s *shoptest.Shop) string { return cacheKey(s, "entry") }
 
 // lie writes an entry that is newer than the true one, and wrong. withEnd: it expires as any entry does.
 func (c falseCache) lie(t *testing.T, s *shoptest.Shop, about func(*checkout.Product), withEnd bool) {
@@ -112,7 +112,7 @@ func TestCacheWithGarbage(t *testing.T) {
 		seesWithin(t, s, 2*time.Second, 3)
 	}
 	for _, key := range []string{"entry", "keys"} { // of another type
-		name := "flashsale:{" + s.ProductID + "}:" + key
+		name := cacheKey(s, key)
 		for _, r := range cache.DoMulti(context.Background(), cache.B().Del().Key(name).Build(), cache.B().Lpush().Key(name).Element("x").Build()) {
 			if err := r.Error(); err != nil {
 				t.Fatal(err)
