@@ -35,7 +35,7 @@ type cli struct {
 	Stack string `help:"Work on this deployed CloudFormation stack, through its admin function. Uses your AWS credentials and region." placeholder:"NAME"`
 
 	Run       runCmd       `cmd:"" help:"Serve the checkout on this machine: private servers, migrations, the HTTP API, a sweep every second."`
-	Migrate   migrateCmd   `cmd:"" help:"Create or update the database: tables, routines and the two database users."`
+	Migrate   migrateCmd   `cmd:"" help:"Create or update the database: tables, routines and database users."`
 	Product   productCmd   `cmd:"" help:"Create, change and list products."`
 	Audit     auditCmd     `cmd:"" help:"Recompute every counter, order and payment from the rows and events, and report the money by currency. Exits with 1 on any broken invariant."`
 	Orders    ordersCmd    `cmd:"" help:"List orders, the newest first."`
