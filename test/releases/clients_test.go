@@ -74,7 +74,7 @@ func (c *clients) send(t *testing.T, method, path, body string, header http.Head
 	for end := time.Now().Add(patience); ; {
 		urls := *c.urls.Load()
 		s := *c.shop
-		s.URL = urls[rand.IntN(len(urls))] //nolint:gosec // G404: not a secret
+		s.URL = urls[rand.IntN(len(urls))]
 		r := s.Do(t, method, path, body, header)
 		for _, status := range want {
 			if r.Status == status {

@@ -53,7 +53,7 @@ func program(t *testing.T, s *shoptest.Shop, command string, args ...string) (*e
 	t.Helper()
 	o := shoptest.WithDefaults(t, shoptest.Options{})
 	out := &shoptest.Output{}
-	c := exec.CommandContext(context.Background(), command, args...) //nolint:gosec // G204: a command under test
+	c := exec.CommandContext(context.Background(), command, args...)
 	c.Dir, c.Stdout, c.Stderr = t.TempDir(), out, out
 	c.Env = shoptest.NewDesk(t, "MYSQL_DSN="+s.AdminDSN, "CACHE_ADDR="+o.CacheAddr, "WEBHOOK_SECRETS="+shoptest.Secret("new")).Env
 	return c, out
@@ -85,7 +85,7 @@ func serve(t *testing.T, s *shoptest.Shop, command string) (url string, stop fun
 	})
 	t.Cleanup(stop)
 	shoptest.Eventually(t, "the server responds", func() bool {
-		r, err := s.Client.Get("http://" + addr + "/healthz") //nolint:noctx // the client has a timeout
+		r, err := s.Client.Get("http://" + addr + "/healthz")
 		if err == nil {
 			_ = r.Body.Close()
 		}
@@ -157,7 +157,7 @@ func TestKilledMigrationRunsAgain(t *testing.T) {
 			oldURL, stopOld := serve(t, s, previous)
 			mustRun(t, s, previous, "product", "put", s.ProductID, "--name", "Mug", "--price", "49.99", "--currency", "USD", "--stock", "1000000")
 			c := newClients(t, s, oldURL)
-			after := time.Duration(rand.Int64N(int64(1200 * time.Millisecond))) //nolint:gosec // G404: not a secret
+			after := time.Duration(rand.Int64N(int64(1200 * time.Millisecond)))
 			killed, _ := program(t, s, this, "migrate")
 			if err := killed.Start(); err != nil {
 				t.Fatal(err)
