@@ -187,6 +187,9 @@ func CheckProblem(t testing.TB, r Response, status int, code string) {
 	if got := r.Header.Get("Content-Type"); got != "application/problem+json" {
 		t.Errorf("Content-Type is %q, expected application/problem+json", got)
 	}
+	if got := r.Header.Get("X-Content-Type-Options"); got != "nosniff" {
+		t.Errorf("X-Content-Type-Options is %q, expected nosniff", got)
+	}
 	if p.RequestID == "" || r.Header.Get("X-Request-Id") != p.RequestID {
 		t.Errorf("request_id is %q and X-Request-Id %q, expected the same id", p.RequestID, r.Header.Get("X-Request-Id"))
 	}

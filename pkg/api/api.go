@@ -1,14 +1,12 @@
 package api
 
 import (
-	"encoding/json"
 	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -81,16 +79,19 @@ func register(mux *http.ServeMux, o Options) huma.API {
 			Info: &huma.Info{
 				Title: "Flash Sale Checkout API", Version: Version,
 				Description: "A checkout for limited-stock sales: products, two-minute holds, orders and payment webhooks. " +
-					"Times are UTC with milliseconds. Money is in minor units. You can retry any request after a timeout.",
+					"Times are UTC with milliseconds. Money is in minor units. You can retry any request after a timeout.\n\n" +
+					"A request with a body needs `Content-Type: application/json`. Unknown members and parameters are refused, and so is one " +
+					"that is given twice. Webhooks are the exception: any Content-Type is accepted, because the signature decides.",
 				License: &huma.License{Name: "MIT", Identifier: "MIT"},
 			},
 			Servers:    []*huma.Server{{URL: prefix}},
 			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)},
 		},
-		Formats:       map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat},
+		Formats:       map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}, // "json" writes problem+json
 		DefaultFormat: "application/json",
 	}
 	api := humago.NewWithPrefix(mux, prefix, config)
+	api.UseMiddleware(accept)
 	for _, part := range []struct {
 		resource   Resource
 		operations interface{ register(api huma.API) }
@@ -111,17 +112,6 @@ func register(mux *http.ServeMux, o Options) huma.API {
 func sameBody(api huma.API, path string, status, second int) {
 	responses := api.OpenAPI().Paths[path].Post.Responses
 	responses[strconv.Itoa(second)].Content = responses[strconv.Itoa(status)].Content
-}
-
-// jsonFormat is huma's format, but refuses invalid UTF-8, which encoding/json would silently replace.
-var jsonFormat = huma.Format{
-	Marshal: huma.DefaultJSONFormat.Marshal,
-	Unmarshal: func(data []byte, v any) error {
-		if !utf8.Valid(data) {
-			return errInvalidUTF8
-		}
-		return json.Unmarshal(data, v)
-	},
 }
 
 // Money is an amount in minor units.

@@ -2,6 +2,7 @@
 //
 // Every route is an operation (products.go, holds.go, orders.go, webhooks.go): a typed input that huma validates
 // against its schema, one call of checkout.Service, a typed output. docs/openapi.yaml is generated from the same types.
+// accept.go refuses first what huma would let pass: another media type, a member or parameter given twice.
 // problem.go turns every error into application/problem+json: a domain error keeps its code, any other error becomes
 // "internal", and only the log has its cause. middleware.go gives each request an id, a deadline and a line in the log.
 //

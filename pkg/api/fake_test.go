@@ -223,6 +223,8 @@ func wantProblem(t *testing.T, w *httptest.ResponseRecorder, status int, code st
 	}
 	wantHeader(t, w, "Content-Type", "application/problem+json")
 	wantHeader(t, w, "Cache-Control", "no-store")
+	wantHeader(t, w, "X-Content-Type-Options", "nosniff")
+	wantHeader(t, w, "Referrer-Policy", "no-referrer")
 	if p.RequestID == "" || w.Header().Get("X-Request-Id") != p.RequestID {
 		t.Errorf("request_id is %q and X-Request-Id %q, expected the same id", p.RequestID, w.Header().Get("X-Request-Id"))
 	}

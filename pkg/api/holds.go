@@ -35,7 +35,7 @@ type holds struct{ service *checkout.Service }
 
 func (h holds) register(api huma.API) {
 	huma.Register(api, refuses(huma.Operation{
-		OperationID: "place-hold", Method: http.MethodPost, Path: "/holds", Tags: []string{string(Holds)}, MaxBodyBytes: maxBody + 1,
+		OperationID: "place-hold", Method: http.MethodPost, Path: "/holds", Tags: []string{string(Holds)},
 		Summary:       "Reserve units for two minutes",
 		Description:   "Send an `Idempotency-Key` to be able to retry: the same key and body return the same hold, with 200 and `Idempotent-Replayed: true`.",
 		DefaultStatus: http.StatusCreated,
@@ -46,12 +46,12 @@ func (h holds) register(api huma.API) {
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "get-hold", Method: http.MethodGet, Path: "/holds/{id}", Tags: []string{string(Holds)},
 		Summary: "Read a hold", Description: "Returns the current status, by the database's clock.",
-	}, checkout.CodeHoldNotFound), h.get)
+	}, checkout.CodeHoldNotFound, checkout.CodeInvalidRequest), h.get)
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "release-hold", Method: http.MethodDelete, Path: "/holds/{id}", Tags: []string{string(Holds)},
 		Summary: "Release a hold", Description: "Its units are available again at once. Releasing a hold that was released or has expired changes nothing.",
 		DefaultStatus: http.StatusNoContent,
-	}, checkout.CodeHoldNotFound, checkout.CodeHoldOrdered), h.release)
+	}, checkout.CodeHoldNotFound, checkout.CodeHoldOrdered, checkout.CodeInvalidRequest), h.release)
 }
 
 // HoldRequest is the body of place-hold.

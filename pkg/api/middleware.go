@@ -25,6 +25,18 @@ type requestInfo struct {
 	id   string
 	code string // the code of the problem in the response
 	err  error  // its cause
+
+	hungUp bool // the client closed the connection before it had the response
+}
+
+// statusHungUp is the status in the log if a client hung up and nothing else went wrong. nginx has the same.
+const statusHungUp = 499
+
+// theClients reports whether a response of the given status is the client's doing: it hung up, so a call was cancelled,
+// or nobody is left to whom being busy matters. A panic or a defect stays the server's.
+func (info *requestInfo) theClients(status int) bool {
+	return info.hungUp && status >= http.StatusInternalServerError &&
+		(info.err == nil || errors.Is(info.err, context.Canceled) || checkout.CodeOf(info.err) == checkout.CodeBusy)
 }
 
 type infoKey struct{}
@@ -49,7 +61,8 @@ func withDefaults(next http.Handler, log *slog.Logger) http.Handler {
 			info.id = uuid.NewString()
 		}
 		setDefaultHeaders(w, info.id)
-		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), infoKey{}, info), requestTimeout)
+		client := r.Context()
+		ctx, cancel := context.WithTimeout(context.WithValue(client, infoKey{}, info), requestTimeout)
 		defer cancel()
 		r = r.WithContext(ctx)
 		recorder := &statusRecorder{ResponseWriter: w}
@@ -61,6 +74,7 @@ func withDefaults(next http.Handler, log *slog.Logger) http.Handler {
 				}
 				info.err = err
 			}
+			info.hungUp = errors.Is(client.Err(), context.Canceled)
 			logRequest(log, r, info, recorder.status, time.Since(start))
 		}()
 		next.ServeHTTP(recorder, r)
@@ -70,10 +84,15 @@ func withDefaults(next http.Handler, log *slog.Logger) http.Handler {
 // setDefaultHeaders sets the headers that every response has.
 func setDefaultHeaders(w http.ResponseWriter, requestID string) {
 	w.Header().Set("X-Request-Id", requestID)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Referrer-Policy", "no-referrer")
 	w.Header().Set("Cache-Control", "no-store") // an operation that allows caching overrides it
 }
 
 func logRequest(log *slog.Logger, r *http.Request, info *requestInfo, status int, took time.Duration) {
+	if info.theClients(status) {
+		status, info.code = statusHungUp, "hung_up"
+	}
 	_, route, _ := strings.Cut(r.Pattern, " ")
 	if route == "" {
 		route = "none"
@@ -87,8 +106,11 @@ func logRequest(log *slog.Logger, r *http.Request, info *requestInfo, status int
 		attrs = append(attrs, slog.String("code", info.code))
 	}
 	// Without a code the request succeeded, but something that an operator has to know went wrong.
-	if info.err != nil && (status >= http.StatusInternalServerError || info.code == "") {
+	failed := status >= http.StatusInternalServerError || info.code == ""
+	if info.err != nil && failed {
 		level = slog.LevelError
+	}
+	if info.err != nil && (failed || status == statusHungUp) {
 		attrs = append(attrs, slog.String("error", info.err.Error()))
 	}
 	log.LogAttrs(r.Context(), level, "request", attrs...)
@@ -149,8 +171,7 @@ func (u *unroutedWriter) WriteHeader(status int) {
 	if status == http.StatusMethodNotAllowed {
 		err = &checkout.Error{Code: codeMethodNotAllowed, Detail: "This path allows " + u.Header().Get("Allow") + "."}
 	}
-	u.Header().Del("X-Content-Type-Options") // set by http.Error
-	u.Header().Del("Location")               // set by the mux's redirect of a path such as /v1/products/..
+	u.Header().Del("Location") // set by the mux's redirect of a path such as /v1/products/..
 	writeProblem(u.ResponseWriter, infoOf(u.request.Context()), err)
 }
 
@@ -163,6 +184,3 @@ func (u *unroutedWriter) Write(b []byte) (int, error) {
 
 // Unwrap lets http.ResponseController reach the connection.
 func (u *unroutedWriter) Unwrap() http.ResponseWriter { return u.ResponseWriter }
-
-// errInvalidUTF8 refuses a body that encoding/json would silently change.
-var errInvalidUTF8 = errors.New("the body is not valid UTF-8")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -71,6 +72,36 @@ func TestInternalErrorIsOnlyLogged(t *testing.T) {
 	}
 }
 
+// Every response has the headers that keep a browser from guessing its type, and from telling others the address of a
+// hold or an order. Only a product may be stored.
+func TestHeadersOfEveryResponse(t *testing.T) {
+	t.Parallel()
+	for _, request := range [][3]string{
+		{http.MethodPost, "/v1/holds", holdBody},
+		{http.MethodGet, "/v1/holds/" + id.HoldID(), ""},
+		{http.MethodDelete, "/v1/holds/" + id.HoldID(), ""},
+		{http.MethodPost, "/v1/orders", orderBody},
+		{http.MethodGet, "/v1/orders/" + id.OrderID(), ""},
+		{http.MethodPost, "/v1/orders/" + id.OrderID() + "/cancel", ""},
+		{http.MethodGet, "/v1/products", ""},
+		{http.MethodGet, "/v1/products/demo", ""},
+		{http.MethodHead, "/v1/products/demo", ""},
+		{http.MethodPost, standardPath, "{}"},
+		{http.MethodGet, "/nothing", ""},
+		{http.MethodPut, "/v1/holds", "{}"},
+		{http.MethodPost, "/v1/holds", "{"},
+	} {
+		w := newEdge(newFake()).send(t, request[0], request[1], request[2], nil)
+		wantHeader(t, w, "X-Content-Type-Options", "nosniff")
+		wantHeader(t, w, "Referrer-Policy", "no-referrer")
+		want := "no-store"
+		if request[1] == "/v1/products/demo" {
+			want = "public, max-age=1"
+		}
+		wantHeader(t, w, "Cache-Control", want)
+	}
+}
+
 func TestPanicIsInternal(t *testing.T) {
 	t.Parallel()
 	f := newFake()
@@ -101,32 +132,82 @@ func TestRequestHasDeadline(t *testing.T) {
 	}
 }
 
-// A client that hangs up while it sends its body, or while the ledger works, causes no server error. The ledger returns
-// busy for a cancelled call.
+// A client that hangs up while the ledger works, whatever the call makes of that, is a line at INFO with the status 499.
+// A defect stays an ERROR, and so does a call that takes too long for the server's own deadline.
 func TestHangingUpIsNoServerError(t *testing.T) {
 	t.Parallel()
-	f := newFake()
-	e := newEdge(f)
-	broken := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/holds", brokenBody{})
-	broken.Header.Set("Content-Type", "application/json")
-	w := httptest.NewRecorder()
-	e.handler.ServeHTTP(w, broken)
-	wantProblem(t, w, 400, "malformed_request")
-	if strings.Contains(e.log.String(), "ERROR") {
-		t.Errorf("a body that breaks off: the log is %s, expected no ERROR", e.log)
+	for name, c := range map[string]struct {
+		err    error
+		cause  error // of the end of the request's context
+		status float64
+		level  string
+	}{
+		"a cancelled call":                 {checkout.Busy(context.Canceled), context.Canceled, 499, "INFO"},
+		"a cancelled call, not wrapped":    {fmt.Errorf("reading: %w", context.Canceled), context.Canceled, 499, "INFO"},
+		"a busy ledger that nobody awaits": {checkout.Busy(errors.New("lock wait timeout")), context.Canceled, 499, "INFO"},
+		"a refusal that nobody awaits":     {checkout.ErrOrderNotFound, context.Canceled, 404, "INFO"},
+		"a success that nobody awaits":     {nil, context.Canceled, 200, "INFO"},
+		"a defect":                         {errors.New("hunter2"), context.Canceled, 500, "ERROR"},
+		"the server's deadline":            {checkout.Busy(context.DeadlineExceeded), context.DeadlineExceeded, 503, "ERROR"},
+		"a busy ledger":                    {checkout.Busy(errors.New("lock wait timeout")), nil, 503, "ERROR"},
+	} {
+		f := newFake()
+		f.err = c.err
+		e := newEdge(f)
+		ctx, hangUp := context.WithCancel(t.Context())
+		if errors.Is(c.cause, context.DeadlineExceeded) {
+			ctx, hangUp = context.WithDeadline(t.Context(), time.Now())
+		}
+		f.before = func(context.Context) {
+			if c.cause != nil {
+				hangUp()
+			}
+		}
+		w := httptest.NewRecorder()
+		e.handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/v1/orders/"+id.OrderID(), nil))
+		if line := e.line(t); line["status"] != c.status || line["level"] != c.level || (c.status >= 499) != (line["error"] != nil) {
+			t.Errorf("%s: the log line is %v, expected %s with the status %v", name, line, c.level, c.status)
+		}
+		hangUp()
 	}
-	wantCalls(t, e)
-
-	ctx, hangUp := context.WithCancel(t.Context())
-	f.before = func(context.Context) { hangUp() }
-	f.err = checkout.Busy(context.Canceled)
-	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/v1/orders/"+id.OrderID(), nil)
-	w = httptest.NewRecorder()
-	e.handler.ServeHTTP(w, r)
-	wantProblem(t, w, 503, "busy")
 }
 
-// brokenBody is a body whose sender hangs up.
-type brokenBody struct{}
+// net/http cannot tell a read deadline from a client that hangs up. So a request whose body has arrived has none.
+func TestNoReadDeadlineAfterTheBody(t *testing.T) {
+	t.Parallel()
+	for _, request := range [][3]string{
+		{http.MethodPost, "/v1/holds", holdBody}, {http.MethodPost, standardPath, "{}"},
+	} {
+		f := newFake()
+		e := newEdge(f)
+		w := &deadlineRecorder{ResponseRecorder: httptest.NewRecorder(), left: -1}
+		during := time.Duration(-1)
+		f.before = func(context.Context) { during = w.left }
+		e.handler.ServeHTTP(w, func() *http.Request {
+			r := httptest.NewRequestWithContext(t.Context(), request[0], request[1], strings.NewReader(request[2]))
+			r.Header.Set("Content-Type", "application/json")
+			return r
+		}())
+		if during != 0 {
+			t.Errorf("%s %s: the ledger is called with a read deadline in %s, expected that it was removed", request[0], request[1], during)
+		}
+		if w.longest <= 0 || w.longest > 10*time.Second {
+			t.Errorf("%s %s: the body may take %s, expected at most 10 s", request[0], request[1], w.longest)
+		}
+	}
+}
 
-func (brokenBody) Read([]byte) (int, error) { return 0, errors.New("connection reset by peer") }
+// deadlineRecorder is a connection's ResponseWriter.
+type deadlineRecorder struct {
+	*httptest.ResponseRecorder
+	left, longest time.Duration // until the read deadline; 0: none
+}
+
+func (d *deadlineRecorder) SetReadDeadline(at time.Time) error {
+	d.left = 0
+	if !at.IsZero() {
+		d.left = time.Until(at)
+	}
+	d.longest = max(d.longest, d.left)
+	return nil
+}

@@ -35,7 +35,7 @@ type orders struct{ service *checkout.Service }
 
 func (o orders) register(api huma.API) {
 	huma.Register(api, refuses(huma.Operation{
-		OperationID: "create-order", Method: http.MethodPost, Path: "/orders", Tags: []string{string(Orders)}, MaxBodyBytes: maxBody + 1,
+		OperationID: "create-order", Method: http.MethodPost, Path: "/orders", Tags: []string{string(Orders)},
 		Summary: "Turn a hold into an order", Description: "A hold makes at most one order. A repeated request returns the same order, with 200.",
 		DefaultStatus: http.StatusCreated,
 		Responses:     map[string]*huma.Response{"200": {Description: "The order that this hold already has"}},
@@ -45,11 +45,11 @@ func (o orders) register(api huma.API) {
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "get-order", Method: http.MethodGet, Path: "/orders/{id}", Tags: []string{string(Orders)},
 		Summary: "Read an order", Description: "Returns the current status.",
-	}, checkout.CodeOrderNotFound), o.get)
+	}, checkout.CodeOrderNotFound, checkout.CodeInvalidRequest), o.get)
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "cancel-order", Method: http.MethodPost, Path: "/orders/{id}/cancel", Tags: []string{string(Orders)},
 		Summary: "Cancel an unpaid order", Description: "Its units are available again at once. Cancelling a cancelled order changes nothing.",
-	}, checkout.CodeOrderNotFound, checkout.CodeOrderNotCancellable), o.cancel)
+	}, checkout.CodeOrderNotFound, checkout.CodeOrderNotCancellable, checkout.CodeInvalidRequest), o.cancel)
 }
 
 // OrderRequest is the body of create-order.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -63,7 +64,7 @@ type Problem struct {
 	Detail         string         `json:"detail" doc:"A sentence for a person to read." example:"This product is sold out."`
 	Code           string         `json:"code" doc:"The stable code for a program to switch on." example:"sold_out"`
 	RequestID      string         `json:"request_id" doc:"Identifies the request in the server's log."`
-	Errors         []FieldProblem `json:"errors,omitempty" doc:"The fields with an invalid value."`
+	Errors         []FieldProblem `json:"errors,omitempty" doc:"The fields with an invalid value, by name. At most 20; the detail says how many more there are."`
 	AvailableStock *int64         `json:"available_stock,omitempty" doc:"With sold_out: the units that can be held now."`
 	SaleStartsAt   *Time          `json:"sale_starts_at,omitempty" doc:"With sale_not_started: when the sale starts."`
 }
@@ -96,10 +97,32 @@ func problemOf(err error, requestID string) *Problem {
 	if e.SaleStartsAt != nil {
 		p.SaleStartsAt = (*Time)(e.SaleStartsAt)
 	}
-	for _, f := range e.Fields {
+	p.listFields(e.Fields)
+	return p
+}
+
+// The size of the list of fields. A request can have thousands of invalid fields, with names as long as its body.
+const (
+	maxFields    = 20
+	maxFieldName = 64 // characters
+)
+
+// listFields lists the fields by name, and says how many are left out.
+func (p *Problem) listFields(fields []checkout.FieldError) {
+	fields = slices.Clone(fields)
+	slices.SortFunc(fields, func(a, b checkout.FieldError) int {
+		return cmp.Or(strings.Compare(a.Field, b.Field), strings.Compare(a.Detail, b.Detail))
+	})
+	fields = slices.Compact(fields)
+	for _, f := range fields[:min(len(fields), maxFields)] {
+		if name := []rune(f.Field); len(name) > maxFieldName {
+			f.Field = string(name[:maxFieldName]) + "…"
+		}
 		p.Errors = append(p.Errors, FieldProblem(f))
 	}
-	return p
+	if more := len(fields) - maxFields; more > 0 {
+		p.Detail += fmt.Sprintf(" The list of errors leaves out %d more.", more)
+	}
 }
 
 // WriteProblem responds with the problem of err, for a server whose handler failed.
@@ -134,39 +157,26 @@ func newHumaError(ctx huma.Context, status int, message string, errs ...error) h
 	return p
 }
 
-// msgBodyCutOff is huma's message for a body that ended early: the client hung up, which is no error of the server.
-const msgBodyCutOff = "cannot read request body"
-
-// domainError translates an error of huma into an error of the domain.
+// domainError translates an error of huma into an error of the domain. accept has read and checked the body before.
 func domainError(status int, message string, errs []error) error {
-	switch status {
-	case http.StatusBadRequest:
-		if len(errs) == 0 {
-			return checkout.Malformed("The request needs a JSON body.")
-		}
-		return checkout.Malformed("The body is not valid JSON.")
-	case http.StatusRequestTimeout:
-		return checkout.Malformed("The body did not arrive in time.")
-	case http.StatusRequestEntityTooLarge:
-		return &checkout.Error{Code: codeBodyTooLarge, Detail: "The body is too large."}
-	case http.StatusUnsupportedMediaType:
-		return &checkout.Error{Code: codeUnsupportedMedia, Detail: "The Content-Type must be application/json."}
-	case http.StatusUnprocessableEntity:
+	switch {
+	case status == http.StatusBadRequest:
+		return checkout.Malformed("The request needs a JSON body.")
+	case status == http.StatusUnprocessableEntity:
 		return validationError(errs)
-	}
-	if message == msgBodyCutOff {
-		return checkout.Malformed("The body ended early.")
-	}
-	if len(errs) == 0 {
+	case len(errs) == 0:
 		return errors.New(message)
 	}
 	return errors.Join(errs...) // the error that an operation returned
 }
 
+// invalidValues is the detail of several invalid values.
+const invalidValues = "The request has invalid values."
+
 // validationError converts huma's findings. huma names a field "body.qty" or "query.limit", and reports a missing
 // property at the object that lacks it. The values, which may be secret, are left out.
 func validationError(errs []error) error {
-	invalid := &checkout.Error{Code: checkout.CodeInvalidRequest, Detail: "The request has invalid values."}
+	invalid := &checkout.Error{Code: checkout.CodeInvalidRequest, Detail: invalidValues}
 	for _, err := range errs {
 		var found *huma.ErrorDetail
 		if !errors.As(err, &found) {
@@ -200,6 +210,7 @@ func refuses(op huma.Operation, codes ...checkout.Code) huma.Operation {
 			op.Errors = append(op.Errors, status)
 		}
 	}
+	op.BodyReadTimeout = -1 // accept has read the body; net/http would take huma's deadline for a client that hangs up
 	op.Description += "\n\nError codes: " + strings.Join(words, ", ") + "."
 	return op
 }

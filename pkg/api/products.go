@@ -46,7 +46,7 @@ func (p products) register(api huma.API) {
 		OperationID: "get-product", Method: http.MethodGet, Path: "/products/{id}", Tags: []string{string(Products)},
 		Summary: "Read a product and its stock", Description: "The response may be cached for one second. With `If-None-Match` and the `ETag` of an earlier response, you get 304 while nothing has changed.",
 		Responses: map[string]*huma.Response{"304": {Description: "Not Modified"}},
-	}, checkout.CodeProductNotFound), p.get)
+	}, checkout.CodeProductNotFound, checkout.CodeInvalidRequest), p.get)
 }
 
 // ProductPage is one page of the catalogue.
@@ -58,7 +58,7 @@ type ProductPage struct {
 
 func (p products) list(ctx context.Context, in *struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"Products per page."`
-	Cursor string `query:"cursor" maxLength:"128" doc:"The next_cursor of the previous page."`
+	Cursor string `query:"cursor" maxLength:"128" doc:"The next_cursor of the previous page. Empty for the first page."`
 },
 ) (*struct{ Body ProductPage }, error) {
 	after, err := base64.RawURLEncoding.DecodeString(in.Cursor)
@@ -97,9 +97,10 @@ func (p products) get(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	// The ETag is weak because as_of changes while nothing else does.
+	// The ETag is weak because as_of changes while nothing else does. Units that are due leave reserved_stock before a call
+	// reclaims them and raises the version.
 	out := &productResponse{
-		Status: http.StatusOK, ETag: fmt.Sprintf(`W/"%d"`, product.Version),
+		Status: http.StatusOK, ETag: fmt.Sprintf(`W/"%d-%d"`, product.Version, product.ReservedStock),
 		CacheControl: "public, max-age=1", Body: productOf(product),
 	}
 	if matches(in.IfNoneMatch, out.ETag) {

@@ -159,7 +159,7 @@ func TestHeadIsServedLikeGet(t *testing.T) {
 	if w.Code != http.StatusOK {
 		t.Errorf("got %d, expected 200", w.Code)
 	}
-	wantHeader(t, w, "ETag", `W/"7"`)
+	wantHeader(t, w, "ETag", `W/"7-3"`)
 }
 
 // Every code that a verifier or the ledger can return has a status.

@@ -31,26 +31,31 @@ func (w webhooks) register(api huma.API) {
 		return map[string]*huma.Response{"202": {Description: "The event is stored: its order or payment is not known yet (`unmatched`), or applying it failed and is tried again (`stored`)"}}
 	}
 	huma.Register(api, refuses(huma.Operation{
-		OperationID: "receive-payment-event", Method: http.MethodPost, Path: "/payments/webhook", Tags: []string{string(Webhooks)}, MaxBodyBytes: maxWebhookBody + 1, SkipValidateBody: true,
+		OperationID: "receive-payment-event", Method: http.MethodPost, Path: "/payments/webhook", Tags: []string{string(Webhooks)}, SkipValidateBody: true,
 		Summary:     "Receive a payment event (Standard Webhooks)",
-		Description: "The signature follows https://www.standardwebhooks.com, and `webhook-id` is the idempotency key. Events may arrive twice, late, in any order, and before their order exists. An event with a valid signature that cannot be read is kept for an operator and refused with 422. Returns 404 if no secret is configured.",
-		RequestBody: eventBody(), Responses: unmatched(),
+		Description: "The signature follows https://www.standardwebhooks.com, and `webhook-id` is the idempotency key. Events may arrive twice, late, in any order, and before their order exists. The Content-Type and the parameters of the URL are ignored. An event with a valid signature that cannot be read is kept for an operator and refused with 422. Returns 404 if no secret is configured.",
+		Responses:   unmatched(),
 	}, codes...), w.receiveStandard)
-	sameBody(api, "/payments/webhook", http.StatusOK, http.StatusAccepted)
+	documentEvent(api, "/payments/webhook", standardEvent())
 	huma.Register(api, refuses(huma.Operation{
-		OperationID: "receive-stripe-event", Method: http.MethodPost, Path: "/payments/webhook/stripe", Tags: []string{string(Webhooks)}, MaxBodyBytes: maxWebhookBody + 1, SkipValidateBody: true,
+		OperationID: "receive-stripe-event", Method: http.MethodPost, Path: "/payments/webhook/stripe", Tags: []string{string(Webhooks)}, SkipValidateBody: true,
 		Summary:     "Receive a payment event (Stripe)",
-		Description: "Accepts Stripe's own events: payment_intent.succeeded, checkout.session.completed, checkout.session.async_payment_succeeded, refund.created, refund.updated, refund.failed, charge.refunded, charge.dispute.created and charge.dispute.closed. Others are recorded and ignored. The order of a success is `metadata.order_id` or `metadata.hold_id`; the others name its payment. Returns 404 if no Stripe secret is configured.",
-		RequestBody: &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Type: huma.TypeObject, Description: "A Stripe event."}}}},
+		Description: "The Content-Type and the parameters of the URL are ignored. Accepts Stripe's own events: payment_intent.succeeded, checkout.session.completed, checkout.session.async_payment_succeeded, refund.created, refund.updated, refund.failed, charge.refunded, charge.dispute.created and charge.dispute.closed. Others are recorded and ignored. The order of a success is `metadata.order_id` or `metadata.hold_id`; the others name its payment. Returns 404 if no Stripe secret is configured.",
 		Responses:   unmatched(),
 	}, codes...), w.receiveStripe)
-	sameBody(api, "/payments/webhook/stripe", http.StatusOK, http.StatusAccepted)
+	documentEvent(api, "/payments/webhook/stripe", &huma.Schema{Type: huma.TypeObject, Description: "A Stripe event."})
 }
 
-// eventBody documents the body of a Standard Webhooks event. huma does not validate it (SkipValidateBody), because the
-// signature has to be verified before the body is parsed. Each handler gets its own copy, because huma changes it.
-func eventBody() *huma.RequestBody {
-	return &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{
+// documentEvent documents the body of an event, and the body of both successes. huma documents the raw body as bytes.
+func documentEvent(api huma.API, path string, body *huma.Schema) {
+	api.OpenAPI().Paths[path].Post.RequestBody.Content["application/json"].Schema = body
+	sameBody(api, path, http.StatusOK, http.StatusAccepted)
+}
+
+// standardEvent describes the body of a Standard Webhooks event. huma does not validate it (SkipValidateBody), because
+// the signature has to be verified before the body is parsed.
+func standardEvent() *huma.Schema {
+	return &huma.Schema{
 		Type: huma.TypeObject, Required: []string{"type", "data"},
 		Properties: map[string]*huma.Schema{
 			"type":      {Type: huma.TypeString, Description: "payment.succeeded, payment.failed, payment.refunded, payment.refund_failed, payment.disputed or payment.dispute_closed. Other types are recorded and ignored."},
@@ -66,7 +71,7 @@ func eventBody() *huma.RequestBody {
 				"currency":   {Type: huma.TypeString, Examples: []any{"USD"}, Description: "ISO 4217. Required by payment.succeeded."},
 			}},
 		},
-	}}}}
+	}
 }
 
 // EventResult is the effect of one delivery.

@@ -3,6 +3,7 @@ package checkout
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 )
 
@@ -189,28 +190,35 @@ const (
 	sweepProducts = 1000
 	sweepBatch    = 2000
 	sweepEvents   = 100
+	sweepWorkers  = 4   // products, or events, at a time
 	maxBadRows    = 100 // rows of one product that fail, before the sweep gives the product up
 )
 
 // Sweep reclaims the stock of all due holds and orders, and retries stored events. A failure does not stop the
 // rest: the errors are joined. Concurrent sweeps are harmless.
 func (s *Service) Sweep(ctx context.Context) error {
+	sweep := *s
+	sweep.View = &serialView{StockView: s.View}
 	products, err := s.Ledger.DueProducts(ctx, sweepProducts)
-	errs := []error{err}
-	for _, id := range products {
-		if ctx.Err() != nil {
-			break
-		}
-		errs = append(errs, s.sweepProduct(ctx, id))
-	}
-	errs = append(errs, s.retryEvents(ctx))
-	err = errors.Join(errs...)
+	err = errors.Join(err, each(ctx, products, sweep.sweepProduct), sweep.retryEvents(ctx))
 	result := "ok"
 	if err != nil {
 		result = "failed"
 	}
 	s.Recorder.Record(SweepRuns, 1, result)
 	return err
+}
+
+// serialView stores one state at a time: in a Lambda function, calls of the cache must not overlap (docs/decisions.md).
+type serialView struct {
+	StockView
+	mu sync.Mutex
+}
+
+func (v *serialView) Put(ctx context.Context, p Product, granted *IdempotencyKey) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.StockView.Put(ctx, p, granted)
 }
 
 // sweepProduct sweeps one product in batches of holds and orders together. If a batch fails with an internal error, it
@@ -264,14 +272,35 @@ func (s *Service) isolateBadRows(ctx context.Context, id string, full DueBatch) 
 // retryEvents applies stored events that are due for another try.
 func (s *Service) retryEvents(ctx context.Context) error {
 	events, err := s.Ledger.WaitingEvents(ctx, sweepEvents)
-	errs := []error{err}
-	for _, e := range events {
+	return errors.Join(err, each(ctx, events, func(ctx context.Context, e EventRef) error {
 		receipt, err := s.retryEvent(ctx, e)
-		errs = append(errs, err)
 		if err == nil && receipt.Wakes && receipt.Order != nil {
 			s.wake(ctx, receipt.Receipt)
 		}
+		return err
+	}))
+}
+
+// each does something with each item, several at a time, so that a locked row delays only its own item. It joins the errors.
+func each[T any](ctx context.Context, items []T, do func(context.Context, T) error) error {
+	errs := make([]error, len(items))
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range sweepWorkers {
+		wg.Go(func() {
+			for i := range next {
+				errs[i] = do(ctx, items[i])
+			}
+		})
 	}
+	for i := range items {
+		if ctx.Err() != nil {
+			break
+		}
+		next <- i
+	}
+	close(next)
+	wg.Wait()
 	return errors.Join(errs...)
 }
 

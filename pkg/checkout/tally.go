@@ -5,17 +5,21 @@ import "slices"
 // Tally collects what the events of one payment say. The audit and the tests recompute payments with it.
 type Tally struct {
 	successes   []PaymentEvent
-	refundedSum int64
-	refunds     map[string]Refund
+	refundedSum map[string]int64    // by currency; "" for events without one
+	refunds     map[string][]Refund // by id, in the order in which they were added
 }
 
-// Add adds an event that names this payment. Events of one payment may be added in any order.
+// Add adds an event that names this payment. Events of one payment may be added in any order, except that the first event of a refund
+// decides its currency.
 func (t *Tally) Add(e PaymentEvent) {
 	switch e.Kind {
 	case PaymentSucceeded:
 		t.successes = append(t.successes, e)
 	case PaymentRefundedSum:
-		t.refundedSum = max(t.refundedSum, e.Amount.Amount)
+		if t.refundedSum == nil {
+			t.refundedSum = map[string]int64{}
+		}
+		t.refundedSum[e.Amount.Currency] = max(t.refundedSum[e.Amount.Currency], e.Amount.Amount)
 	case PaymentRefunded:
 		t.AddRefund(refundOf(e, RefundByProvider, RefundSent))
 	case PaymentRefundFailed:
@@ -45,20 +49,46 @@ func refundOf(e PaymentEvent, kind RefundKind, status RefundStatus) Refund {
 // the highest that was given.
 func (t *Tally) AddRefund(r Refund) {
 	if t.refunds == nil {
-		t.refunds = map[string]Refund{}
+		t.refunds = map[string][]Refund{}
 	}
-	if known, ok := t.refunds[r.ID]; ok {
-		if known.Status.rank() > r.Status.rank() {
-			r.Status = known.Status
-		}
-		if known.Amount != nil && (r.Amount == nil || *known.Amount > *r.Amount) {
-			r.Amount = known.Amount
-		}
-		if known.Currency != "" {
-			r.Currency = known.Currency
+	t.refunds[r.ID] = append(t.refunds[r.ID], r)
+}
+
+// Refund returns what is known of a refund of a payment in the given currency. An event in another currency says nothing,
+// unless all are. Before the payment has a currency, the first event that has one decides.
+func (t *Tally) Refund(id, currency string) (known Refund, ok bool) {
+	said := t.refunds[id]
+	if len(said) == 0 {
+		return Refund{}, false
+	}
+	in := func(currency string) func(Refund) bool {
+		return func(r Refund) bool { return r.Currency == "" || r.Currency == currency }
+	}
+	if currency == "" || !slices.ContainsFunc(said, in(currency)) {
+		currency = ""
+		if i := slices.IndexFunc(said, func(r Refund) bool { return r.Currency != "" }); i >= 0 {
+			currency = said[i].Currency
 		}
 	}
-	t.refunds[r.ID] = r
+	for _, r := range said {
+		if !in(currency)(r) {
+			continue
+		}
+		if !ok {
+			known, ok = r, true
+			continue
+		}
+		if r.Status.rank() > known.Status.rank() {
+			known.Status = r.Status
+		}
+		if known.Amount == nil || (r.Amount != nil && *r.Amount > *known.Amount) {
+			known.Amount = r.Amount
+		}
+		if known.Currency == "" {
+			known.Currency = r.Currency
+		}
+	}
+	return known, ok
 }
 
 // Said reports whether a success for the order said exactly this amount, even if a later one said more.
@@ -68,13 +98,15 @@ func (t *Tally) Said(order ID, amount Money) bool {
 	})
 }
 
-// RefundedSum returns the highest sum of refunds that the provider reported for the whole payment.
-func (t *Tally) RefundedSum() int64 { return t.refundedSum }
-
-// Refund returns what is known of a refund.
-func (t *Tally) Refund(id string) (Refund, bool) {
-	r, ok := t.refunds[id]
-	return r, ok
+// RefundedSum returns the highest sum of refunds that the provider reported for the whole payment, in its currency. Before
+// the payment has one, any counts.
+func (t *Tally) RefundedSum(currency string) (sum int64) {
+	for c, amount := range t.refundedSum {
+		if c == currency || c == "" || currency == "" {
+			sum = max(sum, amount)
+		}
+	}
+	return sum
 }
 
 func (s RefundStatus) rank() int {
@@ -94,9 +126,10 @@ func (t *Tally) Payment(provider, id string, order ID, amount Money) Payment {
 	}
 	p.Exact = p.Order != nil && p.Received == amount.Amount && p.Currency == amount.Currency
 	var refunds []Refund
-	for _, r := range t.refunds {
+	for id := range t.refunds {
+		r, _ := t.Refund(id, p.Currency)
 		refunds = append(refunds, r)
 	}
-	p.Returned, p.Unsent = Returns(p.Received, p.Currency, t.refundedSum, refunds)
+	p.Returned, p.Unsent = Returns(p.Received, p.Currency, t.RefundedSum(p.Currency), refunds)
 	return p
 }

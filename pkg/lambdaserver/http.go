@@ -55,7 +55,8 @@ func (h *HTTP) Invoke(ctx context.Context, event events.APIGatewayV2HTTPRequest)
 	id := requestID(ctx, event)
 	request, err := h.request(ctx, event)
 	if err != nil {
-		return h.problem(ctx, id, checkout.Malformed("The request cannot be parsed."), err), nil
+		h.Logger.InfoContext(ctx, "the event is no request", "request_id", id, "error", err.Error())
+		return h.problem(id, checkout.Malformed("The request cannot be parsed.")), nil
 	}
 	request.Header.Set("X-Request-Id", id)
 
@@ -76,7 +77,8 @@ func (h *HTTP) Invoke(ctx context.Context, event events.APIGatewayV2HTTPRequest)
 		err = checkout.Busy(context.DeadlineExceeded)
 	}
 	if err != nil {
-		return h.problem(ctx, id, err, err), nil
+		h.Logger.ErrorContext(ctx, "the handler did not respond", "request_id", id, "error", err.Error())
+		return h.problem(id, err), nil
 	}
 	return w.response(), nil
 }
@@ -89,9 +91,8 @@ func endBefore(ctx context.Context, reserve time.Duration) (context.Context, con
 	return context.WithCancel(ctx)
 }
 
-// problem responds with err in place of the handler, and logs the cause.
-func (h *HTTP) problem(ctx context.Context, id string, err, cause error) events.APIGatewayV2HTTPResponse {
-	h.Logger.ErrorContext(ctx, "the handler did not respond", "request_id", id, "error", cause.Error())
+// problem responds with err in place of the handler.
+func (h *HTTP) problem(id string, err error) events.APIGatewayV2HTTPResponse {
 	w := newResponseWriter()
 	h.Problem(w, id, err)
 	return w.response()

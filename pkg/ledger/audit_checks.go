@@ -57,10 +57,6 @@ var checks = []check{
 	{name: "order_times_wrong", query: `
 		SELECT CONCAT(0x02, id), CONCAT('made ', created_at, ', to be paid by ', pay_by, ', changed ', updated_at) FROM orders
 		WHERE pay_by > created_at + INTERVAL 31 DAY OR updated_at > UTC_TIMESTAMP(6) + INTERVAL 1 MINUTE`},
-	{name: "payment_without_event", query: `
-		SELECT CONCAT(p.provider, ' payment ', p.payment_id), 'no event names it' FROM payments p
-		WHERE NOT EXISTS (SELECT 1 FROM payment_events e
-		  WHERE e.provider = p.provider AND e.payment_id = p.payment_id AND e.kind NOT IN ('failed', 'other'))`},
 	{name: "payment_without_applied_event", query: `
 		SELECT CONCAT(p.provider, ' payment ', p.payment_id), 'no success event of it was applied' FROM payments p
 		WHERE p.received > 0 AND NOT EXISTS (SELECT 1 FROM payment_events e

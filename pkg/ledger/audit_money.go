@@ -95,6 +95,7 @@ type auditedPayment struct {
 	exists  bool
 	tally   checkout.Tally // as its events say
 	refunds map[string]checkout.Refund
+	named   bool   // by an event that makes a payment
 	began   []span // when its row may have been made
 }
 
@@ -117,7 +118,7 @@ func (p *auditedPayment) heard(e checkout.PaymentEvent, receivedAt time.Time, se
 	_, hasRow := p.refunds[e.RefundID]
 	switch {
 	case e.Kind == checkout.PaymentFailed || e.Kind == checkout.PaymentOther:
-		return
+		return // they make no payment
 	case e.Kind == checkout.PaymentSucceeded && settledAt.Valid:
 		p.began = append(p.began, span{settledAt.Time, settledAt.Time})
 	case e.Kind == checkout.PaymentSucceeded || hasRow:
@@ -126,7 +127,7 @@ func (p *auditedPayment) heard(e checkout.PaymentEvent, receivedAt time.Time, se
 	default:
 		p.began = append(p.began, span{receivedAt, asOf})
 	}
-	p.began = append(p.began, span{receivedAt, receivedAt})
+	p.named, p.began = true, append(p.began, span{receivedAt, receivedAt})
 }
 
 func (o *auditedOrder) payment(key paymentKey) *auditedPayment {
@@ -161,17 +162,21 @@ func (o *auditedOrder) auditPayments(broken func(string, string, ...any)) (payme
 			continue // refunds of a payment that this order did not get
 		}
 		said.Settles = p.stored.Settles
-		if !samePayment(said, p.stored.Payment) || p.tally.RefundedSum() != p.stored.refundedSum {
+		if !samePayment(said, p.stored.Payment) || p.tally.RefundedSum(said.Currency) != p.stored.refundedSum {
 			broken("payment_differs_from_events", "payment %s (%s): received %d %s, returned %d, unsent %d, sum of refunds %d; its events say received %d %s, returned %d, unsent %d, sum of refunds %d",
 				key.id, key.provider, p.stored.Received, p.stored.Currency, p.stored.Returned, p.stored.Unsent, p.stored.refundedSum,
-				said.Received, said.Currency, said.Returned, said.Unsent, p.tally.RefundedSum())
+				said.Received, said.Currency, said.Returned, said.Unsent, p.tally.RefundedSum(said.Currency))
 		}
-		if p.exists && !slices.ContainsFunc(p.began, func(s span) bool { return s.has(p.stored.createdAt) }) {
+		switch {
+		case !p.exists:
+		case !p.named:
+			broken("payment_without_event", "no event names payment %s (%s)", key.id, key.provider)
+		case !slices.ContainsFunc(p.began, func(s span) bool { return s.has(p.stored.createdAt) }):
 			broken("payment_time_differs_from_events", "payment %s (%s) was first known at %s; no event of it arrived or was applied then",
 				key.id, key.provider, p.stored.createdAt.Format(time.RFC3339Nano))
 		}
 		for id, r := range p.refunds {
-			if known, ok := p.tally.Refund(id); !ok || known.Status != r.Status || known.Kind != r.Kind || known.Currency != r.Currency || !sameAmount(known.Amount, r.Amount) {
+			if known, ok := p.tally.Refund(id, said.Currency); !ok || known.Status != r.Status || known.Kind != r.Kind || known.Currency != r.Currency || !sameAmount(known.Amount, r.Amount) {
 				broken("refund_differs_from_events", "refund or dispute %s of payment %s (%s) is %s, but no event says so", id, key.id, key.provider, r.Status)
 			}
 		}

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -48,6 +49,7 @@ func TestAuditReportsMoneyOfStoredEvents(t *testing.T) {
 	s := newPurse(t, env, 5, true)
 	s.apply(t, "A 1000")
 	exec(t, env.Admin, "DROP PROCEDURE "+ledger.InstalledName("settle_order"))
+	exec(t, env.Admin, strings.Replace(ledger.InstalledText("settle_order"), "SET p_short = FALSE;", "SIGNAL SQLSTATE '45000';", 1))
 	for _, text := range []string{"A 1200", "A 1000", "B 300"} {
 		receipt, err := env.ApplyEvent(ctx, s.event(text), window)
 		if err != nil || receipt.Result != checkout.PaymentStored {

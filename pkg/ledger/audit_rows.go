@@ -75,17 +75,18 @@ func readStrayPage(ctx context.Context, tx *sql.Tx, after paymentKey, asOf time.
 	if len(p.orders) == 0 {
 		return p, nil
 	}
+	// STRAIGHT_JOIN: beginning with the refunds or events, each page would read all of a provider's.
 	const strays = `payments p LEFT JOIN orders o ON o.id = p.order_id`
 	const page = `o.id IS NULL AND (p.provider > ? OR (p.provider = ? AND p.payment_id > ?)) AND (p.provider < ? OR (p.provider = ? AND p.payment_id <= ?))`
 	last := p.orders[len(p.orders)-1].stray
 	args := []any{after.provider, after.provider, after.id, last.provider, last.provider, last.id}
 	if err := each(ctx, tx, p.scanRefund, `
-		SELECT `+auditedRefund+`
+		SELECT STRAIGHT_JOIN `+auditedRefund+`
 		FROM `+strays+` JOIN refunds r ON r.provider = p.provider AND r.payment_id = p.payment_id WHERE `+page, args...); err != nil {
 		return nil, err
 	}
 	return p, each(ctx, tx, p.scanEvent, `
-		SELECT `+auditedEvent+`
+		SELECT STRAIGHT_JOIN `+auditedEvent+`
 		FROM `+strays+` JOIN payment_events e ON e.provider = p.provider AND e.payment_id = p.payment_id WHERE `+page+`
 		ORDER BY e.received_at, e.provider, e.event_id`, args...)
 }

@@ -33,10 +33,11 @@ func (l *Ledger) call(ctx context.Context, routine string, args ...any) (result,
 	defer cancel()
 
 	start := time.Now()
-	query, args := statement(routine, args)
+	query, values := statement(routine, args)
 	for tries := 1; ; tries++ {
-		r, err := l.try(ctx, query, args)
+		r, err := l.try(ctx, routine, query, args, values)
 		if err == nil {
+			l.remember(r.hold)
 			l.record(routine, r.outcome, start)
 			return r, nil
 		}
@@ -74,13 +75,13 @@ func statement(routine string, args []any) (string, []any) {
 	return "CALL " + routines[routine].installed + "(" + strings.Join(places, ",") + ")", values
 }
 
-// try makes the call once. It limits the waits for a queue position and for a connection.
-func (l *Ledger) try(ctx context.Context, query string, args []any) (r result, err error) {
-	release, err := l.acquire(ctx)
+// try makes the call once. It limits the waits for a place in the lane and for a connection.
+func (l *Ledger) try(ctx context.Context, routine, query string, args, values []any) (r result, err error) {
+	leave, err := l.enter(ctx, routine, args)
 	if err != nil {
 		return result{}, err
 	}
-	defer release()
+	defer leave()
 	connecting, cancel := context.WithTimeout(ctx, acquireTimeout)
 	defer cancel()
 	conn, err := l.db.Conn(connecting)
@@ -95,7 +96,7 @@ func (l *Ledger) try(ctx context.Context, query string, args []any) (r result, e
 			err = errors.Join(err, closed)
 		}
 	}()
-	rows, err := conn.QueryContext(ctx, query, args...)
+	rows, err := conn.QueryContext(ctx, query, values...)
 	if err != nil {
 		return result{}, err
 	}
@@ -104,17 +105,6 @@ func (l *Ledger) try(ctx context.Context, query string, args []any) (r result, e
 		return result{}, errors.Join(rows.Err(), sql.ErrNoRows)
 	}
 	return scanResult(rows)
-}
-
-// acquire waits for the head of the queue in front of the connection pool; release leaves it. The queue is first in,
-// first out. The pool itself picks any waiting caller: with 64 callers the unluckiest waited five times the median.
-func (l *Ledger) acquire(ctx context.Context) (release func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, acquireTimeout)
-	defer cancel()
-	if err := l.queue.Acquire(ctx, 1); err != nil {
-		return nil, fmt.Errorf("waiting in the queue for a connection: %w", err)
-	}
-	return func() { l.queue.Release(1) }, nil
 }
 
 // backOff sleeps before a retry. Jitter keeps callers that collided from colliding again. It returns false if ctx ends

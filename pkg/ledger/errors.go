@@ -28,6 +28,8 @@ const (
 	erNoSuchRoutine      = 1305
 	erRoutineDenied      = 1370 // also for a routine that does not exist, so that its name is not revealed
 	erQueryInterrupted   = 1317
+	erNoSuchDefiner      = 1449 // MySQL, if a call is killed while it looks up the routine's owner
+	erAccountsLocked     = 3547 // as erNoSuchDefiner
 	erTableDefChanged    = 1412 // a migration changed the table during the call
 	erTransactionOpen    = 1568 // an earlier call left its transaction open: see brokenState
 	erConnectionKilled   = 1927 // MariaDB
@@ -58,7 +60,7 @@ func classify(err error) (errorClass, string) {
 		name := strconv.Itoa(int(server.Number))
 		switch server.Number {
 		case erLockDeadlock, erCheckread, erNoSuchRoutine, erRoutineDenied, erDuplicateKey, erServerShutdown, erQueryInterrupted,
-			erConnectionKilled, erTableDefChanged, erTransactionOpen:
+			erConnectionKilled, erTableDefChanged, erTransactionOpen, erNoSuchDefiner, erAccountsLocked:
 			return retry, name
 		case erLockWaitTimeout, erTooManyConnections, erTooManyUserConns, erUserLimitReached, erBorrowTimeout:
 			return giveUp, name

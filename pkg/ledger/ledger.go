@@ -5,13 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
-	"golang.org/x/sync/semaphore"
 
 	"flashsale/pkg/checkout"
 )
@@ -21,21 +19,17 @@ const (
 	lockWait       = 2 * time.Second // innodb_lock_wait_timeout
 	dialTimeout    = 2 * time.Second
 	readTimeout    = 5 * time.Second // without it a call can outlast every context
-	acquireTimeout = 2 * time.Second // for a queue position, and then for a connection of the pool
+	acquireTimeout = 2 * time.Second // for a place in a lane, and then for a connection of the pool
 	callBudget     = 8 * time.Second // one call with its retries
 	auditTimeout   = 2 * time.Minute // one query of the audit, which reads every row
 )
-
-// MaxConns is the size of a ledger's connection pool. Callers queue for a connection instead of the hot row's lock: see
-// docs/decisions.md.
-const MaxConns = 8
 
 // Ledger implements checkout.Ledger.
 type Ledger struct {
 	Role Role // what Check expects; RoleApp unless set before the first call
 
 	db       *sql.DB
-	queue    *semaphore.Weighted // one position per connection of db: see acquire
+	lanes    *lanes // how calls share the connections of db; nil: freely
 	rec      checkout.Recorder
 	audits   *sql.DB       // one connection, with a longer read timeout
 	snapshot sql.TxOptions // the audit's transaction
@@ -61,7 +55,7 @@ func Open(dsn string, rec checkout.Recorder) (*Ledger, error) {
 func OpenProxy(cfg *mysql.Config, rec checkout.Recorder) (*Ledger, error) { return open(cfg, rec) }
 
 func open(cfg *mysql.Config, rec checkout.Recorder) (*Ledger, error) {
-	db, err := pool(cfg, MaxConns)
+	db, err := pool(cfg, maxConns())
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +66,7 @@ func open(cfg *mysql.Config, rec checkout.Recorder) (*Ledger, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	l := New(db, rec)
-	l.queue = semaphore.NewWeighted(MaxConns)
+	l.lanes = newLanes()
 	l.audits = audits
 	return l, nil
 }
@@ -89,9 +83,9 @@ func pool(cfg *mysql.Config, conns int) (*sql.DB, error) {
 	return db, nil
 }
 
-// New makes a ledger of a pool that the caller configured with Config. It has no queue in front of the pool.
+// New makes a ledger of a pool that the caller configured with Config. It has no lanes: calls share the pool freely.
 func New(db *sql.DB, rec checkout.Recorder) *Ledger {
-	return &Ledger{Role: RoleApp, db: db, queue: semaphore.NewWeighted(math.MaxInt64), rec: rec, audits: db, snapshot: sql.TxOptions{ReadOnly: true}}
+	return &Ledger{Role: RoleApp, db: db, rec: rec, audits: db, snapshot: sql.TxOptions{ReadOnly: true}}
 }
 
 // Config reads a DSN and adds the settings that the ledger relies on.

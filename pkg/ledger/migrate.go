@@ -93,7 +93,7 @@ func applyOldEvents(ctx context.Context, db *sql.DB) error {
 			return fmt.Errorf("looking for events of the release before: %w", err)
 		}
 		for _, e := range events {
-			if _, err := db.ExecContext(ctx, "CALL "+routines["apply_event"].installed+"(?, ?, "+rest+", 0, FALSE)", e.Provider, e.EventID); err != nil {
+			if _, err := db.ExecContext(ctx, "CALL "+routines["apply_event"].installed+"(?, ?, "+rest+", 0)", e.Provider, e.EventID); err != nil {
 				if _, err := db.ExecContext(ctx, "CALL "+routines["keep_event"].installed+"(?, ?, "+rest+")", e.Provider, e.EventID); err != nil {
 					return fmt.Errorf("postponing event %s of %s: %w", e.EventID, e.Provider, err)
 				}

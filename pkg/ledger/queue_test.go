@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -11,12 +12,17 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// This test is inside the package because it needs a queue without a database.
+// These tests are inside the package because they need lanes without a database.
 
-func TestQueueIsFirstInFirstOut(t *testing.T) {
+func newLane(connections, perProduct int64) *lane {
+	size := laneSize{connections: connections, perProduct: perProduct}
+	return &lane{size: size, slots: semaphore.NewWeighted(connections), products: map[string]*share{}}
+}
+
+func TestLaneIsFirstInFirstOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &Ledger{queue: semaphore.NewWeighted(1)}
-		release, err := l.acquire(t.Context())
+		l := newLane(1, 1)
+		leave, err := l.enter(t.Context(), "hot")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -25,29 +31,69 @@ func TestQueueIsFirstInFirstOut(t *testing.T) {
 		for i := range callers {
 			want = append(want, i)
 			go func() {
-				release, err := l.acquire(t.Context())
+				leave, err := l.enter(t.Context(), "hot")
 				if err != nil {
 					t.Errorf("caller %d: %v", i, err)
 					return
 				}
 				served = append(served, i)
-				release()
+				leave()
 			}()
 			synctest.Wait() // caller i is in the queue
 		}
-		release()
+		leave()
 		synctest.Wait()
 		if !slices.Equal(served, want) {
 			t.Errorf("callers were served in the order %v, expected the order of arrival", served)
 		}
+		if len(l.products) > 0 || l.waiting.Load() != 0 {
+			t.Errorf("the empty lane still knows %d products and %d calls", len(l.products), l.waiting.Load())
+		}
 	})
 }
 
-func TestFullQueueIsBusy(t *testing.T) {
+// Calls of one product that wait for its row leave connections to others.
+func TestProductGetsItsShareOfALane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &Ledger{queue: semaphore.NewWeighted(0), rec: checkout.NoRecorder{}}
-		if _, err := l.call(context.Background(), "place_hold"); checkout.CodeOf(err) != checkout.CodeBusy {
-			t.Errorf("a call that got no queue position returned %v, expected busy", err)
+		l := newLane(3, 2)
+		var entered atomic.Int64
+		for range 10 {
+			go func() {
+				if leave, err := l.enter(t.Context(), "locked"); err == nil {
+					entered.Add(1)
+					<-t.Context().Done() // as long as the row is locked
+					leave()
+				}
+			}()
+		}
+		synctest.Wait()
+		leave, err := l.enter(t.Context(), "other")
+		if err != nil || entered.Load() != 2 {
+			t.Fatalf("%d calls of the locked product entered, expected 2; another product got %v", entered.Load(), err)
+		}
+		leave()
+	})
+}
+
+func TestFullLaneIsBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &Ledger{lanes: newLanes(), rec: checkout.NoRecorder{}}
+		for range holdLane.perProduct {
+			if _, err := l.lanes.of[&holdLane].enter(t.Context(), "hot"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := l.call(context.Background(), "place_hold", nil, "hot"); checkout.CodeOf(err) != checkout.CodeBusy {
+			t.Errorf("a call that got no place returned %v, expected busy", err)
 		}
 	})
+}
+
+// Every routine that a program calls has a lane.
+func TestEveryCalledRoutineHasALane(t *testing.T) {
+	for _, routine := range rightsOf[RoleApp].routines {
+		if routes[routine].lane == nil {
+			t.Errorf("%s has no lane", routine)
+		}
+	}
 }

@@ -6,14 +6,20 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"flashsale/pkg/checkout"
 )
 
-// refreshLimit limits how many due holds and orders one cache fill reclaims: enough that the product is no longer sold
-// out, and small enough not to delay the fill. The sweep, or a hold that runs short of stock, reclaims the rest.
-const refreshLimit = 20
+// columnsWithoutDue are the columns of a product whose reserved stock is without the units that are due.
+var columnsWithoutDue = strings.Replace(productColumns, "reserved_stock AS", `CAST(GREATEST(reserved_stock
+	- COALESCE((SELECT SUM(qty) FROM (SELECT qty FROM holds WHERE product_id = ? AND status = 'active' AND expires_at <= UTC_TIMESTAMP(6) LIMIT ?) AS h), 0)
+	- COALESCE((SELECT SUM(qty) FROM (SELECT qty FROM orders WHERE product_id = ? AND status = 'pending_payment' AND pay_by <= UTC_TIMESTAMP(6) LIMIT ?) AS o), 0),
+	0) AS SIGNED) AS`, 1)
+
+// maxDueCounted limits how many due holds and orders one read of a product counts.
+const maxDueCounted = 1000
 
 // Hold reads a hold with its current status.
 func (l *Ledger) Hold(ctx context.Context, id checkout.ID) (checkout.Hold, error) {
@@ -42,17 +48,19 @@ func (l *Ledger) Order(ctx context.Context, id checkout.ID) (checkout.Order, err
 // Products lists products by id, starting after the given one.
 func (l *Ledger) Products(ctx context.Context, after string, limit int) ([]checkout.Product, error) {
 	query := "SELECT " + productColumns + " FROM products WHERE id > ? ORDER BY id LIMIT ?"
-	return collect(ctx, l, "listing products", func(rows *sql.Rows) (checkout.Product, error) {
-		names, err := rows.Columns()
-		if err != nil {
-			return checkout.Product{}, err
-		}
-		var p productRow
-		if err := scanByName(rows, names, productRowColumns, p.column); err != nil {
-			return checkout.Product{}, err
-		}
-		return *p.toProduct(), nil
-	}, query, after, limit)
+	return collect(ctx, l, "listing products", scanProduct, query, after, limit)
+}
+
+func scanProduct(rows *sql.Rows) (checkout.Product, error) {
+	names, err := rows.Columns()
+	if err != nil {
+		return checkout.Product{}, err
+	}
+	var p productRow
+	if err := scanByName(rows, names, productRowColumns, p.column); err != nil {
+		return checkout.Product{}, err
+	}
+	return *p.toProduct(), nil
 }
 
 // KeyUsed reports whether a hold was ever placed with the idempotency key.
@@ -101,14 +109,18 @@ func (l *Ledger) EventsWaitingFor(ctx context.Context, order checkout.ID) ([]che
 // maxWoken limits the events that one delivery applies besides its own. The sweep applies the rest.
 const maxWoken = 20
 
-// RefreshProduct reclaims a product's due stock and reads it, to fill the stock view. Codes: product_not_found.
+// RefreshProduct reads a product, to fill the stock view. It locks and reclaims nothing. Units that are due count as
+// available already: place_hold reclaims them for whoever wants them, also while no sweeper runs. Codes: product_not_found.
 func (l *Ledger) RefreshProduct(ctx context.Context, id string) (checkout.Product, error) {
-	receipt, err := l.ExpireDue(ctx, id, checkout.DueBatch{Holds: refreshLimit, Orders: refreshLimit})
+	found, err := collect(ctx, l, "reading a product", scanProduct,
+		"SELECT "+columnsWithoutDue+" FROM products WHERE id = ?", id, maxDueCounted, id, maxDueCounted, id)
 	if err != nil {
 		return checkout.Product{}, err
 	}
-	checkout.RecordSweep(l.rec, receipt)
-	return *receipt.Product, nil
+	if len(found) == 0 {
+		return checkout.Product{}, checkout.ErrProductNotFound
+	}
+	return found[0], nil
 }
 
 // GrantedKeys lists the idempotency keys of the holds ever placed for a product, at most limit.
@@ -142,11 +154,11 @@ func collect[T any](ctx context.Context, l *Ledger, doing string, scan func(*sql
 			err = checkout.Busy(err)
 		}
 	}()
-	release, err := l.acquire(ctx)
+	leave, err := l.enter(ctx, "snapshot", nil)
 	if err != nil {
 		return nil, err
 	}
-	defer release()
+	defer leave()
 	rows, err := l.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err

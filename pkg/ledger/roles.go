@@ -25,15 +25,15 @@ var rightsOf = map[Role]rights{
 		"place_hold", "release_hold", "create_order", "cancel_order", "apply_event", "keep_event", "reject_event", "record_refund",
 		"expire_due", "put_product", "snapshot",
 	}},
-	RoleProducts: {tables: []string{"products", "holds"}},
-	RoleHolds:    {routines: []string{"place_hold", "release_hold", "snapshot"}, tables: []string{"products", "holds"}},
-	RoleOrders:   {routines: []string{"create_order", "cancel_order", "snapshot"}, tables: []string{"products", "holds"}},
+	RoleProducts: {tables: []string{"products", "holds", "orders"}},
+	RoleHolds:    {routines: []string{"place_hold", "release_hold", "snapshot"}, tables: []string{"products", "holds", "orders"}},
+	RoleOrders:   {routines: []string{"create_order", "cancel_order", "snapshot"}, tables: []string{"products", "holds", "orders"}},
 	RoleWebhook: {
 		routines: []string{"apply_event", "keep_event", "reject_event"},
-		tables:   []string{"products", "holds", "payments", "payment_events"},
+		tables:   []string{"products", "holds", "orders", "payments", "payment_events"},
 	},
 	RoleExpire: {routines: []string{"expire_due", "apply_event", "keep_event"}},
-	RoleAdmin:  {routines: []string{"put_product", "record_refund"}},
+	RoleAdmin:  {routines: []string{"put_product", "record_refund", "snapshot"}},
 }
 
 // Roles lists all roles.

@@ -21,9 +21,12 @@ func (l *Ledger) PlaceHold(ctx context.Context, req checkout.HoldRequest) (check
 	if req.Price != nil {
 		price, currency = req.Price.Amount, req.Price.Currency
 	}
-	r, err := l.call(ctx, "place_hold", req.ID[:], req.ProductID, req.Qty, req.TTL.Microseconds(), key, price, currency)
-	if err != nil {
-		return checkout.Receipt{}, err
+	var r result
+	for tries := 0; tries == 0 || r.outcome == "overtaken" && tries <= maxRetries; tries++ {
+		var err error
+		if r, err = l.call(ctx, "place_hold", req.ID[:], req.ProductID, req.Qty, req.TTL.Microseconds(), key, price, currency); err != nil {
+			return checkout.Receipt{}, err
+		}
 	}
 	switch r.outcome {
 	case "placed", "replayed":
@@ -40,8 +43,8 @@ func (l *Ledger) PlaceHold(ctx context.Context, req checkout.HoldRequest) (check
 		return checkout.Receipt{}, checkout.ErrIdempotencyReused
 	case "product_not_found":
 		return checkout.Receipt{}, checkout.ErrProductNotFound
-	case "busy":
-		return r.receipt(false), checkout.Busy(fmt.Errorf("place_hold was overtaken by other calls five times"))
+	case "busy", "overtaken":
+		return r.receipt(false), checkout.Busy(fmt.Errorf("place_hold was overtaken by other calls"))
 	}
 	return checkout.Receipt{}, unknownOutcome("place_hold", r)
 }
@@ -103,7 +106,7 @@ func (l *Ledger) CancelOrder(ctx context.Context, order checkout.ID) (checkout.R
 // it alone, so that the provider need not send it again.
 func (l *Ledger) ApplyEvent(ctx context.Context, e checkout.PaymentEvent, paymentWindow time.Duration) (checkout.PaymentReceipt, error) {
 	args := eventArgs(e)
-	r, err := l.call(ctx, "apply_event", append(args, paymentWindow.Microseconds(), true)...)
+	r, err := l.call(ctx, "apply_event", append(args, paymentWindow.Microseconds())...)
 	if err != nil {
 		kept, keepErr := l.call(ctx, "keep_event", args...)
 		if keepErr != nil {
@@ -128,7 +131,7 @@ func (l *Ledger) ApplyEvent(ctx context.Context, e checkout.PaymentEvent, paymen
 // RetryEvent applies a stored event again. After a failure its next try is postponed.
 func (l *Ledger) RetryEvent(ctx context.Context, e checkout.EventRef, paymentWindow time.Duration) (checkout.PaymentReceipt, error) {
 	args := []any{e.Provider, e.EventID, nil, nil, nil, nil, nil, nil, nil, nil, nil}
-	r, err := l.call(ctx, "apply_event", append(args, paymentWindow.Microseconds(), true)...)
+	r, err := l.call(ctx, "apply_event", append(args, paymentWindow.Microseconds())...)
 	if err != nil {
 		_, keepErr := l.call(ctx, "keep_event", args...)
 		return checkout.PaymentReceipt{}, errors.Join(fmt.Errorf("applying event %s of %s again: %w", e.EventID, e.Provider, err), keepErr)

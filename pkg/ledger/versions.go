@@ -87,7 +87,10 @@ func installRoutines(ctx context.Context, db *sql.DB) error {
 		}
 		_, err := db.ExecContext(ctx, r.text)
 		var server *mysql.MySQLError
-		if err != nil && (!errors.As(err, &server) || server.Number != erRoutineExists) { // else a concurrent migration made it
+		if errors.As(err, &server) && server.Number == erRoutineExists { // a concurrent migration made it
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("creating the routine %s: %w", name, err)
 		}
 	}

@@ -11,9 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/swaggest/swgui"
-	"github.com/swaggest/swgui/v5emb"
-
 	"flashsale/pkg/api"
 	"flashsale/pkg/app"
 	"flashsale/pkg/ledger"
@@ -31,17 +28,28 @@ func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Liste
 	if err != nil {
 		return fmt.Errorf("generating the OpenAPI document: %w", err)
 	}
-	handler := a.Handler(func(mux *http.ServeMux) { routes(mux, a, metrics, spec) })
-	server := &http.Server{
-		Handler: handler, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), MaxHeaderBytes: maxHeader,
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 15 * time.Second, IdleTimeout: 2 * time.Minute,
+	docs, err := docs()
+	if err != nil {
+		return err
 	}
+	handler := a.Handler(func(mux *http.ServeMux) { routes(mux, a, metrics, spec, docs) })
 	sweeping, stopSweeping := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	background.Go(func() { _ = a.Sweeper().Run(sweeping) }) // it logs its errors
+	err = serve(ctx, handler, limitConnections(listener, connectionLimit, log), log)
+	stopSweeping()
+	background.Wait()
+	return err
+}
+
+// serve serves handler until ctx ends. What a client does wrong on its connection is logged at the level debug.
+func serve(ctx context.Context, handler http.Handler, listener *connections, log *slog.Logger) (err error) {
+	server := &http.Server{
+		Handler: handler, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), MaxHeaderBytes: maxHeader, ConnState: listener.track,
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 15 * time.Second, IdleTimeout: 2 * time.Minute,
+	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-
 	select {
 	case err = <-served:
 	case <-ctx.Done():
@@ -49,27 +57,22 @@ func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Liste
 		defer cancel()
 		err = errors.Join(server.Shutdown(finish), <-served)
 	}
-	stopSweeping()
-	background.Wait()
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
 	return fmt.Errorf("serving: %w", err)
 }
 
-func routes(mux *http.ServeMux, a *app.App, metrics *Metrics, spec []byte) {
+func routes(mux *http.ServeMux, a *app.App, metrics *Metrics, spec []byte, docs http.Handler) {
 	mux.Handle("GET /metrics", metrics.Handler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { health(w, r, a) })
 	mux.HandleFunc("GET /openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/yaml")
 		_, _ = w.Write(spec) // fails only if the client is gone
 	})
-	// Swagger UI with embedded files, so that it works without internet access.
-	mux.Handle("GET /docs/", v5emb.NewHandlerWithConfig(swgui.Config{
-		Title: "Flash Sale Checkout API", SwaggerJSON: "/openapi.yaml", BasePath: "/docs/", HideCurl: false,
-	}))
-	mux.Handle("GET /docs", http.RedirectHandler("/docs/", http.StatusMovedPermanently))
-	mux.Handle("GET /{$}", http.RedirectHandler("/docs/", http.StatusFound))
+	mux.Handle("GET "+docsPath, docs)
+	mux.Handle("GET /docs", http.RedirectHandler(docsPath, http.StatusMovedPermanently))
+	mux.Handle("GET /{$}", http.RedirectHandler(docsPath, http.StatusFound))
 }
 
 // health responds with 200 while the database responds and has the routines of this release. Without the cache the checkout is only slower: "degraded".

@@ -1,7 +1,6 @@
 package payments
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -9,10 +8,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/money"
+	"flashsale/pkg/strictjson"
 )
 
 const (
@@ -66,15 +65,15 @@ func storable(at time.Time) *time.Time {
 	return &at
 }
 
-// parseBody parses a body, which must be one JSON object in UTF-8. encoding/json limits the depth to 10,000.
+// parseBody parses a body, which must be one JSON object in UTF-8.
 func parseBody(body []byte) (object, error) {
-	switch {
-	case !utf8.Valid(body): // encoding/json would replace the bad bytes
+	switch err := strictjson.Valid(body); {
+	case errors.Is(err, strictjson.ErrNotUTF8):
 		return object{}, checkout.Malformed("The body is not valid UTF-8.")
-	case !json.Valid(body):
+	case err != nil:
 		return object{}, checkout.Malformed("The body is not one JSON value.")
 	}
-	members, unique := split(body)
+	members, unique := strictjson.Members(body)
 	switch {
 	case members == nil:
 		return object{}, checkout.Malformed("The body is not a JSON object.")
@@ -118,29 +117,6 @@ func (o object) plain(name string) (text string) {
 		return ""
 	}
 	return text
-}
-
-// split returns the members of an object in valid JSON, or nil if it is no object. unique is false if a name occurs
-// twice.
-func split(raw []byte) (members map[string]json.RawMessage, unique bool) {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	if start, err := dec.Token(); err != nil || start != json.Delim('{') {
-		return nil, true
-	}
-	members, unique = map[string]json.RawMessage{}, true
-	for dec.More() {
-		token, err := dec.Token()
-		name, isName := token.(string)
-		var value json.RawMessage
-		if err != nil || !isName || dec.Decode(&value) != nil {
-			return nil, true
-		}
-		if _, there := members[name]; there {
-			unique = false
-		}
-		members[name] = value
-	}
-	return members, unique
 }
 
 // reader reads members and collects their problems, so that the sender gets all of them at once. A missing member reads
@@ -189,7 +165,7 @@ func (r *reader) object(o object, name string) object {
 	if !ok {
 		return inner
 	}
-	members, unique := split(raw)
+	members, unique := strictjson.Members(raw)
 	if members == nil {
 		r.expect(o, name, "an object")
 	}

@@ -34,14 +34,19 @@ func TestRefusalsReachTheClient(t *testing.T) {
 		}{
 			{http.MethodPost, "/v1/holds", "{", nil, 400, "malformed_request"},
 			{http.MethodPost, "/v1/holds", "{\"product_id\":\"\xff\",\"qty\":1}", nil, 400, "malformed_request"},
+			{http.MethodPost, "/v1/holds", strings.Replace(good, "{", `{"qty":1,`, 1), nil, 400, "malformed_request"},
 			{http.MethodPost, "/v1/holds", strings.Replace(good, "{", `{"price":1,`, 1), nil, 422, "invalid_request"},
 			{http.MethodPost, "/v1/holds", strings.Replace(good, `"qty":1`, `"qty":101`, 1), nil, 422, "qty_over_limit"},
 			{http.MethodPost, "/v1/holds", `{"product_id":"unknown","qty":1}`, nil, 404, "product_not_found"},
 			{http.MethodPost, "/v1/holds", good, http.Header{"Content-Type": {"text/plain"}}, 415, "unsupported_media_type"},
+			{http.MethodPost, "/v1/holds", good, http.Header{"Content-Type": nil}, 415, "unsupported_media_type"},
+			{http.MethodPost, "/v1/orders", `{"hold_id":"` + unknown.HoldID() + `"}`, http.Header{"Content-Type": nil}, 415, "unsupported_media_type"},
 			{http.MethodPost, "/v1/holds", good, shoptest.KeyHeader("too short"), 422, "invalid_request"},
 			{http.MethodPost, "/v1/holds", good + strings.Repeat(" ", 16<<10-len(good)+1), nil, 413, "body_too_large"},
 			{http.MethodGet, "/v1/products/UPPER", "", nil, 404, "product_not_found"},
 			{http.MethodGet, "/v1/products?limit=0", "", nil, 422, "invalid_request"},
+			{http.MethodGet, "/v1/products?limit=&limit=abc", "", nil, 422, "invalid_request"},
+			{http.MethodGet, "/v1/products?limti=5", "", nil, 422, "invalid_request"},
 			{http.MethodGet, "/v1/holds/" + unknown.HoldID(), "", nil, 404, "hold_not_found"},
 			{http.MethodDelete, "/v1/holds/" + unknown.HoldID(), "", nil, 404, "hold_not_found"},
 			{http.MethodGet, "/v1/orders/" + unknown.OrderID(), "", nil, 404, "order_not_found"},
@@ -50,7 +55,8 @@ func TestRefusalsReachTheClient(t *testing.T) {
 		} {
 			shoptest.CheckProblem(t, s.Do(t, c.method, c.path, c.body, c.header), c.status, c.code)
 		}
-		if r := s.Do(t, http.MethodPost, "/v1/holds", good+strings.Repeat(" ", 16<<10-len(good)), nil); r.Status != http.StatusCreated {
+		capitals := http.Header{"Content-Type": {"Application/JSON; charset=utf-8"}}
+		if r := s.Do(t, http.MethodPost, "/v1/holds", good+strings.Repeat(" ", 16<<10-len(good)), capitals); r.Status != http.StatusCreated {
 			t.Errorf("a body of exactly 16 KiB: got %+v, expected 201", r)
 		}
 		if p := s.Stock(t); p.ReservedStock != 1 {

@@ -51,7 +51,9 @@ func TestWebhooks(t *testing.T) {
 			}
 		}
 		odd := []byte(`{"type":"customer.created","data":{"anything":[1]}}`)
-		if a := post(s.Signer.Sign("e3", now, odd), odd); a.Status != 200 || a.Text("result") != "ignored" {
+		untyped := s.Signer.Sign("e3", now, odd)
+		untyped["Content-Type"] = nil // the signature decides
+		if a := post(untyped, odd); a.Status != 200 || a.Text("result") != "ignored" {
 			t.Errorf("an event of another type got %+v, expected ignored", a)
 		}
 		// The payment arrives before the order, and creates it.

@@ -19,20 +19,19 @@ CREATE PROCEDURE apply_event(
   p_currency    CHAR(3) CHARACTER SET ascii COLLATE ascii_bin,
   p_digest      BINARY(32),
   p_occurred_at DATETIME(6),
-  p_window_us   BIGINT,
-  p_wakes       BOOLEAN -- the caller knows the outcome applied_wakes, and acts on it
+  p_window_us   BIGINT
 )
 MODIFIES SQL DATA
 SQL SECURITY DEFINER
 BEGIN
-  DECLARE v_outcome, v_stored, v_hold, v_order, v_result, v_status, v_is VARCHAR(30);
+  DECLARE v_outcome, v_stored, v_hold, v_order, v_result VARCHAR(30);
   DECLARE v_now, v_expires_at DATETIME(6);
   DECLARE v_order_id, v_owner BINARY(16);
-  DECLARE v_payment_id, v_refund_of VARBINARY(255);
+  DECLARE v_payment_id VARBINARY(255);
   DECLARE v_payment_currency, v_order_currency CHAR(3) CHARACTER SET ascii COLLATE ascii_bin;
-  DECLARE v_order_amount, v_was, v_returned, v_unsent, v_lag_us BIGINT DEFAULT 0;
+  DECLARE v_order_amount, v_was, v_sum, v_lag_us BIGINT DEFAULT 0;
   DECLARE v_first, v_known, v_exact, v_replay, v_changed, v_short, v_reclaimed BOOLEAN DEFAULT FALSE;
-  DECLARE v_qty, v_n, v_waiting, v_holds, v_orders INT DEFAULT 0;
+  DECLARE v_qty, v_n, v_waiting, v_holds, v_orders, v_all_holds, v_all_orders INT DEFAULT 0;
   DECLARE v_product_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin;
   DECLARE EXIT HANDLER FOR SQLEXCEPTION
   BEGIN
@@ -40,7 +39,9 @@ BEGIN
     RESIGNAL;
   END;
 
-  attempt: WHILE v_outcome IS NULL DO
+  attempt: LOOP
+    SET v_outcome = NULL, v_stored = NULL, v_result = NULL, v_hold = NULL, v_order = NULL, v_owner = NULL, v_payment_id = '', v_was = 0, v_n = 0,
+        v_first = FALSE, v_known = FALSE, v_replay = FALSE, v_changed = FALSE, v_short = FALSE;
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
     START TRANSACTION;
     SET v_now = UTC_TIMESTAMP(6);
@@ -129,6 +130,12 @@ BEGIN
         ELSE
           -- A payment that turns out to have another amount no longer settles its order: all of it is owed.
           SET v_exact = GREATEST(v_was, p_amount) = v_order_amount AND p_currency = v_order_currency;
+          IF v_owner IS NULL THEN
+            -- Sums of refunds came first. Only those in the currency of the payment count.
+            SELECT MAX(amount) INTO v_sum FROM payment_events
+              WHERE provider = p_provider AND payment_id = p_payment_id AND kind = 'refunded_sum' AND COALESCE(currency, p_currency) = p_currency;
+            UPDATE payments SET refunded_sum = COALESCE(v_sum, 0) WHERE provider = p_provider AND payment_id = p_payment_id;
+          END IF;
           SET v_changed = v_owner IS NULL OR p_amount > v_was OR (v_exact AND NOT v_changed);
           UPDATE payments
           SET order_id = v_order_id, currency = p_currency, received = GREATEST(v_was, p_amount), exact = v_exact,
@@ -140,53 +147,10 @@ BEGIN
       END IF;
 
     ELSE
-      -- Money goes back. Without a payment's id the order's only payment that holds money is meant.
-      IF v_payment_id = '' THEN
-        SELECT COUNT(*), MIN(payment_id) INTO v_n, v_payment_id FROM payments
-          WHERE order_id = v_order_id AND provider = p_provider AND received > returned;
-        IF v_n <> 1 THEN
-          SET v_outcome = 'unmatched', v_payment_id = '';
-        END IF;
-      END IF;
-      IF v_outcome IS NULL THEN
-        SELECT TRUE, order_id, currency, returned, unsent INTO v_known, v_owner, v_payment_currency, v_returned, v_unsent
-          FROM payments WHERE provider = p_provider AND payment_id = v_payment_id FOR UPDATE;
-        IF NOT v_owner <=> v_order_id AND v_owner IS NOT NULL THEN
-          ROLLBACK; -- its success came in between: begin again with the order's lock
-          SET v_outcome = NULL, v_stored = NULL, v_result = NULL, v_replay = FALSE, v_hold = NULL, v_order = NULL, v_first = FALSE, v_known = FALSE, v_changed = FALSE,
-              v_owner = NULL, v_is = NULL, v_refund_of = NULL, v_returned = 0, v_unsent = 0, v_was = 0, v_n = 0;
-          ITERATE attempt;
-        END IF;
-        IF NOT v_known THEN
-          INSERT INTO payments (provider, payment_id, created_at, updated_at) VALUES (p_provider, v_payment_id, v_now, v_now);
-        END IF;
-        IF p_kind = 'refunded_sum' THEN
-          UPDATE payments SET refunded_sum = GREATEST(refunded_sum, COALESCE(p_amount, 0)) WHERE provider = p_provider AND payment_id = v_payment_id;
-        ELSE
-          SET v_status = CASE p_kind WHEN 'refunded' THEN 'sent' WHEN 'refund_failed' THEN 'failed' WHEN 'disputed' THEN 'open'
-                                     WHEN 'dispute_won' THEN 'won' ELSE 'lost' END;
-          SELECT payment_id, status INTO v_refund_of, v_is FROM refunds
-            WHERE provider = p_provider AND refund_id = p_refund_id FOR UPDATE;
-          IF v_refund_of IS NULL THEN
-            INSERT INTO refunds (provider, refund_id, payment_id, kind, status, amount, currency, created_at, updated_at)
-            VALUES (p_provider, p_refund_id, v_payment_id, IF(p_kind IN ('refunded', 'refund_failed'), 'refund', 'dispute'),
-                    v_status, p_amount, p_currency, v_now, v_now);
-          ELSEIF v_refund_of <> v_payment_id THEN
-            SET v_outcome = 'unmatched'; -- one refund cannot return two payments
-          ELSE
-            UPDATE refunds
-            SET status = IF(FIELD(v_status, 'sent', 'failed', 'open', 'won', 'lost') > FIELD(status, 'sent', 'failed', 'open', 'won', 'lost'), v_status, status),
-                amount = IF(p_amount > COALESCE(amount, 0), p_amount, amount), currency = COALESCE(currency, p_currency), updated_at = v_now
-            WHERE provider = p_provider AND refund_id = p_refund_id;
-          END IF;
-        END IF;
-      END IF;
-      IF v_outcome IS NULL THEN
-        CALL sum_payment(p_provider, v_payment_id, v_now);
-        SELECT v_is IS NULL AND p_kind <> 'refunded_sum' OR NOT v_is <=> v_status AND p_kind <> 'refunded_sum' OR returned <> v_returned OR unsent <> v_unsent
-          INTO v_changed FROM payments WHERE provider = p_provider AND payment_id = v_payment_id;
-        -- Before its success, or in a currency that is not the payment's, it waits. Its row counts from now on.
-        SET v_outcome = IF(v_owner IS NULL OR p_currency <> v_payment_currency, 'unmatched', IF(v_changed, 'applied', 'ignored'));
+      CALL apply_return(p_provider, p_kind, v_order_id, v_payment_id, p_refund_id, p_amount, p_currency, v_now, v_outcome);
+      IF v_outcome = 'payment_moved' THEN
+        ROLLBACK; -- its success came in between: begin again with the lock of the order
+        ITERATE attempt;
       END IF;
     END IF;
 
@@ -228,23 +192,22 @@ BEGIN
         CALL settle_order(v_order_id, p_kind IN ('succeeded', 'refund_failed') AND NOT v_replay, p_window_us, v_short);
       END IF;
     END IF;
-    IF v_outcome = 'applied' AND p_kind = 'succeeded' AND p_wakes AND (v_known OR v_waiting > 0) THEN
+    IF v_outcome = 'applied' AND p_kind = 'succeeded' AND (v_known OR v_waiting > 0) THEN
       SET v_outcome = 'applied_wakes';
     END IF;
     IF v_short AND NOT v_reclaimed THEN
-      -- Short of stock: reclaim overdue stock first, in separate transactions.
+      -- Short of stock: reclaim overdue stock first, in separate transactions, until nothing is due.
       ROLLBACK;
-      SET v_reclaimed = TRUE, v_short = FALSE;
-      SET v_outcome = NULL, v_stored = NULL, v_result = NULL, v_replay = FALSE, v_hold = NULL, v_order = NULL, v_first = FALSE, v_known = FALSE, v_changed = FALSE,
-          v_owner = NULL, v_is = NULL, v_refund_of = NULL, v_returned = 0, v_unsent = 0, v_was = 0, v_n = 0;
       CALL reclaim_due(v_product_id, 500, 500, 0, v_holds, v_orders, v_lag_us);
+      SET v_reclaimed = v_holds + v_orders = 0, v_all_holds = v_all_holds + v_holds, v_all_orders = v_all_orders + v_orders;
       ITERATE attempt;
     END IF;
-    IF v_outcome = 'event_id_reused' THEN
-      ROLLBACK;
-    ELSE
-      COMMIT;
-    END IF;
-  END WHILE;
-  CALL snapshot(v_outcome, COALESCE(v_order_id, p_subject_id), NULL, v_holds, v_orders, v_lag_us);
+    LEAVE attempt;
+  END LOOP;
+  IF v_outcome = 'event_id_reused' THEN
+    ROLLBACK;
+  ELSE
+    COMMIT;
+  END IF;
+  CALL snapshot(v_outcome, COALESCE(v_order_id, p_subject_id), NULL, v_all_holds, v_all_orders, v_lag_us);
 END

@@ -14,6 +14,7 @@ BEGIN
   DECLARE v_product_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin;
   DECLARE v_qty INT;
   DECLARE v_price BIGINT;
+  DECLARE v_exists BOOLEAN;
   DECLARE EXIT HANDLER FOR SQLEXCEPTION
   BEGIN
     ROLLBACK;
@@ -23,10 +24,11 @@ BEGIN
   SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
   START TRANSACTION;
   SELECT status, expires_at, product_id, qty, unit_price INTO v_status, v_expires_at, v_product_id, v_qty, v_price FROM holds WHERE id = p_id FOR UPDATE;
+  SELECT COUNT(*) INTO v_exists FROM orders WHERE id = p_id;
   SET v_now = UTC_TIMESTAMP(6); -- after the lock: a hold that expires during the wait is expired
   SET v_outcome = CASE
     WHEN v_status IS NULL THEN 'hold_not_found'
-    WHEN EXISTS (SELECT 1 FROM orders WHERE id = p_id) THEN 'exists'
+    WHEN v_exists THEN 'exists'
     WHEN v_status = 'released' THEN 'hold_released'
     WHEN v_status = 'active' AND v_now < v_expires_at THEN 'created'
     ELSE 'hold_expired'

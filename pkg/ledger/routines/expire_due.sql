@@ -11,11 +11,10 @@ CREATE PROCEDURE expire_due(
 MODIFIES SQL DATA
 SQL SECURITY DEFINER
 BEGIN
-  DECLARE v_holds, v_orders INT DEFAULT 0;
+  DECLARE v_known, v_holds, v_orders INT DEFAULT 0;
   DECLARE v_lag_us BIGINT;
 
   CALL reclaim_due(p_product_id, p_max_holds, p_max_orders, p_skip, v_holds, v_orders, v_lag_us);
-  CALL snapshot(
-    IF(EXISTS (SELECT 1 FROM products WHERE id = p_product_id), 'swept', 'product_not_found'),
-    NULL, p_product_id, v_holds, v_orders, v_lag_us);
+  SELECT COUNT(*) INTO v_known FROM products WHERE id = p_product_id;
+  CALL snapshot(IF(v_known = 1, 'swept', 'product_not_found'), NULL, p_product_id, v_holds, v_orders, v_lag_us);
 END

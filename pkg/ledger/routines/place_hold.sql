@@ -9,7 +9,8 @@
 --
 -- The caller makes p_id before the call, so that a retry after a lost response finds its own hold.
 -- Outcomes: placed, replayed, idempotency_key_reused, product_not_found, qty_over_limit, sale_not_started, sale_ended,
--- sold_out, busy (other calls were faster five times in a row).
+-- sold_out, busy (other calls were faster five times in a row, or more is due than can be reclaimed in a second),
+-- overtaken (the reason to refuse it has gone: call again).
 CREATE PROCEDURE place_hold(
   p_id         BINARY(16),
   p_product_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin,
@@ -23,11 +24,12 @@ MODIFIES SQL DATA
 SQL SECURITY DEFINER
 BEGIN
   DECLARE v_outcome VARCHAR(30);
+  DECLARE v_began DATETIME(6) DEFAULT UTC_TIMESTAMP(6);
   DECLARE v_now DATETIME(6);
   DECLARE v_lag_us BIGINT;
-  DECLARE v_holds, v_orders INT DEFAULT 0;
+  DECLARE v_holds, v_orders, v_all_holds, v_all_orders, v_same INT DEFAULT 0;
   DECLARE v_tries_left INT DEFAULT 5;
-  DECLARE v_duplicate, v_reclaimed BOOLEAN DEFAULT FALSE;
+  DECLARE v_duplicate, v_ended BOOLEAN DEFAULT FALSE;
   DECLARE v_first BINARY(16);
   DECLARE v_facts INT UNSIGNED;
   DECLARE EXIT HANDLER FOR SQLEXCEPTION
@@ -66,9 +68,17 @@ BEGIN
         AND price_amount = p_price AND currency = p_currency AND max_qty_per_hold >= p_qty
         AND (sale_starts_at IS NULL OR sale_starts_at <= v_now) AND (sale_ends_at IS NULL OR sale_ends_at > v_now);
       IF ROW_COUNT() = 1 THEN
-        COMMIT;
-        SET v_outcome = 'placed';
-        LEAVE attempt;
+        -- The hold is granted now, after the wait for the lock. Under 10 ms the difference is not worth a second write.
+        IF UTC_TIMESTAMP(6) > v_now + INTERVAL 10000 MICROSECOND THEN
+          SET v_now = UTC_TIMESTAMP(6);
+          SELECT COALESCE(sale_ends_at <= v_now, FALSE) INTO v_ended FROM products WHERE id = p_product_id;
+          UPDATE holds SET created_at = v_now, expires_at = v_now + INTERVAL p_ttl_us MICROSECOND WHERE id = p_id;
+        END IF;
+        IF NOT v_ended THEN
+          COMMIT;
+          SET v_outcome = 'placed';
+          LEAVE attempt;
+        END IF;
       END IF;
       ROLLBACK;
     END IF;
@@ -85,40 +95,46 @@ BEGIN
       FROM products WHERE id = p_product_id;
     IF p_price IS NULL THEN
       SET v_outcome = 'product_not_found';
-    ELSEIF v_outcome = 'sold_out' AND NOT v_reclaimed THEN
-      -- Short of stock: reclaim overdue stock first, in a separate transaction.
-      SET v_reclaimed = TRUE;
+    ELSEIF v_outcome = 'sold_out' THEN
+      -- Short of stock: reclaim overdue stock first, in separate transactions, until nothing is due.
       CALL reclaim_due(p_product_id, 500, 500, 0, v_holds, v_orders, v_lag_us);
+      SET v_all_holds = v_all_holds + v_holds, v_all_orders = v_all_orders + v_orders;
       IF v_holds + v_orders > 0 THEN
-        SET v_outcome = NULL;
+        SET v_outcome = IF(UTC_TIMESTAMP(6) > v_began + INTERVAL 1 SECOND, 'busy', NULL);
       END IF;
     END IF;
   END WHILE;
 
-  IF v_outcome = 'placed' THEN
-    -- The common case knows the hold that it wrote, so it reads only the product. The columns are those of snapshot.
+  IF v_first IS NULL AND v_outcome <> 'placed' AND p_key IS NOT NULL THEN
+    -- The stock may have gone to the hold that a concurrent call with this key placed.
+    SELECT id INTO v_first FROM holds WHERE idempotency_key = p_key;
+  END IF;
+  IF v_first IS NOT NULL THEN
+    SELECT COUNT(*) INTO v_same FROM holds WHERE id = v_first AND product_id = p_product_id AND qty = p_qty;
+    SET v_outcome = IF(v_first = p_id, 'placed', IF(v_same = 1, 'replayed', 'idempotency_key_reused'));
+    CALL snapshot(v_outcome, v_first, p_product_id, v_all_holds, v_all_orders, v_lag_us);
+  ELSE
+    -- A new hold, or a refusal. Neither needs to read the hold. One read of the product returns a refusal together with the row
+    -- that it follows from: sold_out never shows units that are free. The columns are those of snapshot.
     SELECT
-      v_outcome AS outcome, v_holds AS expired_holds, v_orders AS cancelled_orders, v_lag_us AS lag_us, UTC_TIMESTAMP(6) AS as_of,
-      p_id AS hold_id, p_product_id AS hold_product_id, p_qty AS hold_qty, 'active' AS hold_status,
+      CASE
+        WHEN v_outcome IN ('placed', 'busy', 'product_not_found') THEN v_outcome
+        WHEN p.id IS NULL THEN 'product_not_found'
+        WHEN p_qty > max_qty_per_hold THEN 'qty_over_limit'
+        WHEN sale_starts_at > v_now THEN 'sale_not_started'
+        WHEN sale_ends_at <= v_now THEN 'sale_ended'
+        WHEN p_qty > stock - reserved_stock - sold_stock THEN 'sold_out'
+        ELSE 'overtaken'
+      END AS outcome,
+      v_all_holds AS expired_holds, v_all_orders AS cancelled_orders, v_lag_us AS lag_us, UTC_TIMESTAMP(6) AS as_of,
+      IF(v_outcome = 'placed', p_id, NULL) AS hold_id, p_product_id AS hold_product_id, p_qty AS hold_qty, 'active' AS hold_status,
       v_now AS hold_created_at, v_now + INTERVAL p_ttl_us MICROSECOND AS hold_expires_at,
       NULL AS order_id, NULL AS order_amount, NULL AS order_currency, NULL AS order_status, NULL AS order_reason,
       NULL AS order_pay_by, NULL AS order_created_at, NULL AS order_updated_at,
-      id AS product_id, name AS product_name, price_amount AS product_price, currency AS product_currency,
+      p.id AS product_id, name AS product_name, price_amount AS product_price, p.currency AS product_currency,
       stock AS product_stock, reserved_stock AS product_reserved_stock, sold_stock AS product_sold_stock,
       keyed_holds AS product_keyed_holds, version AS product_version, max_qty_per_hold AS product_max_qty,
       sale_starts_at AS product_starts_at, sale_ends_at AS product_ends_at
-    FROM products WHERE id = p_product_id;
-  ELSE
-    IF v_first IS NULL AND p_key IS NOT NULL THEN
-      -- The stock may have gone to the hold that a concurrent call with this key placed.
-      SELECT id INTO v_first FROM holds WHERE idempotency_key = p_key;
-    END IF;
-    IF v_first = p_id THEN
-      SET v_outcome = 'placed';
-    ELSEIF v_first IS NOT NULL THEN
-      SET v_outcome = IF(EXISTS (SELECT 1 FROM holds WHERE id = v_first AND product_id = p_product_id AND qty = p_qty),
-                         'replayed', 'idempotency_key_reused');
-    END IF;
-    CALL snapshot(v_outcome, v_first, p_product_id, v_holds, v_orders, v_lag_us);
+    FROM (SELECT 1 AS one) AS always LEFT JOIN products p ON p.id = p_product_id;
   END IF;
 END

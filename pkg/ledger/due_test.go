@@ -1,0 +1,204 @@
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"flashsale/internal/ledgertest"
+	"flashsale/pkg/checkout"
+)
+
+// dbNow is the database's clock.
+func dbNow(t *testing.T, env *ledgertest.Env) (now time.Time) {
+	t.Helper()
+	if err := env.Admin.QueryRowContext(t.Context(), "SELECT UTC_TIMESTAMP(6)").Scan(&now); err != nil {
+		t.Fatal(err)
+	}
+	return now
+}
+
+// placeBehindLock asks for a hold of a product whose row is locked until the database's clock has passed until.
+func placeBehindLock(t *testing.T, c *crowd, until time.Time) (r checkout.Receipt, unlocked time.Time, err error) {
+	t.Helper()
+	unlock := c.lock(t, "products", "id = 'free'")
+	returned := make(chan struct{})
+	go func() {
+		defer close(returned)
+		r, err = c.PlaceHold(context.Background(), checkout.HoldRequest{
+			ID: ledgertest.NewID(), ProductID: "free", Qty: 1, TTL: ttl, Price: &checkout.Money{Amount: 4999, Currency: "USD"},
+		})
+	}()
+	for waiting := 0; waiting == 0 || !dbNow(t, c.Env).After(until); {
+		if err := c.Admin.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE '%products%'").Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unlocked = dbNow(t, c.Env)
+	unlock()
+	<-returned
+	return r, unlocked, err
+}
+
+// A hold lasts from the moment when it is granted, after the wait for its product.
+func TestHoldLastsFromItsGrant(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t)
+	r, unlocked, err := placeBehindLock(t, c, dbNow(t, c.Env).Add(300*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Hold.CreatedAt.Before(unlocked) || r.Hold.ExpiresAt.Sub(r.Hold.CreatedAt) != ttl {
+		t.Errorf("granted after %v, the hold lasts from %v to %v, expected %v from the grant", unlocked, r.Hold.CreatedAt, r.Hold.ExpiresAt, ttl)
+	}
+	stored, err := c.Hold(t.Context(), r.Hold.ID)
+	if err != nil || !stored.ExpiresAt.Equal(r.Hold.ExpiresAt) || !stored.CreatedAt.Equal(r.Hold.CreatedAt) {
+		t.Errorf("the stored hold is %+v (%v), expected %+v", stored, err, r.Hold)
+	}
+	c.MustAudit(t)
+}
+
+func TestSaleEndsDuringTheWait(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t)
+	ends := dbNow(t, c.Env).Add(300 * time.Millisecond)
+	if _, _, err := c.PutProduct(t.Context(), checkout.ProductChange{ID: "free", SaleEndsAt: &checkout.Moment{At: &ends}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := placeBehindLock(t, c, ends); !errors.Is(err, checkout.ErrSaleEnded) {
+		t.Errorf("a hold whose sale ended during its wait got %v, expected sale_ended", err)
+	}
+	c.MustAudit(t)
+}
+
+// However many holds are due, their units serve who wants them: a hold and a late payment.
+func TestAllDueStockIsReclaimed(t *testing.T) {
+	t.Parallel()
+	const due, wanted = 700, 600 // a routine reclaims 500 at a time
+	for name, take := range map[string]func(*testing.T, *ledgertest.Env, checkout.ID){
+		"hold": func(t *testing.T, env *ledgertest.Env, _ checkout.ID) {
+			if _, err := env.PlaceHold(t.Context(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: "p", Qty: wanted, TTL: ttl}); err != nil {
+				t.Error(err)
+			}
+		},
+		"late payment": func(t *testing.T, env *ledgertest.Env, late checkout.ID) {
+			e := (&stage{Env: env, product: "p", id: late}).event(onSucceeded)
+			e.Amount.Amount = 4999 * wanted
+			r, err := env.ApplyEvent(t.Context(), e, window)
+			if err != nil || r.Order.Status != checkout.OrderPaid {
+				t.Errorf("got %+v (%v), expected a paid order", r.Order, err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env := ledgertest.New(t)
+			limit := int64(wanted)
+			env.MustPut(t, "p", due)
+			if _, _, err := env.PutProduct(t.Context(), checkout.ProductChange{ID: "p", MaxQtyPerHold: &limit}); err != nil {
+				t.Fatal(err)
+			}
+			late := ledgertest.NewID()
+			if _, err := env.PlaceHold(t.Context(), checkout.HoldRequest{ID: late, ProductID: "p", Qty: wanted, TTL: ttl}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := env.ReleaseHold(t.Context(), late); err != nil {
+				t.Fatal(err)
+			}
+			var wg sync.WaitGroup
+			for range 10 {
+				wg.Go(func() {
+					for range due / 10 {
+						if _, err := env.PlaceHold(context.Background(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: "p", Qty: 1, TTL: ttl}); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			exec(t, env.Admin, "UPDATE holds SET created_at = created_at - INTERVAL 10 MINUTE, expires_at = expires_at - INTERVAL 10 MINUTE WHERE status = 'active'")
+			if p, err := env.RefreshProduct(t.Context(), "p"); err != nil || p.AvailableStock() != due {
+				t.Errorf("with %d units due, a read shows %d available (%v)", due, p.AvailableStock(), err)
+			}
+			take(t, env, late)
+			env.MustAudit(t)
+		})
+	}
+}
+
+// A read of a product does not depend on what a reclaim would do: it is possible with corrupt counters, and changes nothing.
+func TestReadsReclaimNothing(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t)
+	exec(t, c.Admin, "UPDATE products SET reserved_stock = 0 WHERE id = 'locked'")
+	before := dump(t, c.Env, "SELECT version, reserved_stock FROM products ORDER BY id")
+	if p, err := c.RefreshProduct(t.Context(), "locked"); err != nil || p.ReservedStock != 0 {
+		t.Errorf("a product with corrupt counters reads %+v (%v)", p, err)
+	}
+	if after := dump(t, c.Env, "SELECT version, reserved_stock FROM products ORDER BY id"); after != before {
+		t.Errorf("reading changed the products from %q to %q", before, after)
+	}
+}
+
+// While the product changes all the time, each refusal shows the row that it follows from.
+func TestRefusalsFollowFromWhatTheyShow(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	env.MustPut(t, "p", 3)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var changing, holding sync.WaitGroup
+	changing.Go(func() { // the sale's window and the stock
+		for i := 0; ctx.Err() == nil; i++ {
+			change := checkout.ProductChange{ID: "p", SaleStartsAt: &checkout.Moment{}, SaleEndsAt: &checkout.Moment{}}
+			now := time.Now().UTC()
+			later, earlier := now.Add(time.Hour), now.Add(-time.Hour)
+			switch i % 4 {
+			case 0:
+				change.SaleStartsAt.At = &later
+			case 1:
+				change.SaleEndsAt.At = &earlier
+			}
+			if _, _, err := env.PutProduct(context.Background(), change); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	changing.Go(func() { // holds become due and are swept
+		for ctx.Err() == nil {
+			if _, err := env.ExpireDue(context.Background(), "p", checkout.DueBatch{Holds: 10, Orders: 10}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	refused := map[checkout.Code]int{}
+	var mu sync.Mutex
+	for range 6 {
+		holding.Go(func() {
+			for range ledgertest.Thorough(150, 1500) {
+				_, err := env.PlaceHold(context.Background(), checkout.HoldRequest{ID: checkout.ID(uuid.Must(uuid.NewV7())), ProductID: "p", Qty: 1, TTL: 2 * time.Millisecond})
+				var refusal *checkout.Error
+				if errors.As(err, &refusal) {
+					mu.Lock()
+					refused[refusal.Code]++
+					mu.Unlock()
+					if refusal.Code == checkout.CodeSoldOut && (refusal.AvailableStock == nil || *refusal.AvailableStock >= 1) {
+						t.Errorf("sold_out shows %v units", refusal.AvailableStock)
+					}
+				} else if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	holding.Wait()
+	cancel()
+	changing.Wait()
+	t.Log(fmt.Sprint(refused))
+	env.MustAudit(t)
+}
