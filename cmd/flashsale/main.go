@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -35,7 +36,7 @@ type cli struct {
 	Stack string `help:"Work on this deployed CloudFormation stack, through its admin function. Uses your AWS credentials and region." placeholder:"NAME"`
 
 	Run       runCmd       `cmd:"" help:"Serve the checkout on this machine: private servers, migrations, the HTTP API, a sweep every second."`
-	Migrate   migrateCmd   `cmd:"" help:"Create or update the database: tables, routines and the two database users."`
+	Migrate   migrateCmd   `cmd:"" help:"Create or update the database: tables, routines and database users."`
 	Product   productCmd   `cmd:"" help:"Create, change and list products."`
 	Audit     auditCmd     `cmd:"" help:"Recompute every counter, order and payment from the rows and events, and report the money by currency. Exits with 1 on any broken invariant."`
 	Orders    ordersCmd    `cmd:"" help:"List orders, the newest first."`
@@ -56,6 +57,7 @@ type environment struct {
 	stack  string // --stack; empty: this machine's servers
 	out    io.Writer
 	stderr io.Writer // notes beside a list that a program reads
+	log    *slog.Logger
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -85,7 +87,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
-	err = command.Run(environment{ctx: ctx, config: config, stack: c.Stack, out: stdout, stderr: stderr})
+	err = command.Run(environment{ctx: ctx, config: config, stack: c.Stack, out: stdout, stderr: stderr, log: logger(config.LogLevel)})
 	var child *exitCode
 	switch {
 	case err == nil:

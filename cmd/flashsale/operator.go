@@ -18,7 +18,7 @@ func withOperator(env environment, do func(ctx context.Context, op admin.Operato
 		if err != nil {
 			return err
 		}
-		op, err := s.operator()
+		op, err := s.operator(func(context.Context) string { return operatorName(env) })
 		if err != nil {
 			return err
 		}
@@ -44,7 +44,10 @@ func withLocal(env environment, do func(ctx context.Context, op admin.Operator) 
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	return do(env.ctx, admin.Local{Ledger: l, Migration: migrate, Stripe: env.config.UsesStripe()})
+	return do(env.ctx, admin.Logged{
+		Operator: admin.Local{Ledger: l, Migration: migrate, Stripe: env.config.UsesStripe()},
+		Logger:   env.log, Who: func(context.Context) string { return operatorName(env) }, Product: l.Product,
+	})
 }
 
 type migrateCmd struct{}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"strings"
 	"time"
 
@@ -199,5 +200,16 @@ func operatorName(env environment) string {
 			}
 		}
 	}
-	return os.Getenv("USER")
+	return userName()
+}
+
+// userName is $USER, or else the name of this process's user.
+func userName() string {
+	if name := os.Getenv("USER"); name != "" {
+		return name
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return ""
 }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"flashsale/pkg/admin"
 	"flashsale/pkg/app"
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger"
@@ -42,9 +43,13 @@ func (runCmd) Run(env environment) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	log, metrics := logger(env.config.LogLevel), localserver.NewMetrics()
+	log, metrics := env.log, localserver.NewMetrics()
 	slog.SetDefault(log)
-	if err := ledger.Migrate(env.ctx, s.adminDSN); errors.Is(err, ledger.ErrNewerSchema) {
+	migration := admin.Logged{
+		Operator: admin.Local{Migration: func(ctx context.Context) error { return ledger.Migrate(ctx, s.adminDSN) }},
+		Logger:   log, Who: func(context.Context) string { return userName() },
+	}
+	if err := migration.Migrate(env.ctx); errors.Is(err, ledger.ErrNewerSchema) {
 		log.Warn("serving on a newer release's database", "cause", err) // a rollback: its migration kept what this release needs
 	} else if err != nil {
 		return err

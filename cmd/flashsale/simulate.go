@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"os/signal"
@@ -51,6 +52,7 @@ func (c simulateCmd) Run(env environment) error {
 	if err := c.prepare(); err != nil {
 		return err
 	}
+	env.log = slog.New(slog.DiscardHandler) // its product is no operator's change
 	return withOperator(env, func(ctx context.Context, op admin.Operator) (err error) {
 		base, signer, ttl, stop, err := c.server(ctx, env)
 		if err != nil {

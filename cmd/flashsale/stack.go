@@ -57,8 +57,8 @@ func (s *stack) output(key string) (string, error) {
 	return s.outputs[key], nil
 }
 
-// operator returns an Operator that calls the stack's admin function.
-func (s *stack) operator() (admin.Operator, error) {
+// operator returns an Operator that calls the stack's admin function. who names the operator of a change.
+func (s *stack) operator(who func(context.Context) string) (admin.Operator, error) {
 	function, err := s.output(outputAdminFunction)
 	if err != nil {
 		return nil, err
@@ -66,8 +66,16 @@ func (s *stack) operator() (admin.Operator, error) {
 	client := lambda.NewFromConfig(s.account, func(o *lambda.Options) {
 		o.RetryMaxAttempts = 1 // a slow call must not be repeated without the operator's knowledge
 	})
-	return admin.Client{Invoke: func(ctx context.Context, payload []byte) ([]byte, error) {
-		out, err := client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, Payload: payload})
+	return admin.Client{Who: who, Invoke: func(ctx context.Context, payload []byte, operator string) ([]byte, error) {
+		input := &lambda.InvokeInput{FunctionName: &function, Payload: payload}
+		if operator != "" {
+			caller, err := admin.ClientContext(operator)
+			if err != nil {
+				return nil, err
+			}
+			input.ClientContext = &caller
+		}
+		out, err := client.Invoke(ctx, input)
 		if err != nil {
 			return nil, fmt.Errorf("invoking %s: %w", function, err)
 		}

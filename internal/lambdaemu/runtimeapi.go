@@ -47,6 +47,8 @@ type invocation struct {
 	payload  []byte
 	deadline time.Time
 	result   chan result
+
+	clientContext string // JSON; empty for none
 }
 
 type result struct {
@@ -121,6 +123,9 @@ func (f *Function) next(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(i.deadline.UnixMilli(), 10))
 		w.Header().Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-west-1:123456789012:function:test")
 		w.Header().Set("Lambda-Runtime-Trace-Id", "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=0")
+		if i.clientContext != "" {
+			w.Header().Set("Lambda-Runtime-Client-Context", i.clientContext)
+		}
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(i.payload) // fails only if the function has ended, which the test notices
 	case <-r.Context().Done():
@@ -139,6 +144,13 @@ func (f *Function) settle(w http.ResponseWriter, r *http.Request, failed bool) {
 	}
 	w.WriteHeader(http.StatusAccepted)
 	i.result <- result{body, failed}
+}
+
+type clientContextKey struct{}
+
+// WithClientContext makes invocations carry a client context, as JSON.
+func WithClientContext(ctx context.Context, text string) context.Context {
+	return context.WithValue(ctx, clientContextKey{}, text)
 }
 
 var (
@@ -161,7 +173,8 @@ func (f *Function) Invoke(ctx context.Context, event any, timeout time.Duration)
 	if err != nil {
 		return nil, fmt.Errorf("writing the event: %w", err)
 	}
-	i := &invocation{id: uuid.NewString(), payload: payload, deadline: time.Now().Add(timeout), result: make(chan result, 1)}
+	caller, _ := ctx.Value(clientContextKey{}).(string)
+	i := &invocation{id: uuid.NewString(), payload: payload, clientContext: caller, deadline: time.Now().Add(timeout), result: make(chan result, 1)}
 	f.mu.Lock()
 	f.pending[i.id] = i
 	f.mu.Unlock()

@@ -12,21 +12,24 @@ import (
 
 // Client is an Operator that invokes the admin function of a stack.
 type Client struct {
-	// Invoke calls the function and returns its response.
-	Invoke func(ctx context.Context, payload []byte) ([]byte, error)
+	// Invoke calls the function and returns its response. operator names who asks for a change; empty for a request that
+	// changes nothing.
+	Invoke func(ctx context.Context, payload []byte, operator string) ([]byte, error)
+	// Who names the operator. It is asked for changes only.
+	Who func(ctx context.Context) string
 }
 
 var _ Operator = Client{}
 
 // Migrate implements Operator.
 func (c Client) Migrate(ctx context.Context) error {
-	_, err := c.call(ctx, request{Operation: opMigrate})
+	_, err := c.change(ctx, request{Operation: opMigrate})
 	return err
 }
 
 // PutProduct implements Operator.
 func (c Client) PutProduct(ctx context.Context, change checkout.ProductChange) (checkout.Product, bool, error) {
-	r, err := c.call(ctx, request{Operation: opPutProduct, Product: &change})
+	r, err := c.change(ctx, request{Operation: opPutProduct, Product: &change})
 	if err == nil && r.Product == nil {
 		err = errNoResult
 	}
@@ -63,7 +66,7 @@ func (c Client) Payments(ctx context.Context, paymentID string) ([]ledger.Paymen
 // RecordReturn implements Operator.
 func (c Client) RecordReturn(ctx context.Context, record checkout.RefundRecord) (ledger.PaymentRecord, error) {
 	sent := refund(record)
-	r, err := c.call(ctx, request{Operation: opRecordRefund, Refund: &sent})
+	r, err := c.change(ctx, request{Operation: opRecordRefund, Refund: &sent})
 	return result(r.Payment, err)
 }
 
@@ -99,12 +102,18 @@ func result[T any](part *T, err error) (T, error) {
 // errNoResult means a response without its result, as from a function of another version.
 var errNoResult = errors.New("the admin function returned no result; does its version differ from this command's?")
 
-func (c Client) call(ctx context.Context, q request) (r response, err error) {
+func (c Client) call(ctx context.Context, q request) (response, error) { return c.send(ctx, q, "") }
+
+func (c Client) change(ctx context.Context, q request) (response, error) {
+	return c.send(ctx, q, c.Who(ctx))
+}
+
+func (c Client) send(ctx context.Context, q request, operator string) (r response, err error) {
 	payload, err := json.Marshal(q)
 	if err != nil {
 		return r, fmt.Errorf("calling the admin function: %w", err)
 	}
-	body, err := c.Invoke(ctx, payload)
+	body, err := c.Invoke(ctx, payload, operator)
 	if err != nil {
 		return r, fmt.Errorf("calling the admin function: %w", err)
 	}

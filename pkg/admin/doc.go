@@ -3,5 +3,6 @@
 //
 // [Operator] is the interface. [Local] works on a database that this process can reach. The database of a deployed stack is
 // reachable only for the stack's admin function, which has no URL and is invoked with IAM permission. [Handler] is that
-// function, and [Client] is an Operator that invokes it, so the flashsale command works the same way on both.
+// function, and [Client] is an Operator that invokes it, so the flashsale command works the same way on both. [Logged] writes
+// down who changed what.
 package admin

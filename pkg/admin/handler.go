@@ -29,7 +29,7 @@ const (
 	reportTimeout = 10 * time.Second
 )
 
-// Handler is the admin function. It runs the operations that a Client requests, and migrates the database when
+// Handler is the admin function. Its Operator is Logged. It runs the operations that a Client requests, and migrates the database when
 // CloudFormation creates or changes the stack's schema resource.
 type Handler struct {
 	Operator Operator
@@ -83,7 +83,7 @@ func (h Handler) deploy(ctx context.Context, event cfn.Event) (physicalID string
 	if event.RequestType == cfn.RequestDelete {
 		return id, nil, nil
 	}
-	err = h.guard(func() error { return h.Operator.Migrate(ctx) })
+	err = h.guard(func() error { return h.Operator.Migrate(asDeployment(ctx, event)) })
 	if errors.Is(err, ledger.ErrNewerSchema) {
 		h.Logger.WarnContext(ctx, "the database keeps the newer release's schema", "cause", err) // CloudFormation rolls back
 		return id, nil, nil
@@ -176,20 +176,14 @@ func (h Handler) list(ctx context.Context, q request, r *response) (err error) {
 	return err
 }
 
-// recordRefund records a refund, and logs the operator's name with it.
+// recordRefund records a refund.
 func (h Handler) recordRefund(ctx context.Context, q request, r *response) error {
 	if q.Refund == nil {
 		return checkout.Invalid("refund", "expected a refund")
 	}
-	record := checkout.RefundRecord(*q.Refund)
-	p, err := h.Operator.RecordReturn(ctx, record)
-	if err != nil {
-		return err
-	}
-	h.Logger.InfoContext(ctx, "refund recorded", "operation", q.Operation, "operator", record.Operator, "provider", record.Provider,
-		"payment_id", record.PaymentID, "order_id", p.OrderID, "amount", record.Amount, "currency", p.Currency, "refund_id", record.ID)
+	p, err := h.Operator.RecordReturn(ctx, checkout.RefundRecord(*q.Refund))
 	r.Payment = &p
-	return nil
+	return err
 }
 
 // guard turns a panic into an error.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
 	"flashsale/pkg/admin"
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger"
@@ -55,12 +57,20 @@ func (*books) Payments(_ context.Context, id string) ([]ledger.PaymentRecord, er
 	return []ledger.PaymentRecord{{PaymentID: id}}, nil
 }
 
-// clientOf returns a Client of a Handler with the operator, and the Handler's log.
+// clientOf returns a Client of a Handler with the operator, and the Handler's log. The Client belongs to grace.
 func clientOf(op admin.Operator) (admin.Client, *bytes.Buffer) {
 	log := &bytes.Buffer{}
-	h := admin.Handler{Operator: op, Logger: slog.New(slog.NewJSONHandler(log, nil)), Flush: func() {}}
-	return admin.Client{Invoke: func(ctx context.Context, payload []byte) ([]byte, error) {
-		r, err := h.Invoke(ctx, payload)
+	logger := slog.New(slog.NewJSONHandler(log, nil))
+	logged := admin.Logged{Operator: op, Logger: logger, Who: admin.Caller, Product: func(context.Context, string) (checkout.Product, error) {
+		return checkout.Product{Name: "Mug", Price: checkout.Money{Amount: 500, Currency: "USD"}, Stock: 5, MaxQtyPerHold: 2, Version: 7}, nil
+	}}
+	h := admin.Handler{Operator: logged, Logger: logger, Flush: func() {}}
+	return admin.Client{Who: func(context.Context) string { return "grace" }, Invoke: func(ctx context.Context, payload []byte, operator string) ([]byte, error) {
+		invocation := &lambdacontext.LambdaContext{}
+		if operator != "" {
+			invocation.ClientContext.Custom = map[string]string{"operator": operator}
+		}
+		r, err := h.Invoke(lambdacontext.NewContext(ctx, invocation), payload)
 		if err != nil {
 			return nil, err
 		}
@@ -101,7 +111,7 @@ func TestRecordedRefundIsLogged(t *testing.T) {
 	if err != nil || p.Owed != 5 || len(op.recorded) != 1 || op.recorded[0] != record {
 		t.Errorf("RecordReturn returned %+v %v after %+v, expected one record", p, err, op.recorded)
 	}
-	for _, want := range []string{`"operation":"record_refund"`, `"operator":"ada"`, `"payment_id":"pi_1"`, `"amount":1000`, `"currency":"USD"`, `"refund_id":"record:1"`} {
+	for _, want := range []string{`"operation":"record_refund"`, `"operator":"grace"`, `"named_operator":"ada"`, `"entity":"payment pi_1"`, `"owed":5`, `"payment_id":"pi_1"`, `"amount":1000`, `"currency":"USD"`, `"refund_id":"record:1"`} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log lacks %s: %s", want, log)
 		}

@@ -42,7 +42,7 @@ type FunctionConfig struct {
 	DBHost    string `env:"DB_HOST"` // RDS Proxy
 	DBPort    uint16 `env:"DB_PORT" envDefault:"3306"`
 	DBName    string `env:"DB_NAME" envDefault:"flashsale"`
-	DBUser    string `env:"DB_USER" envDefault:"flashsale_app"`
+	DBUser    string `env:"DB_USER"` // empty: the user of the function's role, such as flashsale_holds
 	CacheName string `env:"CACHE_NAME"`
 	CacheUser string `env:"CACHE_USER"`
 	// The secrets in Secrets Manager to use where WEBHOOK_SECRETS or STRIPE_WEBHOOK_SECRETS is empty.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,8 @@ func (f *Function) openLedger(role ledger.Role) (*ledger.Ledger, error) {
 		}
 		return ledger.Open(accounts.DSN(role), f.metrics)
 	}
-	cfg := ledger.ProxyConfig(net.JoinHostPort(f.Config.DBHost, strconv.Itoa(int(f.Config.DBPort))), f.Config.DBName, f.Config.DBUser)
+	user := cmp.Or(f.Config.DBUser, role.User(f.Config.DBName))
+	cfg := ledger.ProxyConfig(net.JoinHostPort(f.Config.DBHost, strconv.Itoa(int(f.Config.DBPort))), f.Config.DBName, user)
 	if err := awsauth.Database(f.Account, cfg); err != nil {
 		return nil, err
 	}
@@ -102,8 +104,8 @@ func (f *Function) SweepJob() *lambdaserver.ScheduledJob {
 	return &lambdaserver.ScheduledJob{Run: f.Sweeper().Run, Metrics: f.metrics}
 }
 
-// Migrate updates the stack's database. It connects to the cluster itself, as the administrator, because only the
-// application's user can sign in through RDS Proxy.
+// Migrate updates the stack's database. It connects to the cluster itself, as the administrator, because RDS
+// Proxy lets only the functions' users in.
 func (f *Function) Migrate(ctx context.Context) error {
 	if f.Config.MySQLDSN != "" {
 		return ledger.Migrate(ctx, f.Config.MySQLDSN)

@@ -62,7 +62,7 @@ func derive(admin *mysql.Config, role string) account {
 	mac := hmac.New(sha256.New, []byte(admin.Passwd))
 	mac.Write([]byte("flashsale/" + admin.DBName + "/" + role))
 	cfg := admin.Clone()
-	cfg.User = admin.DBName + "_" + role
+	cfg.User = Role(role).User(admin.DBName)
 	// The suffix satisfies servers that require upper case, lower case, digits and a special character.
 	cfg.Passwd = base64.RawURLEncoding.EncodeToString(mac.Sum(nil)) + "-aA1"
 	return account{cfg.User, cfg.Passwd, cfg.FormatDSN()}

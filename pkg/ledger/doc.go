@@ -6,6 +6,6 @@
 // order: payment_events, holds, orders, products last.
 //
 // Go does the rest. It retries a call where that is harmless (call.go), classifies error numbers (errors.go), and scans
-// the one row that every routine returns (result.go). It installs the schema, the routines and the two database users
+// the one row that every routine returns (result.go). It installs the schema, the routines and the database users
 // (migrate.go). It recomputes every counter from the rows (audit.go).
 package ledger

@@ -57,5 +57,8 @@ func InstalledText(routine string) string { return routines[routine].text }
 // InstalledName is the name that a routine of this release has in a database.
 func InstalledName(routine string) string { return routines[routine].installed }
 
+// User is the name of the role's user of a database, such as flashsale_holds.
+func (r Role) User(database string) string { return database + "_" + string(r) }
+
 // MayCall reports whether a role may call a routine.
 func (r Role) MayCall(routine string) bool { return slices.Contains(rightsOf[r].routines, routine) }

@@ -185,8 +185,18 @@ func TestProductsBesideARun(t *testing.T) {
 	if code, stdout, stderr := d.Run(t, put...); code != 0 || stdout != "Created lamp: \"Lamp\", 29.90 EUR, 20 of 20 available, at most 10 per hold, until 2099-01-01T00:00:00Z.\n" {
 		t.Errorf("product put: exit %d, expected 0 and the created product, got %s%s", code, stdout, stderr)
 	}
-	if code, stdout, _ := d.Run(t, "product", "put", "lamp", "--stock", "5", "--sale-ends-at", "none"); code != 0 || stdout != "Changed lamp: \"Lamp\", 29.90 EUR, 5 of 5 available, at most 10 per hold.\n" {
+	d.Env = append(d.Env, "USER=ada")
+	code, stdout, stderr := d.Run(t, "product", "put", "lamp", "--stock", "5", "--sale-ends-at", "none")
+	if code != 0 || stdout != "Changed lamp: \"Lamp\", 29.90 EUR, 5 of 5 available, at most 10 per hold.\n" {
 		t.Errorf("product put: exit %d, expected 0 and the changed product, got %s", code, stdout)
+	}
+	for _, part := range []string{
+		`"msg":"operator action","operation":"put_product","operator":"ada","entity":"product lamp","created":false`,
+		`"before":{"name":"Lamp","price":{"amount":2990,"currency":"EUR"},"stock":20,`, `"after":{"name":"Lamp","price":{"amount":2990,"currency":"EUR"},"stock":5,`,
+	} {
+		if !strings.Contains(stderr, part) {
+			t.Errorf("product put: expected %s in the log, got %s", part, stderr)
+		}
 	}
 	if code, _, stderr := d.Run(t, "product", "put", "demo", "--stock", "1"); code != 1 || !strings.Contains(stderr, "expected at least 2") {
 		t.Errorf("a stock below the units taken: exit %d, expected 1 and the reason, got %s", code, stderr)

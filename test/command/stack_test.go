@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -71,7 +72,8 @@ func aws(t *testing.T, s *shoptest.Shop, api string, throttled *atomic.Bool, mig
 			w.WriteHeader(http.StatusInternalServerError)
 			return
 		}
-		result, err := s.Cloud.Pools["admin"].Invoke(r.Context(), json.RawMessage(payload), adminTimeout)
+		caller, _ := base64.StdEncoding.DecodeString(r.Header.Get("X-Amz-Client-Context"))
+		result, err := s.Cloud.Pools["admin"].Invoke(lambdaemu.WithClientContext(r.Context(), string(caller)), json.RawMessage(payload), adminTimeout)
 		var failure *lambdaemu.Failure
 		if errors.As(err, &failure) {
 			w.Header().Set("X-Amz-Function-Error", "Unhandled")
@@ -133,6 +135,15 @@ func TestCommandsOnAStack(t *testing.T) {
 	expect(0, "0.01 USD  ", "--stack shop-dev order "+id.OrderID())
 	expect(0, "arn:aws:iam::123456789012:user/ada  cash", "--stack shop-dev order "+id.OrderID())
 	expect(0, "No refund is due.", "--stack shop-dev refunds")
+	for _, action := range []string{
+		`"operation":"migrate","operator":"arn:aws:iam::123456789012:user/ada","entity":"database","lambda_request_id":`,
+		`"operation":"put_product","operator":"arn:aws:iam::123456789012:user/ada","entity":"product lamp","created":false,"before":{"name":"Lamp",`,
+		`"operation":"record_refund","operator":"arn:aws:iam::123456789012:user/ada","entity":"payment pay_wrong",`,
+	} {
+		if n := strings.Count(s.Cloud.Pools["admin"].Output(), action); n != 1 {
+			t.Errorf("the admin function's log has %d lines with %s, expected 1: %s", n, action, s.Cloud.Pools["admin"].Output())
+		}
+	}
 	if _, err := s.Admin.Exec("UPDATE products SET sold_stock = 4 WHERE id = ?", s.ProductID); err != nil {
 		t.Fatal(err)
 	}

@@ -38,10 +38,10 @@ const (
 type fronts struct {
 	authority *awstest.Authority
 	account   *awstest.Account
-	proxy     *awstest.RDSProxy
+	proxies   map[string]*awstest.RDSProxy // by function: each lets in only that function's user
 	cache     *awstest.ElastiCache
 	secrets   *awstest.SecretsManager
-	database  *mysql.Config // of the application's user
+	databases map[string]*mysql.Config // by function, with that user
 	cacheName string
 }
 
@@ -49,10 +49,14 @@ func newFronts(t *testing.T, s *shoptest.Shop, o shoptest.Options) fronts {
 	t.Helper()
 	f := fronts{
 		authority: shoptest.Must(awstest.NewAuthority(t.TempDir()))(t), account: awstest.NewAccount(), cacheName: "flashsale-vpc-" + uuid.NewString(),
+		proxies: map[string]*awstest.RDSProxy{}, databases: map[string]*mysql.Config{},
 	}
-	dsn := shoptest.Must(ledger.AccountsOf(s.AdminDSN))(t).DSN(ledger.RoleApp)
-	f.database = shoptest.Must(mysql.ParseDSN(dsn))(t)
-	f.proxy = awstest.StartRDSProxy(t, awstest.RDSProxyOptions{Account: f.account, Authority: f.authority, Database: dsn})
+	accounts := shoptest.Must(ledger.AccountsOf(s.AdminDSN))(t)
+	for _, function := range shoptest.FunctionNames {
+		dsn := accounts.DSN(ledger.Role(function))
+		f.databases[function] = shoptest.Must(mysql.ParseDSN(dsn))(t)
+		f.proxies[function] = awstest.StartRDSProxy(t, awstest.RDSProxyOptions{Account: f.account, Authority: f.authority, Database: dsn})
+	}
 	user := template.At(checkoutTemplate(t).OfType(t, "AWS::ElastiCache::User")["CacheUser"], "Properties")
 	if template.At(user, "UserId", "Fn::Sub") != template.At(user, "UserName", "Fn::Sub") {
 		t.Error("the cache user's id and name differ, which IAM does not allow")
@@ -70,12 +74,12 @@ func newFronts(t *testing.T, s *shoptest.Shop, o shoptest.Options) fronts {
 // and the addresses of the authority and of Secrets Manager.
 func (f fronts) env(t *testing.T, name string) []string {
 	t.Helper()
-	host, port, err := net.SplitHostPort(f.proxy.Addr)
+	host, port, err := net.SplitHostPort(f.proxies[name].Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	values := map[string]string{ // replace the template's references to resources and parameters, and its ports and names
-		"DB_HOST": host, "DB_PORT": port, "DB_NAME": f.database.DBName, "DB_USER": f.database.User, "CACHE_ADDR": f.cache.Addr,
+		"DB_HOST": host, "DB_PORT": port, "DB_NAME": f.databases[name].DBName, "CACHE_ADDR": f.cache.Addr,
 		"CACHE_NAME": f.cacheName, "CACHE_USER": f.cacheName, "WEBHOOK_SECRET_ARN": standardARN, "STRIPE_WEBHOOK_SECRET_ARN": stripeARN,
 		"DB_ADMIN_HOST": "cluster.invalid", "DB_ADMIN_SECRET_ARN": administratorARN,
 		"HOLD_TTL": "2m", "PAYMENT_WINDOW": "15m", "LOG_LEVEL": "debug", "METRICS_NAMESPACE": "flashsale-test", "STRIPE_LIVEMODE": "true", "STRIPE_ACCOUNT": "",
@@ -85,7 +89,9 @@ func (f fronts) env(t *testing.T, name string) []string {
 	for _, variables := range []object{checkoutTemplate(t).Global("Environment", "Variables").(object), own} {
 		for variable, value := range variables {
 			text, literal := value.(string)
-			if v, ok := values[variable]; ok {
+			if variable == "DB_USER" { // the template's, in the test's own database
+				text = strings.Replace(text, "flashsale", f.databases[name].DBName, 1)
+			} else if v, ok := values[variable]; ok {
 				text = v
 			} else if !literal {
 				t.Errorf("no value for %s", variable)
@@ -104,7 +110,13 @@ func TestFunctionsSignInWithIAM(t *testing.T) {
 	o := shoptest.WithDefaults(t, shoptest.Options{})
 	s := shoptest.New(t, 10, o)
 	f := newFronts(t, s, o)
-	s.Deploy(t, func(function string) []string { return f.env(t, function) })
+	s.Deploy(t, func(function string) []string {
+		env := f.env(t, function)
+		if function == "orders" { // without DB_USER a function signs in as its role's user
+			env = slices.DeleteFunc(env, func(variable string) bool { return strings.HasPrefix(variable, "DB_USER=") })
+		}
+		return env
+	})
 
 	for _, visit := range []string{"first", "second"} {
 		begun := time.Now()
@@ -171,15 +183,21 @@ func rotate(t *testing.T, s *shoptest.Shop, secrets *awstest.SecretsManager) {
 // if the functions' logs show a secret.
 func (f fronts) mustBeClean(t *testing.T, s *shoptest.Shop) {
 	t.Helper()
-	if pins := f.proxy.Pins(); len(pins) > 0 {
-		t.Errorf("pinned: %q", pins)
+	secrets := append(f.account.Secrets(), "whsec_", shoptest.Secret("new")[6:], shoptest.Secret("old")[6:], shoptest.Secret("newest")[6:])
+	for function, proxy := range f.proxies {
+		if pins, refusals := proxy.Pins(), proxy.Refusals(); len(pins)+len(refusals) > 0 {
+			t.Errorf("%s: pinned: %q, refused: %q", function, pins, refusals)
+		}
+		commands, connections := proxy.Served()
+		t.Logf("%s: %d commands of %d connections over %d of the database", function, commands, len(proxy.Logins()), connections)
+		secrets = append(secrets, f.databases[function].Passwd)
 	}
-	if refusals := slices.Concat(f.proxy.Refusals(), f.cache.Refusals(), f.cache.Denied(t), f.secrets.Refusals()); len(refusals) > 0 {
+	if refusals := slices.Concat(f.cache.Refusals(), f.cache.Denied(t), f.secrets.Refusals()); len(refusals) > 0 {
 		t.Errorf("refused: %q", refusals)
 	}
 	s.Stop() // after it the output is complete
 	output := s.Cloud.Output()
-	for _, word := range append(f.account.Secrets(), "whsec_", shoptest.Secret("new")[6:], shoptest.Secret("old")[6:], shoptest.Secret("newest")[6:], f.database.Passwd) {
+	for _, word := range secrets {
 		if strings.Contains(output, word) {
 			t.Errorf("a log shows %s", word)
 		}
@@ -187,9 +205,7 @@ func (f fronts) mustBeClean(t *testing.T, s *shoptest.Shop) {
 	if !strings.Contains(output, `"result":"hit"`) {
 		t.Error("the cache was never hit")
 	}
-	commands, connections := f.proxy.Served()
-	t.Logf("%d commands of %d connections over %d of the database; %d connections of the cache", commands, len(f.proxy.Logins()),
-		connections, len(f.cache.Logins()))
+	t.Logf("%d connections of the cache", len(f.cache.Logins()))
 }
 
 // Without the right to sign in, or with untrusted servers, a function writes the reason to its log only. The webhook's

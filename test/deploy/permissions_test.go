@@ -16,7 +16,7 @@ import (
 type grant struct{ action, resource string }
 
 // grants lists what a policy allows.
-func grants(t testing.TB, document any) (found []grant) {
+func grants(t testing.TB, checkout template.Template, document any) (found []grant) {
 	t.Helper()
 	for _, s := range template.At(document, "Statement").([]any) {
 		if template.At(s, "Effect") != "Allow" {
@@ -24,15 +24,31 @@ func grants(t testing.TB, document any) (found []grant) {
 		}
 		for _, a := range list(template.At(s, "Action")) {
 			for _, r := range list(template.At(s, "Resource")) {
-				found = append(found, grant{a.(string), text(r)})
+				found = append(found, grant{a.(string), resource(checkout, r)})
 			}
 		}
 	}
 	return found
 }
 
+// resource is text, with the variables of Fn::Sub that a mapping decides.
+func resource(checkout template.Template, value any) string {
+	line := text(value)
+	parts, _ := template.At(value, "Fn::Sub").([]any)
+	if len(parts) < 2 {
+		return line
+	}
+	for name, variable := range parts[1].(object) {
+		if known, ok := checkout.Resolve(variable, nil).(string); ok {
+			line = strings.ReplaceAll(line, "${"+name+"}", known)
+		}
+	}
+	return line
+}
+
 const (
-	asApp      = "Fn::Sub arn:${AWS::Partition}:rds-db:${AWS::Region}:${AWS::AccountId}:dbuser:${ProxyId}/flashsale_app"
+	atProxy    = "Fn::Sub arn:${AWS::Partition}:rds-db:${AWS::Region}:${AWS::AccountId}:dbuser:${ProxyId}/"
+	atCluster  = "Fn::Sub arn:${AWS::Partition}:rds-db:${AWS::Region}:${AWS::AccountId}:dbuser:${Db.DBClusterResourceId}/"
 	deadLetter = "Fn::GetAtt DeadLetters.Arn"
 )
 
@@ -50,7 +66,7 @@ func needs(t testing.TB, name string, f object) []grant {
 		}
 	}
 	if env["DB_HOST"] != nil {
-		want = append(want, grant{"rds-db:connect", asApp})
+		want = append(want, grant{"rds-db:connect", atProxy + text(env["DB_USER"])})
 	}
 	if env["CACHE_USER"] != nil && name != "admin" { // admin serves no shopper
 		want = append(want, grant{"elasticache:Connect", "Fn::GetAtt Cache.ARN"}, grant{"elasticache:Connect", "Fn::GetAtt CacheUser.Arn"})
@@ -70,12 +86,12 @@ func allowed(t testing.TB, checkout template.Template) map[string][]grant {
 	for id, role := range checkout.OfType(t, "AWS::IAM::Role") {
 		policies, _ := template.At(role, "Properties", "Policies").([]any)
 		for _, p := range policies {
-			got[id] = append(got[id], grants(t, template.At(p, "PolicyDocument"))...)
+			got[id] = append(got[id], grants(t, checkout, template.At(p, "PolicyDocument"))...)
 		}
 		arns, _ := template.At(role, "Properties", "ManagedPolicyArns").([]any)
 		for _, arn := range arns {
 			if name := template.At(arn, "Ref").(string); name != "RunInVpc" {
-				got[id] = append(got[id], grants(t, template.At(managed[name], "Properties", "PolicyDocument"))...)
+				got[id] = append(got[id], grants(t, checkout, template.At(managed[name], "Properties", "PolicyDocument"))...)
 			}
 		}
 	}
@@ -86,28 +102,39 @@ func allowed(t testing.TB, checkout template.Template) map[string][]grant {
 		}
 		for _, role := range roles {
 			id := template.At(role, "Ref").(string)
-			got[id] = append(got[id], grants(t, template.At(policy, "Properties", "PolicyDocument"))...)
+			got[id] = append(got[id], grants(t, checkout, template.At(policy, "Properties", "PolicyDocument"))...)
 		}
+	}
+	for _, role := range got {
+		slices.SortFunc(role, compareGrants)
 	}
 	return got
 }
+
+func compareGrants(a, b grant) int { return strings.Compare(a.action+a.resource, b.action+b.resource) }
 
 func TestRolesAllowExactlyWhatTheirOwnersUse(t *testing.T) {
 	checkout := checkoutTemplate(t)
 	want := map[string][]grant{
 		"ScheduleRole": {{"lambda:InvokeFunction", "Fn::Sub ${ExpireFunction.Arn}:live"}, {"sqs:SendMessage", deadLetter}},
-		"DbProxyRole":  {{"rds-db:connect", "Fn::Sub arn:${AWS::Partition}:rds-db:${AWS::Region}:${AWS::AccountId}:dbuser:${Db.DBClusterResourceId}/flashsale_app"}},
+		"DbProxyRole":  {{"rds-db:connect", atCluster + "flashsale_app"}},
 	}
 	for name, f := range checkout.Functions(t) {
-		want[title(name)+"Role"] = needs(t, name, f)
-	}
-	got := allowed(t, checkout)
-	for _, g := range []map[string][]grant{want, got} {
-		for _, role := range g {
-			slices.SortFunc(role, func(a, b grant) int { return strings.Compare(a.action+a.resource, b.action+b.resource) })
+		own := needs(t, name, f)
+		want[title(name)+"Identity"] = own
+		previous := slices.Clone(own) // the role of the previous release, whose functions share a user
+		for i, g := range own {
+			if g.action == "rds-db:connect" {
+				previous[i].resource = atProxy + "flashsale_app"
+				want["DbProxyRole"] = append(want["DbProxyRole"], grant{g.action, strings.Replace(g.resource, atProxy, atCluster, 1)})
+			}
 		}
+		want[title(name)+"Role"] = previous
 	}
-	if d := cmp.Diff(want, got, cmp.AllowUnexported(grant{})); d != "" {
+	for _, role := range want {
+		slices.SortFunc(role, compareGrants)
+	}
+	if d := cmp.Diff(want, allowed(t, checkout), cmp.AllowUnexported(grant{})); d != "" {
 		t.Errorf("used (-) and allowed (+) differ:\n%s", d)
 	}
 }
@@ -116,8 +143,9 @@ func TestEveryFunctionHasItsOwnRole(t *testing.T) {
 	checkout := checkoutTemplate(t)
 	service := map[string]string{"ScheduleRole": "scheduler.amazonaws.com", "DbProxyRole": "rds.amazonaws.com"}
 	for name, f := range checkout.Functions(t) {
-		role := title(name) + "Role"
+		role := title(name) + "Identity"
 		service[role] = "lambda.amazonaws.com"
+		service[title(name)+"Role"] = "lambda.amazonaws.com" // of the previous release
 		if text(f["Role"]) != "Fn::GetAtt "+role+".Arn" || f["Policies"] != nil {
 			t.Errorf("%s: expected the role %s and no policies of its own, got %v, %v", name, role, f["Role"], f["Policies"])
 		}

@@ -49,3 +49,30 @@ func TestWorkflowScansEveryModule(t *testing.T) {
 		t.Errorf("expected the modules of the product, bench and tools, found %v", modules)
 	}
 }
+
+// The tests build the previous release, and read its template, from this repository's history. A checkout has no history
+// unless it asks for it.
+func TestWorkflowChecksOutTheHistoryForTests(t *testing.T) {
+	workflow := template.Plain(t, template.Parse(t, "../../.github/workflows/ci.yml"))
+	jobs := 0
+	for name, job := range follow(workflow, "jobs").(object) {
+		depth, tests := any(nil), false
+		for _, step := range template.At(job, "steps").([]any) {
+			if use, _ := template.At(step, "uses").(string); strings.HasPrefix(use, "actions/checkout@") {
+				depth = template.At(step, "with", "fetch-depth")
+			}
+			if run, _ := template.At(step, "run").(string); run == "make test" || run == "make test-all" {
+				tests = true
+			}
+		}
+		if tests {
+			jobs++
+		}
+		if tests && depth != 0 {
+			t.Errorf("%s: expected fetch-depth 0 for the tests of two releases, got %v", name, depth)
+		}
+	}
+	if jobs != 2 {
+		t.Errorf("expected 2 jobs that run the tests, found %d", jobs)
+	}
+}
