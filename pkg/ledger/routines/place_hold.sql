@@ -113,28 +113,20 @@ BEGIN
     SELECT COUNT(*) INTO v_same FROM holds WHERE id = v_first AND product_id = p_product_id AND qty = p_qty;
     SET v_outcome = IF(v_first = p_id, 'placed', IF(v_same = 1, 'replayed', 'idempotency_key_reused'));
     CALL snapshot(v_outcome, v_first, p_product_id, v_all_holds, v_all_orders, v_lag_us);
-  ELSE
-    -- A new hold, or a refusal. Neither needs to read the hold. One read of the product returns a refusal together with the row
-    -- that it follows from: sold_out never shows units that are free. The columns are those of snapshot.
+  ELSEIF v_outcome = 'placed' THEN
+    -- The common case knows the hold that it wrote, so it reads only the product. The columns are those of snapshot.
     SELECT
-      CASE
-        WHEN v_outcome IN ('placed', 'busy', 'product_not_found') THEN v_outcome
-        WHEN p.id IS NULL THEN 'product_not_found'
-        WHEN p_qty > max_qty_per_hold THEN 'qty_over_limit'
-        WHEN sale_starts_at > v_now THEN 'sale_not_started'
-        WHEN sale_ends_at <= v_now THEN 'sale_ended'
-        WHEN p_qty > stock - reserved_stock - sold_stock THEN 'sold_out'
-        ELSE 'overtaken'
-      END AS outcome,
-      v_all_holds AS expired_holds, v_all_orders AS cancelled_orders, v_lag_us AS lag_us, UTC_TIMESTAMP(6) AS as_of,
-      IF(v_outcome = 'placed', p_id, NULL) AS hold_id, p_product_id AS hold_product_id, p_qty AS hold_qty, 'active' AS hold_status,
+      v_outcome AS outcome, v_all_holds AS expired_holds, v_all_orders AS cancelled_orders, v_lag_us AS lag_us, UTC_TIMESTAMP(6) AS as_of,
+      p_id AS hold_id, p_product_id AS hold_product_id, p_qty AS hold_qty, 'active' AS hold_status,
       v_now AS hold_created_at, v_now + INTERVAL p_ttl_us MICROSECOND AS hold_expires_at,
       NULL AS order_id, NULL AS order_amount, NULL AS order_currency, NULL AS order_status, NULL AS order_reason,
       NULL AS order_pay_by, NULL AS order_created_at, NULL AS order_updated_at,
-      p.id AS product_id, name AS product_name, price_amount AS product_price, p.currency AS product_currency,
+      id AS product_id, name AS product_name, price_amount AS product_price, currency AS product_currency,
       stock AS product_stock, reserved_stock AS product_reserved_stock, sold_stock AS product_sold_stock,
       keyed_holds AS product_keyed_holds, version AS product_version, max_qty_per_hold AS product_max_qty,
       sale_starts_at AS product_starts_at, sale_ends_at AS product_ends_at
-    FROM (SELECT 1 AS one) AS always LEFT JOIN products p ON p.id = p_product_id;
+    FROM products WHERE id = p_product_id;
+  ELSE
+    CALL refuse_hold(v_outcome, p_product_id, p_qty, v_now, v_all_holds, v_all_orders, v_lag_us);
   END IF;
 END
