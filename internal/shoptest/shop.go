@@ -159,7 +159,7 @@ func (s *Shop) serve(t testing.TB, o Options) {
 // Stock reads the counters from the ledger, not from the cache.
 func (s *Shop) Stock(t testing.TB) checkout.Product {
 	t.Helper()
-	return Must(s.RefreshProduct(context.Background(), s.ProductID))(t)
+	return Must(s.Product(context.Background(), s.ProductID))(t)
 }
 
 // Must returns a result, or fails the test with the error: Must(f())(t).

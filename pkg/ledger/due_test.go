@@ -121,7 +121,7 @@ func TestAllDueStockIsReclaimed(t *testing.T) {
 			}
 			wg.Wait()
 			exec(t, env.Admin, "UPDATE holds SET created_at = created_at - INTERVAL 10 MINUTE, expires_at = expires_at - INTERVAL 10 MINUTE WHERE status = 'active'")
-			if p, err := env.RefreshProduct(t.Context(), "p"); err != nil || p.AvailableStock() != due {
+			if p, err := env.Product(t.Context(), "p"); err != nil || p.AvailableStock() != due {
 				t.Errorf("with %d units due, a read shows %d available (%v)", due, p.AvailableStock(), err)
 			}
 			take(t, env, late)
@@ -136,7 +136,7 @@ func TestReadsReclaimNothing(t *testing.T) {
 	c := newCrowd(t)
 	exec(t, c.Admin, "UPDATE products SET reserved_stock = 0 WHERE id = 'locked'")
 	before := dump(t, c.Env, "SELECT version, reserved_stock FROM products ORDER BY id")
-	if p, err := c.RefreshProduct(t.Context(), "locked"); err != nil || p.ReservedStock != 0 {
+	if p, err := c.Product(t.Context(), "locked"); err != nil || p.ReservedStock != 0 {
 		t.Errorf("a product with corrupt counters reads %+v (%v)", p, err)
 	}
 	if after := dump(t, c.Env, "SELECT version, reserved_stock FROM products ORDER BY id"); after != before {

@@ -83,7 +83,7 @@ func TestDeadlockIsRetriedAndCounted(t *testing.T) {
 	if n := env.Counts.Of("ledger_retries_total/1213"); n < 1 {
 		t.Errorf("%v retries after a deadlock were counted, expected at least 1", n)
 	}
-	if p, err := env.RefreshProduct(context.Background(), "hot"); err != nil || p.ReservedStock != 1 {
+	if p, err := env.Product(context.Background(), "hot"); err != nil || p.ReservedStock != 1 {
 		t.Errorf("the product is %+v (%v), expected 1 reserved unit", p, err)
 	}
 	env.MustAudit(t)

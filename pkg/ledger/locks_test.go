@@ -89,7 +89,7 @@ func TestLockedRowDelaysNobodyElse(t *testing.T) {
 		}
 	}
 	read := func(product string) func(*crowd) error {
-		return func(c *crowd) error { _, err := c.RefreshProduct(context.Background(), product); return err }
+		return func(c *crowd) error { _, err := c.Product(context.Background(), product); return err }
 	}
 	sweep := func(product string) func(*crowd) error {
 		return func(c *crowd) error {

@@ -109,9 +109,9 @@ func (l *Ledger) EventsWaitingFor(ctx context.Context, order checkout.ID) ([]che
 // maxWoken limits the events that one delivery applies besides its own. The sweep applies the rest.
 const maxWoken = 20
 
-// RefreshProduct reads a product, to fill the stock view. It locks and reclaims nothing. Units that are due count as
+// Product reads a product, to fill the stock view. It locks and reclaims nothing. Units that are due count as
 // available already: place_hold reclaims them for whoever wants them, also while no sweeper runs. Codes: product_not_found.
-func (l *Ledger) RefreshProduct(ctx context.Context, id string) (checkout.Product, error) {
+func (l *Ledger) Product(ctx context.Context, id string) (checkout.Product, error) {
 	asked := time.Now()
 	found, err := collect(ctx, l, "reading a product", scanProduct,
 		"SELECT "+columnsWithoutDue+" FROM products WHERE id = ?", id, maxDueCounted, id, maxDueCounted, id)

@@ -187,7 +187,7 @@ func (s *stage) state(t *testing.T) (checkout.State, checkout.Reason) {
 
 func (s *stage) counters(t *testing.T) (reserved, sold int64) {
 	t.Helper()
-	p, err := s.RefreshProduct(context.Background(), s.product)
+	p, err := s.Product(context.Background(), s.product)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,9 +102,11 @@ func (v *View) exists(ctx context.Context, id string) existence {
 // forgetCatalogue deletes the catalogue, since a probe has found a new product, and allows the next probe.
 func (v *View) forgetCatalogue(ctx context.Context) {
 	for _, name := range []string{catalogueKey, catalogueKey + ":probe"} { // each in a slot of its own
-		_ = v.send(ctx, func(c valkey.Client) []valkey.Completed { // or it ends by itself
+		if err := v.send(ctx, func(c valkey.Client) []valkey.Completed {
 			return []valkey.Completed{c.B().Del().Key(v.prefix + name).Build()}
-		})
+		}); err != nil { // it ends by itself
+			v.lost(err)
+		}
 	}
 }
 

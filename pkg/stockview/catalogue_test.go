@@ -52,8 +52,8 @@ func (s *shop) add(id string) {
 	s.catalogue = slices.Insert(s.catalogue, at, p)
 }
 
-// RefreshProduct finds the products of the catalogue only.
-func (s *shop) RefreshProduct(ctx context.Context, id string) (checkout.Product, error) {
+// Product finds the products of the catalogue only.
+func (s *shop) Product(ctx context.Context, id string) (checkout.Product, error) {
 	s.reads.Add(1)
 	time.Sleep(s.slow)
 	page, _ := s.Products(ctx, "", 1<<20)

@@ -35,7 +35,7 @@ func (v *View) fill(ctx context.Context, id string, cacheWorks bool) (checkout.L
 				return checkout.Lookup{Product: *p}, nil
 			}
 		}
-		p, err := v.source.RefreshProduct(ctx, id)
+		p, err := v.source.Product(ctx, id)
 		if err != nil {
 			return checkout.Lookup{FromLedger: true}, err
 		}

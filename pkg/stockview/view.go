@@ -35,8 +35,8 @@ var (
 
 // Source provides the view's content: the ledger.
 type Source interface {
-	// RefreshProduct reclaims a product's due stock and reads it. Codes: product_not_found.
-	RefreshProduct(ctx context.Context, id string) (checkout.Product, error)
+	// Product reads a product, without the units that are due. Codes: product_not_found.
+	Product(ctx context.Context, id string) (checkout.Product, error)
 	// Products lists products by id, starting after the given one.
 	Products(ctx context.Context, after string, limit int) ([]checkout.Product, error)
 	// GrantedKeys lists the idempotency keys of all holds of a product.

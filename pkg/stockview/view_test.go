@@ -55,7 +55,7 @@ type source struct {
 	pages     atomic.Int64
 }
 
-func (s *source) RefreshProduct(context.Context, string) (checkout.Product, error) {
+func (s *source) Product(context.Context, string) (checkout.Product, error) {
 	s.reads.Add(1)
 	time.Sleep(s.slow) // as slow as a database
 	s.mu.Lock()

@@ -143,10 +143,10 @@ func TestConnectionsGoneStale(t *testing.T) {
 	s.MustAudit(t)
 }
 
-// killConnections ends all connections of the application's user at the server, and returns their number.
+// killConnections ends all connections of the function holds at the server, and returns their number.
 func killConnections(t testing.TB, s *shoptest.Shop) int {
 	t.Helper()
-	rows, err := s.Admin.Query("SELECT id FROM information_schema.processlist WHERE user = ?", s.AppUser(t))
+	rows, err := s.Admin.Query("SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND user LIKE '%\\_holds'")
 	if err != nil {
 		t.Fatal(err)
 	}
