@@ -55,7 +55,7 @@ func (l *Ledger) Products(ctx context.Context, after string, limit int) ([]check
 	}, query, after, limit)
 }
 
-// KeyUsed reports whether a hold was ever placed with the idempotency key.
+// KeyUsed reports whether there is a hold that was placed with the idempotency key.
 func (l *Ledger) KeyUsed(ctx context.Context, key checkout.IdempotencyKey) (bool, error) {
 	start, outcome := time.Now(), "unused"
 	found, err := collect(ctx, l, "looking up an idempotency key", scanOne[int],
@@ -111,7 +111,7 @@ func (l *Ledger) RefreshProduct(ctx context.Context, id string) (checkout.Produc
 	return *receipt.Product, nil
 }
 
-// GrantedKeys lists the idempotency keys of the holds ever placed for a product, at most limit.
+// GrantedKeys lists the idempotency keys of a product's holds, at most limit.
 func (l *Ledger) GrantedKeys(ctx context.Context, productID string, limit int) ([]checkout.IdempotencyKey, error) {
 	return collect(ctx, l, "listing granted idempotency keys", func(rows *sql.Rows) (checkout.IdempotencyKey, error) {
 		var digest []byte
