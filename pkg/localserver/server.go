@@ -38,7 +38,9 @@ func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Liste
 	}
 	sweeping, stopSweeping := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
-	background.Go(func() { _ = a.Sweeper().Run(sweeping) }) // it logs its errors
+	sweeper := a.Sweeper()
+	sweeper.FullAudit = a.FullAudit                     // in a stack, the admin function does it
+	background.Go(func() { _ = sweeper.Run(sweeping) }) // it logs its errors
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 

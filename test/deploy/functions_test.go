@@ -94,6 +94,7 @@ func TestTemplateSetsExactlyWhatFunctionsRead(t *testing.T) {
 	}
 	special := map[string][]string{
 		"webhook": {"STRIPE_ACCOUNT", "STRIPE_LIVEMODE", "STRIPE_WEBHOOK_SECRETS", "STRIPE_WEBHOOK_SECRET_ARN", "WEBHOOK_SECRETS", "WEBHOOK_SECRET_ARN"},
+		"expire":  {"RETENTION"},
 		"admin":   {"DB_ADMIN_HOST", "DB_ADMIN_SECRET_ARN", "STRIPE_LIVEMODE"},
 	}
 	for name, f := range checkout.Functions(t) {

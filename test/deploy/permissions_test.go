@@ -95,7 +95,7 @@ func allowed(t testing.TB, checkout template.Template) map[string][]grant {
 func TestRolesAllowExactlyWhatTheirOwnersUse(t *testing.T) {
 	checkout := checkoutTemplate(t)
 	want := map[string][]grant{
-		"ScheduleRole": {{"lambda:InvokeFunction", "Fn::Sub ${ExpireFunction.Arn}:live"}, {"sqs:SendMessage", deadLetter}},
+		"ScheduleRole": {{"lambda:InvokeFunction", "Fn::Sub ${ExpireFunction.Arn}:live"}, {"lambda:InvokeFunction", "Fn::Sub ${AdminFunction.Arn}:live"}, {"sqs:SendMessage", deadLetter}},
 		"DbProxyRole":  {{"rds-db:connect", "Fn::Sub arn:${AWS::Partition}:rds-db:${AWS::Region}:${AWS::AccountId}:dbuser:${Db.DBClusterResourceId}/flashsale_app"}},
 	}
 	for name, f := range checkout.Functions(t) {
