@@ -163,11 +163,14 @@ func printMore(env environment, toStderr bool, more int64, noun, shown string) e
 	if more == 0 {
 		return nil
 	}
-	out := env.out
+	return printTo(env, toStderr, "And %s more: these are the %s.\n", plural(more, noun), shown)
+}
+
+func printTo(env environment, toStderr bool, format string, args ...any) error {
 	if toStderr {
-		out = env.stderr
+		return write(env.stderr, format, args...)
 	}
-	return write(out, "And %s more: these are the %s.\n", plural(more, noun), shown)
+	return write(env.out, format, args...)
 }
 
 func plural(n int64, noun string) string {

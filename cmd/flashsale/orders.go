@@ -60,6 +60,9 @@ func (c ordersCmd) Run(env environment) error {
 		if err != nil {
 			return err
 		}
+		if orders.Total == ledger.MaxCounted {
+			return printTo(env, c.JSON || c.CSV, "And more, of at least %d in all: narrow the list with --product, --status or --since.\n", orders.Total)
+		}
 		return printMore(env, c.JSON || c.CSV, orders.More(), "order", "newest")
 	})
 }

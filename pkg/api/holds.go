@@ -37,7 +37,7 @@ func (h holds) register(api huma.API) {
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "place-hold", Method: http.MethodPost, Path: "/holds", Tags: []string{string(Holds)},
 		Summary:       "Reserve units for two minutes",
-		Description:   "Send an `Idempotency-Key` to be able to retry: the same key and body return the same hold, with 200 and `Idempotent-Replayed: true`.",
+		Description:   "Send an `Idempotency-Key` to be able to retry: the same key and body return the same hold, with 200 and `Idempotent-Replayed: true`. A hold that ended without an order is deleted after a time that the shop sets, 30 days by default. Its key then places a new hold.",
 		DefaultStatus: http.StatusCreated,
 		Responses:     map[string]*huma.Response{"200": {Description: "The hold that an earlier request with this Idempotency-Key placed"}},
 	}, checkout.CodeMalformedRequest, checkout.CodeProductNotFound, checkout.CodeSoldOut, checkout.CodeSaleNotStarted, checkout.CodeSaleEnded,

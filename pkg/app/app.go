@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -35,6 +36,7 @@ type App struct {
 	View    *stockview.View
 
 	standard, stripe *payments.Rotating
+	retention        time.Duration // 0: for ever
 	rec              checkout.Recorder
 	log              *slog.Logger
 }
@@ -54,7 +56,7 @@ func New(c Config, d Deps) *App {
 		Service: &checkout.Service{
 			Ledger: d.Ledger, View: view, Recorder: d.Recorder, NewID: newID, HoldTTL: c.HoldTTL, PaymentWindow: c.PaymentWindow,
 		},
-		Ledger: d.Ledger, View: view, rec: d.Recorder, log: d.Logger,
+		Ledger: d.Ledger, View: view, retention: c.Retention, rec: d.Recorder, log: d.Logger,
 		standard: payments.NewRotatingStandard(d.WebhookSecrets, d.Logger), stripe: payments.NewRotatingStripe(d.StripeWebhookSecrets, c.stripeOnly(), d.Logger),
 	}
 }
@@ -68,7 +70,44 @@ func (a *App) Handler(extra func(*http.ServeMux), resources ...api.Resource) htt
 
 // Sweeper returns the periodic work of the checkout, to be run by one server or function.
 func (a *App) Sweeper() *Sweeper {
-	return &Sweeper{Sweep: a.Service.Sweep, Audit: a.audit, SweepInterval: sweepInterval, AuditInterval: auditInterval, Logger: a.log}
+	s := &Sweeper{Sweep: a.Service.Sweep, Audit: a.audit, SweepInterval: sweepInterval, AuditInterval: auditInterval, Logger: a.log}
+	if a.retention > 0 {
+		s.Prune = a.prune
+	}
+	return s
+}
+
+// pruneLimit limits the rows that one pruning looks at, so that it takes little from a sale: see docs/decisions.md.
+const pruneLimit = 1000
+
+// prune deletes what ended longer than RETENTION ago.
+func (a *App) prune(ctx context.Context) (more bool, err error) {
+	pruned, err := a.Ledger.Prune(ctx, a.retention, pruneLimit)
+	if pruned.Holds+pruned.Events > 0 {
+		a.rec.Record(checkout.PrunedHolds, float64(pruned.Holds))
+		a.rec.Record(checkout.PrunedEvents, float64(pruned.Events))
+	}
+	if err != nil {
+		return false, fmt.Errorf("pruning: %w", err)
+	}
+	return pruned.More, nil
+}
+
+// fullAuditEvery is how old the latest full audit may be before FullAudit makes another.
+const fullAuditEvery = 24 * time.Hour
+
+// FullAudit audits everything and records when, unless another process did so within a day.
+func (a *App) FullAudit(ctx context.Context) error {
+	latest, err := a.Ledger.LatestFullAudit(ctx)
+	if err != nil || time.Since(latest) < fullAuditEvery {
+		return err
+	}
+	audit, err := a.Ledger.Audit(ctx)
+	if err != nil {
+		return fmt.Errorf("auditing everything: %w", err)
+	}
+	a.logBroken(ctx, audit)
+	return a.Ledger.RecordAudit(ctx, audit)
 }
 
 // audit records the metrics that alarms watch. One that fails does not stop the other.
@@ -76,13 +115,14 @@ func (a *App) audit(ctx context.Context) error {
 	return errors.Join(a.recordReserved(ctx), a.recordAudit(ctx))
 }
 
-// recordAudit audits, records what it finds, and logs each broken invariant.
+// recordAudit audits the changes, records what it and the latest full audit found, and logs each broken invariant.
 func (a *App) recordAudit(ctx context.Context) error {
-	audit, err := a.Ledger.Audit(ctx)
+	audit, err := a.Ledger.AuditChanges(ctx)
 	if err != nil {
 		return fmt.Errorf("auditing: %w", err)
 	}
-	a.rec.Record(checkout.AuditBroken, float64(audit.BrokenCount()))
+	a.rec.Record(checkout.AuditBroken, float64(max(audit.BrokenCount(), audit.FullBroken)))
+	a.rec.Record(checkout.AuditAge, audit.AsOf.Sub(audit.FullAt).Seconds())
 	a.rec.Record(checkout.RefundsDue, float64(audit.Refunds))
 	for _, m := range audit.Money {
 		a.rec.Record(checkout.RefundsOwed, float64(m.Owed), m.Currency)
@@ -91,10 +131,14 @@ func (a *App) recordAudit(ctx context.Context) error {
 	a.rec.Record(checkout.EventsStored, float64(audit.Stored))
 	a.rec.Record(checkout.EventsRejected, float64(audit.RejectedToday))
 	a.rec.Record(checkout.Unmatched, float64(audit.UnmatchedToday))
+	a.logBroken(ctx, audit)
+	return nil
+}
+
+func (a *App) logBroken(ctx context.Context, audit ledger.Audit) {
 	for _, f := range audit.Broken {
 		a.log.ErrorContext(ctx, "broken invariant", "check", f.Check, "entity", f.Entity, "detail", f.Detail)
 	}
-	return nil
 }
 
 // recordReserved records how much of the stock is held back without a payment. It reads each product's counters.

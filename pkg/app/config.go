@@ -22,6 +22,7 @@ type Config struct {
 	CacheAddr            string        `env:"CACHE_ADDR"` // host:port; optional in LocalConfig
 	HoldTTL              time.Duration `env:"HOLD_TTL" envDefault:"2m"`
 	PaymentWindow        time.Duration `env:"PAYMENT_WINDOW" envDefault:"15m"`
+	Retention            time.Duration `env:"RETENTION" envDefault:"720h"` // of what ended without an order
 	WebhookSecrets       []string      `env:"WEBHOOK_SECRETS"`
 	StripeWebhookSecrets []string      `env:"STRIPE_WEBHOOK_SECRETS"`
 	StripeLivemode       string        `env:"STRIPE_LIVEMODE"` // true or false; empty: not checked
@@ -54,10 +55,12 @@ type FunctionConfig struct {
 	MetricsNamespace string `env:"METRICS_NAMESPACE" envDefault:"flashsale"`
 }
 
-// The limits of HOLD_TTL and PAYMENT_WINDOW.
+// The limits of HOLD_TTL and PAYMENT_WINDOW, and of RETENTION.
 const (
-	minTTL = 100 * time.Millisecond
-	maxTTL = 30 * 24 * time.Hour
+	minTTL       = 100 * time.Millisecond
+	maxTTL       = 30 * 24 * time.Hour
+	minRetention = time.Hour
+	maxRetention = 10 * 365 * 24 * time.Hour
 )
 
 // ReadLocalConfig reads the environment of the flashsale command. The error for an invalid variable is one line with its
@@ -117,6 +120,9 @@ func (c *Config) tidy() error {
 		if ttl < minTTL || ttl > maxTTL {
 			return fmt.Errorf("%s is %s, expected %s to %s", name, ttl, minTTL, maxTTL)
 		}
+	}
+	if c.Retention < minRetention || c.Retention > maxRetention {
+		return fmt.Errorf("RETENTION is %s, expected %s to %s", c.Retention, minRetention, maxRetention)
 	}
 	if _, _, err := net.SplitHostPort(c.CacheAddr); c.CacheAddr != "" && err != nil {
 		return fmt.Errorf("CACHE_ADDR is %q, expected host:port", c.CacheAddr)

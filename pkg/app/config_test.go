@@ -16,15 +16,15 @@ func TestDefaultsOfTheConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Addr != "127.0.0.1:8080" || c.HoldTTL != 2*time.Minute || c.PaymentWindow != 15*time.Minute || c.WebhookSecrets != nil {
-		t.Errorf("the defaults are %+v, expected ADDR 127.0.0.1:8080, HOLD_TTL 2m, PAYMENT_WINDOW 15m and no secrets", c)
+	if c.Addr != "127.0.0.1:8080" || c.HoldTTL != 2*time.Minute || c.PaymentWindow != 15*time.Minute || c.Retention != 30*24*time.Hour || c.WebhookSecrets != nil {
+		t.Errorf("the defaults are %+v, expected ADDR 127.0.0.1:8080, HOLD_TTL 2m, PAYMENT_WINDOW 15m, RETENTION 720h and no secrets", c)
 	}
 }
 
 // The error is one line with the variable's name, and without a secret value.
 func TestInvalidVariableIsNamed(t *testing.T) {
 	for name, value := range map[string]string{
-		"ADDR": "8080", "HOLD_TTL": "two minutes", "PAYMENT_WINDOW": "-1m", "LOG_LEVEL": "loud", "CACHE_ADDR": "cache",
+		"ADDR": "8080", "HOLD_TTL": "two minutes", "PAYMENT_WINDOW": "-1m", "RETENTION": "59m", "LOG_LEVEL": "loud", "CACHE_ADDR": "cache",
 		"MYSQL_DSN": "root:hunter2@nowhere", "WEBHOOK_SECRETS": "whsec_hunter2", "STRIPE_WEBHOOK_SECRETS": "hunter2",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -114,6 +114,47 @@ func TestFailingAuditDoesNotDelaySweeps(t *testing.T) {
 	}
 }
 
+// Pruning goes on once a second while there is more, until a second before the next audit. A failure ends it for the minute.
+func TestSweeperPrunesAfterEachAudit(t *testing.T) {
+	for name, tc := range map[string]struct {
+		prune func(n int) (more bool, err error)
+		want  int // in two minutes
+		logs  int
+	}{
+		"nothing to prune": {func(int) (bool, error) { return false, nil }, 3, 0},
+		"more twice":       {func(n int) (bool, error) { return n <= 2, nil }, 5, 0},
+		"always more":      {func(int) (bool, error) { return true, nil }, 119, 0},
+		"a failure":        {func(int) (bool, error) { return true, errDown }, 3, 3},
+		"a panic":          {func(int) (bool, error) { panic("bad row") }, 3, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				prunings := 0
+				s, log := sweeper(func(context.Context) error { return nil }, func(context.Context) error { return nil })
+				s.Prune = func(context.Context) (bool, error) { prunings++; return tc.prune(prunings) }
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute+time.Millisecond)
+				defer cancel()
+				if err := s.Run(ctx); err != nil || prunings != tc.want || strings.Count(log.String(), "pruning failed") != tc.logs {
+					t.Errorf("Run returned %v after %d prunings, expected nil and %d, and %d failures in the log: %s", err, prunings, tc.want, tc.logs, log)
+				}
+			})
+		})
+	}
+}
+
+func TestSweeperAuditsEverythingHourly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		audits := 0
+		s, _ := sweeper(func(context.Context) error { return nil }, func(context.Context) error { return nil })
+		s.FullAudit = func(context.Context) error { audits++; return nil }
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour+time.Minute)
+		defer cancel()
+		if err := s.Run(ctx); err != nil || audits != 3 {
+			t.Errorf("Run returned %v after %d looks whether a full audit is due, expected nil and 3", err, audits)
+		}
+	})
+}
+
 func TestStoppingSweeperLogsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		untilStopped := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }

@@ -36,7 +36,11 @@ var (
 	SweptOrders    = &Metric{"sweep_orders_total", Counter, "Unpaid orders cancelled by sweeps.", nil}
 	SweepLag       = &Metric{"sweep_lag_seconds", Histogram, "How overdue the oldest hold or order of a batch was when its stock came back.", nil}
 
-	AuditBroken = &Metric{"audit_broken", Gauge, "Broken invariants found by the latest audit: anything but 0 is a defect.", nil}
+	PrunedHolds  = &Metric{"pruned_holds_total", Counter, "Holds deleted because they ended longer than RETENTION ago.", nil}
+	PrunedEvents = &Metric{"pruned_events_total", Counter, "Payment events without effect deleted because they are older than RETENTION.", nil}
+
+	AuditBroken = &Metric{"audit_broken", Gauge, "Broken invariants found by the latest audit of the changes or the latest full audit: anything but 0 is a defect.", nil}
+	AuditAge    = &Metric{"audit_age_seconds", Gauge, "Age of the latest full audit that succeeded.", nil}
 	RefundsDue  = &Metric{"refunds_due", Gauge, "Payments that owe money, at the latest audit.", nil}
 	RefundsOwed = &Metric{"refunds_owed", Gauge, "Money owed back by currency, in minor units, at the latest audit.", []string{"currency"}}
 
@@ -50,7 +54,7 @@ var (
 // Metrics lists every metric.
 var Metrics = []*Metric{
 	HoldsPlaced, HoldsRefused, LedgerCalls, LedgerDuration, LedgerRetries, WebhookEvents,
-	CacheLookups, LostWrites, SweepRuns, SweptHolds, SweptOrders, SweepLag, AuditBroken,
+	CacheLookups, LostWrites, SweepRuns, SweptHolds, SweptOrders, SweepLag, PrunedHolds, PrunedEvents, AuditBroken, AuditAge,
 	RefundsDue, RefundsOwed, ReservedRatio, DisputesOpen, EventsStored, EventsRejected, Unmatched,
 }
 

@@ -38,7 +38,7 @@ type Ledger interface {
 	Order(ctx context.Context, id ID) (Order, error)
 	// Products lists products by id, starting after the given one.
 	Products(ctx context.Context, after string, limit int) ([]Product, error)
-	// KeyUsed reports whether a hold was ever placed with the idempotency key.
+	// KeyUsed reports whether there is a hold that was placed with the idempotency key.
 	KeyUsed(ctx context.Context, key IdempotencyKey) (bool, error)
 	// DueProducts lists the products with due holds or orders.
 	DueProducts(ctx context.Context, limit int) ([]string, error)

@@ -41,7 +41,7 @@ type Product struct {
 	Stock         int64 // units put on sale in total
 	ReservedStock int64 // units held, or ordered and not yet paid
 	SoldStock     int64 // units paid for
-	KeyedHolds    int64 // holds ever placed with an idempotency key; see pkg/stockview
+	KeyedHolds    int64 // its holds with an idempotency key, without pruned ones; see pkg/stockview
 	Version       int64
 	MaxQtyPerHold int64
 	SaleStartsAt  *time.Time // nil: no start

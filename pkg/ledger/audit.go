@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"flashsale/pkg/checkout"
@@ -44,6 +45,10 @@ type Audit struct {
 	// More says how many findings of a check are not listed. The counts above are always complete.
 	More map[string]int `json:"more,omitempty"`
 	AsOf time.Time      `json:"as_of"`
+	// Of AuditChanges: when the latest full audit began, and the broken invariants that it found. Before the first, FullAt is
+	// the time of the migration.
+	FullAt     time.Time `json:"-"`
+	FullBroken int       `json:"-"`
 }
 
 // MoneyReport accounts for the money of one currency, in minor units: Received = Sold + Returned + Owed. Unmatched and
@@ -77,7 +82,25 @@ func (a Audit) BrokenCount() int {
 const maxFindings = 100
 
 // Audit recomputes every counter and checks every invariant. It locks nothing. Codes: busy.
-func (l *Ledger) Audit(ctx context.Context) (_ Audit, err error) {
+func (l *Ledger) Audit(ctx context.Context) (Audit, error) {
+	return l.inSnapshot(ctx, func(tx *sql.Tx, a *Audit) error {
+		if err := a.count(ctx, tx); err != nil {
+			return err
+		}
+		for _, c := range checks {
+			if err := c.run(ctx, tx, a); err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+		}
+		if err := auditMoney(ctx, tx, a); err != nil {
+			return fmt.Errorf("the money: %w", err)
+		}
+		return l.auditRoutines(ctx, tx, a)
+	})
+}
+
+// inSnapshot runs an audit in one consistent snapshot. Codes: busy.
+func (l *Ledger) inSnapshot(ctx context.Context, audit func(*sql.Tx, *Audit) error) (_ Audit, err error) {
 	defer func() {
 		if class, _ := classify(err); class != fail { // as in call
 			err = checkout.Busy(err)
@@ -89,28 +112,24 @@ func (l *Ledger) Audit(ctx context.Context) (_ Audit, err error) {
 		return Audit{}, fmt.Errorf("opening the audit's snapshot: %w", err)
 	}
 	defer func() { err = errors.Join(err, tx.Rollback()) }()
-
 	a := Audit{Money: []MoneyReport{}, Broken: []Finding{}, Attention: []Finding{}, More: map[string]int{}}
-	if err := a.count(ctx, tx); err != nil {
+	if err := audit(tx, &a); err != nil {
 		return Audit{}, fmt.Errorf("auditing: %w", err)
 	}
-	for _, c := range checks {
-		if err := c.run(ctx, tx, &a); err != nil {
-			return Audit{}, fmt.Errorf("auditing %s: %w", c.name, err)
-		}
-	}
-	if err := auditMoney(ctx, tx, &a); err != nil {
-		return Audit{}, fmt.Errorf("auditing the money: %w", err)
-	}
+	a.Clean = len(a.Broken) == 0
+	return a, nil
+}
+
+// auditRoutines reports the routines that the database lacks.
+func (l *Ledger) auditRoutines(ctx context.Context, tx *sql.Tx, a *Audit) error {
 	missing, err := l.missingRoutines(ctx, tx)
 	if err != nil {
-		return Audit{}, fmt.Errorf("auditing the routines: %w", err)
+		return fmt.Errorf("the routines: %w", err)
 	}
 	for _, name := range missing {
 		a.add(false, Finding{Check: "routine_missing", Entity: name, Detail: "this release calls it: run flashsale migrate"})
 	}
-	a.Clean = len(a.Broken) == 0
-	return a, nil
+	return nil
 }
 
 // count fills the totals.
@@ -139,6 +158,9 @@ func (a *Audit) add(attention bool, f Finding) {
 	}
 	listed := 0
 	for _, other := range *list {
+		if other == f {
+			return
+		}
 		if other.Check == f.Check {
 			listed++
 		}
@@ -157,13 +179,16 @@ type check struct {
 	query     string
 }
 
-func (c check) run(ctx context.Context, tx *sql.Tx, a *Audit) (err error) {
-	rows, err := tx.QueryContext(ctx, c.query)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
+// everything puts no limit on the rows of a check.
+var everything = strings.NewReplacer("{h}", "TRUE", "{o}", "TRUE", "{p}", "TRUE", "{e}", "TRUE", "{r}", "TRUE", "{p.id}", "TRUE", "{product_id}", "TRUE",
+	"{holds}", "holds IGNORE INDEX (holds_due)", "{orders}", "orders IGNORE INDEX (orders_due)")
+
+func (c check) run(ctx context.Context, tx *sql.Tx, a *Audit) error {
+	return c.find(ctx, tx, a, everything.Replace(c.query))
+}
+
+func (c check) find(ctx context.Context, tx *sql.Tx, a *Audit, query string, args ...any) error {
+	return each(ctx, tx, func(rows *sql.Rows) error {
 		f := Finding{Check: c.name}
 		var entity []byte
 		if err := rows.Scan(&entity, &f.Detail); err != nil {
@@ -171,6 +196,6 @@ func (c check) run(ctx context.Context, tx *sql.Tx, a *Audit) (err error) {
 		}
 		f.Entity = entityName(entity)
 		a.add(c.attention, f)
-	}
-	return rows.Err()
+		return nil
+	}, query, args...)
 }

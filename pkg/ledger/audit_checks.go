@@ -7,78 +7,81 @@ import (
 )
 
 // checks are the invariants of the ledger, recomputed from the rows. An entity is text, or 17 bytes: 1 and a hold's id,
-// or 2 and an order's id.
+// or 2 and an order's id. The words in braces stand for conditions, all of them TRUE in the full audit. The audit of the
+// changes limits a check by {h} to some holds, by {o} orders, {p} payments, {e} events, {r} refunds, or by {p.id} and
+// {product_id} to one product. It leaves out a check that has none. {holds} and {orders} keep the full
+// audit from reading these tables through an index: each of millions of rows would be looked up on its own.
 var checks = []check{
 	{name: "reserved_stock_drift", query: `
 		SELECT p.id, CONCAT('reserved_stock is ', p.reserved_stock, ', but its active holds and unpaid orders have ', COALESCE(h.units, 0) + COALESCE(o.units, 0))
 		FROM products p
-		LEFT JOIN (SELECT product_id, SUM(qty) AS units FROM holds WHERE status = 'active' GROUP BY product_id) h ON h.product_id = p.id
-		LEFT JOIN (SELECT product_id, SUM(qty) AS units FROM orders WHERE stock = 'reserved' GROUP BY product_id) o ON o.product_id = p.id
-		WHERE p.reserved_stock <> COALESCE(h.units, 0) + COALESCE(o.units, 0)`},
+		LEFT JOIN (SELECT q.id AS product_id, (SELECT SUM(qty) FROM holds WHERE holds.product_id = q.id AND status = 'active') AS units FROM products q) h ON h.product_id = p.id
+		LEFT JOIN (SELECT product_id, SUM(qty) AS units FROM {orders} WHERE {product_id} AND stock = 'reserved' GROUP BY product_id) o ON o.product_id = p.id
+		WHERE {p.id} AND p.reserved_stock <> COALESCE(h.units, 0) + COALESCE(o.units, 0)`},
 	{name: "sold_stock_drift", query: `
 		SELECT p.id, CONCAT('sold_stock is ', p.sold_stock, ', but its paid orders have ', COALESCE(o.units, 0))
 		FROM products p
-		LEFT JOIN (SELECT product_id, SUM(qty) AS units FROM orders WHERE stock = 'sold' GROUP BY product_id) o ON o.product_id = p.id
-		WHERE p.sold_stock <> COALESCE(o.units, 0)`},
+		LEFT JOIN (SELECT product_id, SUM(qty) AS units FROM {orders} WHERE {product_id} AND stock = 'sold' GROUP BY product_id) o ON o.product_id = p.id
+		WHERE {p.id} AND p.sold_stock <> COALESCE(o.units, 0)`},
 	{name: "oversold", query: `
-		SELECT id, CONCAT('stock ', stock, ', reserved ', reserved_stock, ', sold ', sold_stock) FROM products
-		WHERE reserved_stock + sold_stock > stock OR stock < 0 OR reserved_stock < 0 OR sold_stock < 0`},
+		SELECT p.id, CONCAT('stock ', stock, ', reserved ', reserved_stock, ', sold ', sold_stock) FROM products p
+		WHERE {p.id} AND (reserved_stock + sold_stock > stock OR stock < 0 OR reserved_stock < 0 OR sold_stock < 0)`},
 	{name: "keyed_holds_drift", query: `
 		SELECT p.id, CONCAT('keyed_holds is ', p.keyed_holds, ', but it has this many holds with a key: ', COALESCE(h.n, 0))
 		FROM products p
-		LEFT JOIN (SELECT product_id, COUNT(idempotency_key) AS n FROM holds GROUP BY product_id) h ON h.product_id = p.id
-		WHERE p.keyed_holds <> COALESCE(h.n, 0)`},
+		LEFT JOIN (SELECT product_id, COUNT(idempotency_key) AS n FROM {holds} WHERE {product_id} GROUP BY product_id) h ON h.product_id = p.id
+		WHERE {p.id} AND p.keyed_holds <> COALESCE(h.n, 0)`},
 	{name: "hold_without_product", query: `
 		SELECT CONCAT(0x01, h.id), CONCAT('its product ', h.product_id, ' does not exist')
-		FROM holds h LEFT JOIN products p ON p.id = h.product_id WHERE p.id IS NULL`},
+		FROM holds h LEFT JOIN products p ON p.id = h.product_id WHERE {h} AND p.id IS NULL`},
 	{name: "ordered_hold_without_order", query: `
 		SELECT CONCAT(0x01, h.id), 'the hold is ordered, but there is no order'
-		FROM holds h LEFT JOIN orders o ON o.id = h.id WHERE h.status = 'ordered' AND o.id IS NULL`},
+		FROM holds h LEFT JOIN orders o ON o.id = h.id WHERE {h} AND h.status = 'ordered' AND o.id IS NULL`},
 	{name: "order_of_active_hold", query: `
 		SELECT CONCAT(0x02, o.id), 'the order exists, but its hold is active: the units count twice'
-		FROM orders o JOIN holds h ON h.id = o.id WHERE h.status = 'active'`},
+		FROM orders o JOIN holds h ON h.id = o.id WHERE {o} AND h.status = 'active'`},
 	{name: "order_differs_from_hold", query: `
 		SELECT CONCAT(0x02, o.id), 'its product, quantity or amount differs from its hold''s'
 		FROM orders o LEFT JOIN holds h ON h.id = o.id
-		WHERE h.id IS NULL OR o.product_id <> h.product_id OR o.qty <> h.qty OR o.amount <> h.qty * h.unit_price OR o.currency <> h.currency`},
+		WHERE {o} AND (h.id IS NULL OR o.product_id <> h.product_id OR o.qty <> h.qty OR o.amount <> h.qty * h.unit_price OR o.currency <> h.currency)`},
 	{name: "hold_facts_differ", query: `
-		SELECT CONCAT(0x01, id), 'its product, quantity, price, key or duration was changed' FROM holds
-		WHERE facts <> CRC32(CONCAT_WS('|', HEX(id), product_id, qty, unit_price, currency, HEX(idempotency_key), TIMESTAMPDIFF(MICROSECOND, created_at, expires_at)))`},
+		SELECT CONCAT(0x01, h.id), 'its product, quantity, price, key or duration was changed' FROM holds h
+		WHERE {h} AND facts <> CRC32(CONCAT_WS('|', HEX(id), product_id, qty, unit_price, currency, HEX(idempotency_key), TIMESTAMPDIFF(MICROSECOND, created_at, expires_at)))`},
 	{name: "holds_missing", query: `
 		SELECT p.id, 'a hold of it was deleted, or moved from or to another product'
-		FROM products p LEFT JOIN (SELECT product_id, SUM(facts) AS facts FROM holds GROUP BY product_id) h ON h.product_id = p.id
-		WHERE p.holds_sum <> COALESCE(h.facts, 0)`},
+		FROM products p LEFT JOIN (SELECT product_id, SUM(facts) AS facts FROM {holds} WHERE {product_id} GROUP BY product_id) h ON h.product_id = p.id
+		WHERE {p.id} AND p.holds_sum <> COALESCE(h.facts, 0)`},
 	{name: "hold_expired_early", query: `
-		SELECT CONCAT(0x01, id), CONCAT('it expired at ', ended_at, ', but was granted until ', expires_at) FROM holds
-		WHERE status = 'expired' AND ended_at < expires_at`},
+		SELECT CONCAT(0x01, h.id), CONCAT('it expired at ', h.ended_at, ', but was granted until ', h.expires_at) FROM holds h
+		WHERE {h} AND h.status = 'expired' AND h.ended_at < h.expires_at`},
 	{name: "order_cancelled_early", query: `
-		SELECT CONCAT(0x02, id), CONCAT('it was cancelled for payment_timeout at ', updated_at, ', but had until ', pay_by) FROM orders
-		WHERE status = 'cancelled' AND reason = 'payment_timeout' AND updated_at < pay_by`},
+		SELECT CONCAT(0x02, o.id), CONCAT('it was cancelled for payment_timeout at ', o.updated_at, ', but had until ', o.pay_by) FROM orders o
+		WHERE {o} AND status = 'cancelled' AND reason = 'payment_timeout' AND updated_at < pay_by`},
 	{name: "order_times_wrong", query: `
-		SELECT CONCAT(0x02, id), CONCAT('made ', created_at, ', to be paid by ', pay_by, ', changed ', updated_at) FROM orders
-		WHERE pay_by > created_at + INTERVAL 31 DAY OR updated_at > UTC_TIMESTAMP(6) + INTERVAL 1 MINUTE`},
+		SELECT CONCAT(0x02, o.id), CONCAT('made ', o.created_at, ', to be paid by ', o.pay_by, ', changed ', o.updated_at) FROM orders o
+		WHERE {o} AND (o.pay_by > o.created_at + INTERVAL 31 DAY OR o.updated_at > UTC_TIMESTAMP(6) + INTERVAL 1 MINUTE)`},
 	{name: "payment_without_applied_event", query: `
 		SELECT CONCAT(p.provider, ' payment ', p.payment_id), 'no success event of it was applied' FROM payments p
-		WHERE p.received > 0 AND NOT EXISTS (SELECT 1 FROM payment_events e
+		WHERE {p} AND p.received > 0 AND NOT EXISTS (SELECT 1 FROM payment_events e
 		  WHERE e.provider = p.provider AND e.payment_id = p.payment_id AND e.kind = 'succeeded' AND (e.result = 'applied' OR e.retry_at IS NOT NULL))`},
 	{name: "success_without_payment", query: `
 		SELECT CONCAT(e.provider, ' event ', e.event_id), 'the event was applied, but there is no such payment'
 		FROM payment_events e LEFT JOIN payments p ON p.provider = e.provider AND p.payment_id = e.payment_id
-		WHERE e.kind = 'succeeded' AND e.result IN ('applied', 'ignored') AND e.retry_at IS NULL AND p.provider IS NULL`},
+		WHERE {e} AND e.kind = 'succeeded' AND e.result IN ('applied', 'ignored') AND e.retry_at IS NULL AND p.provider IS NULL`},
 	{name: "refund_event_without_refund", query: `
 		SELECT CONCAT(e.provider, ' event ', e.event_id), 'the event was applied, but there is no such refund or dispute'
 		FROM payment_events e LEFT JOIN refunds r ON r.provider = e.provider AND r.refund_id = IF(e.refund_id = '', e.event_id, e.refund_id)
-		WHERE e.kind IN ('refunded', 'refund_failed', 'disputed', 'dispute_won', 'dispute_lost') AND e.result IN ('applied', 'ignored')
+		WHERE {e} AND e.kind IN ('refunded', 'refund_failed', 'disputed', 'dispute_won', 'dispute_lost') AND e.result IN ('applied', 'ignored')
 		  AND e.retry_at IS NULL AND r.provider IS NULL`},
 	{name: "refund_without_payment", query: `
 		SELECT CONCAT(r.provider, ' refund ', r.refund_id), CONCAT('its payment ', r.payment_id, ' does not exist')
-		FROM refunds r LEFT JOIN payments p ON p.provider = r.provider AND p.payment_id = r.payment_id WHERE p.provider IS NULL`},
+		FROM refunds r LEFT JOIN payments p ON p.provider = r.provider AND p.payment_id = r.payment_id WHERE {r} AND p.provider IS NULL`},
 	{name: "record_incomplete", query: `
-		SELECT CONCAT(provider, ' refund ', refund_id), 'an operator''s record has an id that starts with record:, an amount and a note; this one lacks one of them' FROM refunds
-		WHERE kind = 'record' AND (LEFT(refund_id, 7) <> 'record:' OR amount IS NULL OR COALESCE(TRIM(note), '') = '' OR status <> 'sent')`},
+		SELECT CONCAT(r.provider, ' refund ', r.refund_id), 'an operator''s record has an id that starts with record:, an amount and a note; this one lacks one of them' FROM refunds r
+		WHERE {r} AND r.kind = 'record' AND (LEFT(refund_id, 7) <> 'record:' OR amount IS NULL OR COALESCE(TRIM(note), '') = '' OR status <> 'sent')`},
 	{name: "payment_without_order", query: `
 		SELECT CONCAT(p.provider, ' payment ', p.payment_id), 'its order does not exist'
-		FROM payments p LEFT JOIN orders o ON o.id = p.order_id WHERE p.order_id IS NOT NULL AND p.received > 0 AND o.id IS NULL`},
+		FROM payments p LEFT JOIN orders o ON o.id = p.order_id WHERE {p} AND p.order_id IS NOT NULL AND p.received > 0 AND o.id IS NULL`},
 
 	{name: "payment_owed", attention: true, query: `
 		SELECT CONCAT(0x02, order_id), CONCAT('send back ', owed, ' ', currency, ' (minor units) of payment ', payment_id, ' (', provider, ')')

@@ -58,17 +58,21 @@ func auditStrays(ctx context.Context, tx *sql.Tx, a *Audit) error {
 		if err != nil {
 			return err
 		}
-		for _, o := range page.orders {
-			if !o.waiting {
-				o.auditPayments(func(check, detail string, args ...any) {
-					a.add(false, Finding{check, o.stray.provider + " payment " + o.stray.id, fmt.Sprintf(detail, args...)})
-				})
-			}
-		}
+		page.auditStrays(a)
 		if len(page.orders) < auditPage {
 			return nil
 		}
 		after = page.orders[len(page.orders)-1].stray
+	}
+}
+
+func (p *auditPageRows) auditStrays(a *Audit) {
+	for _, o := range p.orders {
+		if !o.waiting {
+			o.auditPayments(func(check, detail string, args ...any) {
+				a.add(false, Finding{check, o.stray.provider + " payment " + o.stray.id, fmt.Sprintf(detail, args...)})
+			})
+		}
 	}
 }
 

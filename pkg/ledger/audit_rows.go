@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"flashsale/pkg/checkout"
@@ -30,65 +32,101 @@ const (
 		IF(e.amount IS NULL, '', COALESCE(e.currency, '')), e.result, e.retry_at IS NOT NULL, e.received_at, e.settled_at`
 )
 
+// selection is a condition with {id} for the column of an order's id, and its arguments.
+type selection struct {
+	condition string
+	args      []any
+}
+
+func (s selection) on(column string) string { return strings.ReplaceAll(s.condition, "{id}", column) }
+
 // readAuditPage reads the orders after an id, with their payments, refunds and events.
 func readAuditPage(ctx context.Context, tx *sql.Tx, after []byte, asOf time.Time) (*auditPageRows, error) {
 	p := newAuditPage(asOf)
-	if err := each(ctx, tx, p.scanOrder, `
+	if err := p.readOrders(ctx, tx, selection{"{id} > ?", []any{after}}, auditPage); err != nil || len(p.orders) == 0 {
+		return p, err
+	}
+	return p, p.readMoney(ctx, tx, selection{"{id} > ? AND {id} <= ?", []any{after, p.orders[len(p.orders)-1].id[:]}})
+}
+
+// readAuditOrders is readAuditPage for some orders. At most auditIDs keep the statements below the 16 KB at which RDS Proxy
+// pins a connection.
+func readAuditOrders(ctx context.Context, tx *sql.Tx, s selection, asOf time.Time) (*auditPageRows, error) {
+	p := newAuditPage(asOf)
+	if err := p.readOrders(ctx, tx, s, auditIDs); err != nil || len(p.orders) == 0 {
+		return p, err
+	}
+	return p, p.readMoney(ctx, tx, s)
+}
+
+func (p *auditPageRows) readOrders(ctx context.Context, tx *sql.Tx, s selection, limit int) error {
+	return each(ctx, tx, p.scanOrder, `
 		SELECT o.id, o.status, COALESCE(o.reason, ''), o.stock, o.amount, o.currency, o.created_at, COALESCE(h.status, ''),
 		       IF(h.status IN ('expired', 'released'), h.ended_at, NULL)
-		FROM orders o LEFT JOIN holds h ON h.id = o.id WHERE o.id > ? ORDER BY o.id LIMIT ?`, after, auditPage); err != nil {
-		return nil, err
-	}
-	if len(p.orders) == 0 {
-		return p, nil
-	}
-	last := p.orders[len(p.orders)-1].id[:]
-	if err := each(ctx, tx, p.scanPayment, `
-		SELECT `+auditedPaymentRow+` FROM payments p WHERE p.order_id > ? AND p.order_id <= ?`, after, last); err != nil {
-		return nil, err
+		FROM orders o LEFT JOIN holds h ON h.id = o.id WHERE `+s.on("o.id")+` ORDER BY o.id LIMIT ?`, append(slices.Clip(s.args), limit)...)
+}
+
+func (p *auditPageRows) readMoney(ctx context.Context, tx *sql.Tx, s selection) error {
+	if err := each(ctx, tx, p.scanPayment, `SELECT `+auditedPaymentRow+` FROM payments p WHERE `+s.on("p.order_id"), s.args...); err != nil {
+		return err
 	}
 	if err := each(ctx, tx, p.scanRefund, `
 		SELECT `+auditedRefund+`
-		FROM payments p JOIN refunds r ON r.provider = p.provider AND r.payment_id = p.payment_id
-		WHERE p.order_id > ? AND p.order_id <= ?`, after, last); err != nil {
-		return nil, err
+		FROM payments p JOIN refunds r ON r.provider = p.provider AND r.payment_id = p.payment_id WHERE `+s.on("p.order_id"), s.args...); err != nil {
+		return err
 	}
-	return p, each(ctx, tx, p.scanEvent, `
-		SELECT `+auditedEvent+` FROM payment_events e WHERE e.subject_id > ? AND e.subject_id <= ?
+	return each(ctx, tx, p.scanEvent, `
+		SELECT `+auditedEvent+` FROM payment_events e WHERE `+s.on("e.subject_id")+`
 		UNION
 		SELECT `+auditedEvent+` FROM payments p JOIN payment_events e ON e.provider = p.provider AND e.payment_id = p.payment_id
-		WHERE p.order_id > ? AND p.order_id <= ?
-		ORDER BY received_at, provider, event_id`, after, last, after, last)
+		WHERE `+s.on("p.order_id")+`
+		ORDER BY received_at, provider, event_id`, append(slices.Clip(s.args), s.args...)...)
 }
 
-// readStrayPage reads the payments after one whose success has not arrived, or whose order was not made. Each becomes an
-// order of its own.
+// The payments whose success has not arrived, or whose order was not made. Each becomes an order of its own.
+const strays = `payments p LEFT JOIN orders o ON o.id = p.order_id`
+
+// readStrayPage reads the stray payments after one.
 func readStrayPage(ctx context.Context, tx *sql.Tx, after paymentKey, asOf time.Time) (*auditPageRows, error) {
+	s := selection{`o.id IS NULL AND (p.provider > ? OR (p.provider = ? AND p.payment_id > ?))`, []any{after.provider, after.provider, after.id}}
 	p := newAuditPage(asOf)
-	if err := each(ctx, tx, p.scanStray, `
-		SELECT COALESCE(h.qty * h.unit_price, 0), COALESCE(h.currency, ''), `+auditedPaymentRow+`
-		FROM payments p LEFT JOIN orders o ON o.id = p.order_id LEFT JOIN holds h ON h.id = p.order_id
-		WHERE o.id IS NULL AND (p.provider > ? OR (p.provider = ? AND p.payment_id > ?))
-		ORDER BY p.provider, p.payment_id LIMIT ?`, after.provider, after.provider, after.id, auditPage); err != nil {
-		return nil, err
+	if err := p.readStrays(ctx, tx, s, "p.provider, p.payment_id", auditPage); err != nil || len(p.orders) == 0 {
+		return p, err
 	}
-	if len(p.orders) == 0 {
-		return p, nil
-	}
-	// STRAIGHT_JOIN: beginning with the refunds or events, each page would read all of a provider's.
-	const strays = `payments p LEFT JOIN orders o ON o.id = p.order_id`
-	const page = `o.id IS NULL AND (p.provider > ? OR (p.provider = ? AND p.payment_id > ?)) AND (p.provider < ? OR (p.provider = ? AND p.payment_id <= ?))`
 	last := p.orders[len(p.orders)-1].stray
-	args := []any{after.provider, after.provider, after.id, last.provider, last.provider, last.id}
+	s.condition += ` AND (p.provider < ? OR (p.provider = ? AND p.payment_id <= ?))`
+	s.args = append(s.args, last.provider, last.provider, last.id)
+	return p, p.readStrayMoney(ctx, tx, s)
+}
+
+// readChangedStrays reads the stray payments that changed after a time, at most limit.
+func readChangedStrays(ctx context.Context, tx *sql.Tx, since time.Time, limit int, asOf time.Time) (*auditPageRows, error) {
+	s := selection{`o.id IS NULL AND p.updated_at > ?`, []any{since}}
+	p := newAuditPage(asOf)
+	if err := p.readStrays(ctx, tx, s, "p.updated_at", limit); err != nil || len(p.orders) == 0 {
+		return p, err
+	}
+	return p, p.readStrayMoney(ctx, tx, s)
+}
+
+func (p *auditPageRows) readStrays(ctx context.Context, tx *sql.Tx, s selection, order string, limit int) error {
+	return each(ctx, tx, p.scanStray, `
+		SELECT COALESCE(h.qty * h.unit_price, 0), COALESCE(h.currency, ''), `+auditedPaymentRow+`
+		FROM `+strays+` LEFT JOIN holds h ON h.id = p.order_id
+		WHERE `+s.condition+` ORDER BY `+order+` LIMIT ?`, append(slices.Clip(s.args), limit)...)
+}
+
+// readStrayMoney reads with STRAIGHT_JOIN: beginning with the refunds or events, each page would read all of a provider's.
+func (p *auditPageRows) readStrayMoney(ctx context.Context, tx *sql.Tx, s selection) error {
 	if err := each(ctx, tx, p.scanRefund, `
 		SELECT STRAIGHT_JOIN `+auditedRefund+`
-		FROM `+strays+` JOIN refunds r ON r.provider = p.provider AND r.payment_id = p.payment_id WHERE `+page, args...); err != nil {
-		return nil, err
+		FROM `+strays+` JOIN refunds r ON r.provider = p.provider AND r.payment_id = p.payment_id WHERE `+s.condition, s.args...); err != nil {
+		return err
 	}
-	return p, each(ctx, tx, p.scanEvent, `
+	return each(ctx, tx, p.scanEvent, `
 		SELECT STRAIGHT_JOIN `+auditedEvent+`
-		FROM `+strays+` JOIN payment_events e ON e.provider = p.provider AND e.payment_id = p.payment_id WHERE `+page+`
-		ORDER BY e.received_at, e.provider, e.event_id`, args...)
+		FROM `+strays+` JOIN payment_events e ON e.provider = p.provider AND e.payment_id = p.payment_id WHERE `+s.condition+`
+		ORDER BY e.received_at, e.provider, e.event_id`, s.args...)
 }
 
 func (p *auditPageRows) scanOrder(rows *sql.Rows) error {

@@ -127,6 +127,9 @@ func (l *Ledger) backOff(ctx context.Context, tries int) bool {
 }
 
 func (l *Ledger) record(routine, outcome string, start time.Time) {
+	if upkeep[routine] {
+		return
+	}
 	l.rec.Record(checkout.LedgerCalls, 1, routine, outcome)
 	l.rec.Record(checkout.LedgerDuration, time.Since(start).Seconds(), routine)
 }

@@ -44,6 +44,11 @@ var routes = map[string]route{
 	"record_refund": {&orderLane, none, none},
 	"put_product":   {&orderLane, 0, none},
 	"expire_due":    {&sweepLane, 0, none},
+	"prune_ended":   {&sweepLane, 0, none},
+	"prune_events":  {&sweepLane, none, none},
+	"move_marks":    {&sweepLane, none, none},
+	"mend_mark":     {&sweepLane, 0, none},
+	"record_audit":  {&sweepLane, none, none},
 	"snapshot":      {&readLane, none, none},
 }
 

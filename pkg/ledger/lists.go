@@ -4,13 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strings"
 	"time"
 
 	"flashsale/pkg/checkout"
 )
 
-// List is the beginning of a list. Total counts the entries of the whole list.
+// List is the beginning of a list. Total counts the entries of the whole list, orders only up to MaxCounted.
 type List[T any] struct {
 	Entries []T   `json:"entries"`
 	Total   int64 `json:"total"`
@@ -80,81 +79,6 @@ func (l *Ledger) Owed(ctx context.Context, limit int) (o OwedPayments, err error
 		o.Total += t.Payments
 	}
 	o.Entries, o.Totals = notNil(o.Entries), notNil(o.Totals)
-	return o, err
-}
-
-// OrderFilter selects orders. Empty fields select all.
-type OrderFilter struct {
-	ProductID string               `json:"product_id,omitempty"`
-	Status    checkout.OrderStatus `json:"status,omitempty"`
-	Since     *time.Time           `json:"since,omitempty"` // created at that time or later
-}
-
-// ListedOrder is an order with the sums of its payments. The sums have one entry per currency and none of 0.
-type ListedOrder struct {
-	OrderID   string               `json:"order_id"`
-	ProductID string               `json:"product_id"`
-	Qty       int64                `json:"qty"`
-	Amount    checkout.Money       `json:"amount"`
-	Status    checkout.OrderStatus `json:"status"`
-	Reason    checkout.Reason      `json:"reason,omitempty"`
-	Received  []checkout.Money     `json:"received"`
-	Returned  []checkout.Money     `json:"returned"`
-	Owed      []checkout.Money     `json:"owed"`
-	CreatedAt time.Time            `json:"created_at"`
-	UpdatedAt time.Time            `json:"updated_at"`
-}
-
-// Orders lists the orders that the filter selects, newest first and at most limit.
-func (l *Ledger) Orders(ctx context.Context, f OrderFilter, limit int) (list List[ListedOrder], err error) {
-	where, args := []string{"TRUE"}, []any{}
-	if f.ProductID != "" {
-		where, args = append(where, "product_id = ?"), append(args, f.ProductID)
-	}
-	if f.Status != "" {
-		where, args = append(where, "status = ?"), append(args, string(f.Status))
-	}
-	if f.Since != nil {
-		where, args = append(where, "created_at >= ?"), append(args, f.Since.UTC())
-	}
-	condition := strings.Join(where, " AND ")
-	if list.Total, err = l.count(ctx, "counting orders", "SELECT COUNT(*) FROM orders WHERE "+condition, args...); err != nil {
-		return list, err
-	}
-	// One row per order and currency of its payments.
-	rows, err := collect(ctx, l, "listing orders", scanListedOrder, `
-		SELECT o.id, o.product_id, o.qty, o.amount, o.currency, o.status, COALESCE(o.reason, ''), o.created_at, o.updated_at,
-		       COALESCE(p.currency, ''), COALESCE(SUM(p.received), 0), COALESCE(SUM(p.returned), 0), COALESCE(SUM(p.owed), 0)
-		FROM (SELECT * FROM orders WHERE `+condition+` ORDER BY created_at DESC, id DESC LIMIT ?) o
-		     LEFT JOIN payments p ON p.order_id = o.id
-		GROUP BY o.id, o.product_id, o.qty, o.amount, o.currency, o.status, o.reason, o.created_at, o.updated_at, p.currency
-		ORDER BY o.created_at DESC, o.id DESC, p.currency`, append(args, limit)...)
-	for _, o := range rows {
-		if n := len(list.Entries); n > 0 && list.Entries[n-1].OrderID == o.OrderID {
-			last := &list.Entries[n-1]
-			last.Received, last.Returned, last.Owed = append(last.Received, o.Received...), append(last.Returned, o.Returned...), append(last.Owed, o.Owed...)
-			continue
-		}
-		list.Entries = append(list.Entries, o)
-	}
-	list.Entries = notNil(list.Entries)
-	return list, err
-}
-
-func scanListedOrder(rows *sql.Rows) (o ListedOrder, err error) {
-	var id []byte
-	var currency string
-	var received, returned, owed int64
-	err = rows.Scan(&id, &o.ProductID, &o.Qty, &o.Amount.Amount, &o.Amount.Currency, &o.Status, &o.Reason, &o.CreatedAt, &o.UpdatedAt,
-		&currency, &received, &returned, &owed)
-	o.OrderID = orderID(id)
-	sum := func(amount int64) []checkout.Money {
-		if amount == 0 {
-			return []checkout.Money{}
-		}
-		return []checkout.Money{{Amount: amount, Currency: currency}}
-	}
-	o.Received, o.Returned, o.Owed = sum(received), sum(returned), sum(owed)
 	return o, err
 }
 

@@ -63,7 +63,7 @@ func scanProduct(rows *sql.Rows) (checkout.Product, error) {
 	return *p.toProduct(), nil
 }
 
-// KeyUsed reports whether a hold was ever placed with the idempotency key.
+// KeyUsed reports whether there is a hold that was placed with the idempotency key.
 func (l *Ledger) KeyUsed(ctx context.Context, key checkout.IdempotencyKey) (bool, error) {
 	start, outcome := time.Now(), "unused"
 	found, err := collect(ctx, l, "looking up an idempotency key", scanOne[int],

@@ -36,7 +36,9 @@ func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Liste
 	handler := a.Handler(func(mux *http.ServeMux) { routes(mux, a, metrics, spec, docs) })
 	sweeping, stopSweeping := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
-	background.Go(func() { _ = a.Sweeper().Run(sweeping) }) // it logs its errors
+	sweeper := a.Sweeper()
+	sweeper.FullAudit = a.FullAudit                     // in a stack, the admin function does it
+	background.Go(func() { _ = sweeper.Run(sweeping) }) // it logs its errors
 	err = serve(ctx, handler, limitConnections(listener, connectionLimit, log), log)
 	stopSweeping()
 	background.Wait()

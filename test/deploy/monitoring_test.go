@@ -158,6 +158,7 @@ func TestAlarmsFireAtTheirThresholds(t *testing.T) {
 		"AcuAtMaximum":            "page: Maximum >= 95 for 3 x 60 s, missing",
 		"ApiErrors":               "page: IF(requests > 100, 100 * errors / requests, errors) >= 5 for 3 x 60 s, notBreaching",
 		"AuditBroken":             "page: Maximum > 0 for 1 x 300 s, notBreaching",
+		"AuditOld":                "ticket: Minimum > 108000 for 1 x 300 s, notBreaching",
 		"AuditStalled":            "page: SampleCount < 1 for 3 x 300 s, breaching",
 		"CustomersThrottled":      "page: SUM([products, holds, orders]) > 100 for 3 x 60 s, notBreaching",
 		"DeadLettersArrived":      "ticket: Maximum > 0 for 1 x 300 s, notBreaching",

@@ -189,8 +189,8 @@ func TestScheduleIsValidAndHasDeadLetterQueue(t *testing.T) {
 			}
 		}
 	}
-	if schedules != 1 {
-		t.Errorf("expected 1 schedule, found %d", schedules)
+	if schedules != 2 {
+		t.Errorf("expected the sweep and the full audit, found %d schedules", schedules)
 	}
 }
 

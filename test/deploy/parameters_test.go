@@ -20,6 +20,7 @@ func TestParametersRejectBadValues(t *testing.T) {
 		"ReservedHolds":   {[]string{"0", "375", "SaleSize"}, []string{"", "-1", "all", "100000"}},
 		"CacheMinEcpu":    {[]string{"0", "1000", "15000000"}, []string{"", "999", "15000001", "-1"}},
 		"HoldTtl":         {[]string{"90s", "2m", "720h"}, []string{"", "0s", "0m", "721h", "2", "2d", "1m30", "99999s"}},
+		"Retention":       {[]string{"1h", "720h"}, []string{"0h", "30m", "30d", "720"}},
 		"PaymentWindow":   {[]string{"15m", "9999m"}, []string{"0s", "1000h", "15"}},
 		"AlarmEmail":      {[]string{"", "you@example.com"}, []string{"you", "you@example.com, me@example.com"}},
 		"EngineVersion":   {[]string{"8.0.mysql_aurora.3.10.4"}, []string{"", "5.7.mysql_aurora.2.11.1", "8.4.mysql_aurora.4.0.0"}},

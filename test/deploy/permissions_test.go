@@ -116,7 +116,7 @@ func compareGrants(a, b grant) int { return strings.Compare(a.action+a.resource,
 func TestRolesAllowExactlyWhatTheirOwnersUse(t *testing.T) {
 	checkout := checkoutTemplate(t)
 	want := map[string][]grant{
-		"ScheduleRole": {{"lambda:InvokeFunction", "Fn::Sub ${ExpireFunction.Arn}:live"}, {"sqs:SendMessage", deadLetter}},
+		"ScheduleRole": {{"lambda:InvokeFunction", "Fn::Sub ${ExpireFunction.Arn}:live"}, {"lambda:InvokeFunction", "Fn::Sub ${AdminFunction.Arn}:live"}, {"sqs:SendMessage", deadLetter}},
 		"DbProxyRole":  {{"rds-db:connect", atCluster + "flashsale_app"}},
 	}
 	for name, f := range checkout.Functions(t) {

@@ -75,7 +75,9 @@ func TestSettingsThatMustNotChange(t *testing.T) {
 		{"Resources.RunInVpc.Properties.PolicyDocument.Statement.1.Condition", object{"Null": object{"lambda:SourceFunctionArn": "false"}}, "without the condition, Lambda could not either"},
 		{"Resources.ExpireFunction.Properties.EventInvokeConfig.MaximumRetryAttempts", 0, "the next minute's sweep is the retry"},
 		{"Resources.ExpireFunction.Properties.Events.EveryMinute.Properties.RetryPolicy.MaximumRetryAttempts", 0, "the next minute's sweep is the retry"},
-		{"Resources.AdminFunction.Properties.Events", nil, "it has no URL"},
+		{"Resources.AdminFunction.Properties.FunctionUrlConfig", nil, "it has no URL"},
+		{"Resources.AdminFunction.Properties.Events.FullAudit.Type", "ScheduleV2", "it has no URL"},
+		{"Resources.AdminFunction.Properties.Events.FullAudit.Properties.Input", `{"operation": "audit"}`, "any other operation would be repeated daily"},
 		{"Resources.WebhookSecret.Properties.SecretString", nil, "the template contains no secret"},
 		{"Resources.StripeWebhookSecret.Properties.SecretString", nil, "the template contains no secret"},
 	} {
