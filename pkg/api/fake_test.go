@@ -136,8 +136,12 @@ func (*fake) RetryEvent(context.Context, checkout.EventRef, time.Duration) (chec
 func (*fake) EventsWaitingFor(context.Context, checkout.ID) ([]checkout.EventRef, error) {
 	panic("no event waits for this one")
 }
-func (*fake) Check(context.Context) error { panic("the edge checks nothing") }
-func (*fake) Ping(context.Context) error  { panic("the edge pings nothing") }
+func (*fake) Check(context.Context) error        { panic("the edge checks nothing") }
+func (*fake) ForgetKeys(context.Context, string) { panic("the edge forgets nothing") }
+
+func (*fake) AskAgain(context.Context, string) bool { return false }
+
+func (*fake) Ping(context.Context) error { panic("the edge pings nothing") }
 
 var (
 	at       = time.Date(2026, 11, 27, 9, 0, 0, 123_456_000, time.UTC)

@@ -70,9 +70,10 @@ func (a *App) Handler(extra func(*http.ServeMux), resources ...api.Resource) htt
 
 // Sweeper returns the periodic work of the checkout, to be run by one server or function.
 func (a *App) Sweeper() *Sweeper {
-	s := &Sweeper{Sweep: a.Service.Sweep, Audit: a.audit, SweepInterval: sweepInterval, AuditInterval: auditInterval, Logger: a.log}
+	service := a.Service.Background()
+	s := &Sweeper{Sweep: service.Sweep, Retry: service.RetryEvents, Audit: a.audit, SweepInterval: sweepInterval, AuditInterval: auditInterval, Logger: a.log}
 	if a.retention > 0 {
-		s.Prune = a.prune
+		s.Prune = func(ctx context.Context) (bool, error) { return a.prune(ctx, service.View) }
 	}
 	return s
 }
@@ -81,8 +82,11 @@ func (a *App) Sweeper() *Sweeper {
 const pruneLimit = 1000
 
 // prune deletes what ended longer than RETENTION ago.
-func (a *App) prune(ctx context.Context) (more bool, err error) {
+func (a *App) prune(ctx context.Context, view checkout.StockView) (more bool, err error) {
 	pruned, err := a.Ledger.Prune(ctx, a.retention, pruneLimit)
+	for _, id := range pruned.Products {
+		view.ForgetKeys(ctx, id)
+	}
 	if pruned.Holds+pruned.Events > 0 {
 		a.rec.Record(checkout.PrunedHolds, float64(pruned.Holds))
 		a.rec.Record(checkout.PrunedEvents, float64(pruned.Events))

@@ -25,6 +25,8 @@ const (
 type Sweeper struct {
 	// Sweep reclaims due stock in limited batches. It is tried again after an error or a panic.
 	Sweep func(ctx context.Context) error
+	// Retry applies stored events again; nil: never.
+	Retry func(ctx context.Context) error
 	// Audit checks what is open or changed, and records what it finds.
 	Audit func(ctx context.Context) error
 	// FullAudit checks everything if that is due; nil: never.
@@ -40,8 +42,8 @@ type Sweeper struct {
 // Run sweeps and audits at once and then at every interval, until ctx ends. It logs when sweeps begin to fail and when
 // they work again. It returns the error of the last sweep that ctx did not cut short.
 func (s *Sweeper) Run(ctx context.Context) error {
-	var auditing sync.WaitGroup
-	auditing.Go(func() {
+	var background sync.WaitGroup
+	background.Go(func() {
 		every(ctx, s.AuditInterval, func() {
 			next, done := context.WithTimeout(ctx, s.AuditInterval-3*pruneInterval/2) // not into the next audit
 			defer done()
@@ -50,9 +52,12 @@ func (s *Sweeper) Run(ctx context.Context) error {
 		})
 	})
 	if s.FullAudit != nil {
-		auditing.Go(func() { every(ctx, fullAuditCheck, func() { s.audit(ctx, s.FullAudit, fullAuditTimeout) }) })
+		background.Go(func() { every(ctx, fullAuditCheck, func() { s.audit(ctx, s.FullAudit, fullAuditTimeout) }) })
 	}
-	defer auditing.Wait()
+	if s.Retry != nil {
+		background.Go(func() { every(ctx, s.SweepInterval, func() { s.retry(ctx) }) })
+	}
+	defer background.Wait()
 
 	var last error
 	first := true
@@ -71,6 +76,12 @@ func (s *Sweeper) Run(ctx context.Context) error {
 		last = err
 	})
 	return last
+}
+
+func (s *Sweeper) retry(ctx context.Context) {
+	if err := recovered(ctx, s.Retry); err != nil && ctx.Err() == nil {
+		s.Logger.ErrorContext(ctx, "retrying payment events failed", "error", err.Error())
+	}
 }
 
 func (s *Sweeper) audit(ctx context.Context, audit func(context.Context) error, limit time.Duration) {

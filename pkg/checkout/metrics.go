@@ -31,7 +31,7 @@ var (
 	WebhookEvents  = &Metric{"webhook_events_total", Counter, "Deliveries of payment events by provider and result.", []string{"provider", "result"}}
 	CacheLookups   = &Metric{"cache_lookups_total", Counter, "Cache lookups by result: hit, miss, failure, or skipped while the breaker is open.", []string{"result"}}
 	LostWrites     = &Metric{"cache_writes_lost_total", Counter, "Cache entries that were not stored, by reason: read_only, full, late (the state was too old), failure, or skipped while the breaker is open.", []string{"reason"}}
-	SweepRuns      = &Metric{"sweep_runs_total", Counter, "Sweeps by result: ok, or failed when any product or event failed.", []string{"result"}}
+	SweepRuns      = &Metric{"sweep_runs_total", Counter, "Sweeps by result: ok, or failed when any product failed.", []string{"result"}}
 	SweptHolds     = &Metric{"sweep_holds_total", Counter, "Holds expired by sweeps.", nil}
 	SweptOrders    = &Metric{"sweep_orders_total", Counter, "Unpaid orders cancelled by sweeps.", nil}
 	SweepLag       = &Metric{"sweep_lag_seconds", Histogram, "How overdue the oldest hold or order of a batch was when its stock came back.", nil}

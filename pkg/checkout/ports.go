@@ -105,6 +105,12 @@ type StockView interface {
 	// Put stores the state that a ledger call returned, unless the cache has a later one. granted, if not nil, is the
 	// key of a hold that exists.
 	Put(ctx context.Context, p Product, granted *IdempotencyKey)
+	// ForgetKeys drops what the view knows of a product's used keys, after some of them were deleted. Otherwise a deleted key
+	// could stand for a new one that is missing.
+	ForgetKeys(ctx context.Context, productID string)
+	// AskAgain reports whether this caller shall ask the ledger for a hold that the view refuses as sold out. About once per
+	// second and product it says yes: units may be due that nobody has reclaimed.
+	AskAgain(ctx context.Context, productID string) bool
 	// Ping checks that the cache responds and takes writes.
 	Ping(ctx context.Context) error
 }

@@ -86,7 +86,7 @@ func (s *Service) gate(ctx context.Context, productID string, qty int64, key *Id
 		return nil, nil, "" //nolint:nilerr // no reason to refuse: the ledger decides, and reports its own error
 	}
 	refusal = found.Product.Refuses(qty)
-	if refusal == nil {
+	if refusal == nil || s.mayReturn(ctx, found.Product, qty, refusal) {
 		if found.Product.Price.isPrice() {
 			price = &found.Product.Price
 		}
@@ -99,6 +99,12 @@ func (s *Service) gate(ctx context.Context, productID string, qty int64, key *Id
 		}
 	}
 	return nil, refusal, by
+}
+
+// mayReturn reports whether a sold-out product's reserved units may be due, and it is this caller's turn to find out. The
+// ledger reclaims them; a view that is written all the time, such as by payments, would never show them.
+func (s *Service) mayReturn(ctx context.Context, p Product, qty int64, refusal *Error) bool {
+	return refusal.Code == CodeSoldOut && qty <= p.Stock-p.SoldStock && s.View.AskAgain(ctx, p.ID)
 }
 
 // Hold reads a hold as of now. Codes: hold_not_found, busy.
@@ -150,9 +156,14 @@ func (s *Service) ApplyEvent(ctx context.Context, e PaymentEvent) (PaymentReceip
 	return receipt, nil
 }
 
+// wakeTimeout limits what one delivery waits for other events, one of which may be locked.
+const wakeTimeout = time.Second
+
 // wake applies the events that waited for an order's payment, and returns the order's latest state. A failure is left to
 // the sweep.
 func (s *Service) wake(ctx context.Context, last Receipt) Receipt {
+	ctx, cancel := context.WithTimeout(ctx, wakeTimeout)
+	defer cancel()
 	events, err := s.Ledger.EventsWaitingFor(ctx, last.Order.ID)
 	if err != nil {
 		return last
@@ -195,13 +206,11 @@ const (
 	maxBadRows    = 100 // rows of one product that fail, before the sweep gives the product up
 )
 
-// Sweep reclaims the stock of all due holds and orders, and retries stored events. A failure does not stop the
-// rest: the errors are joined. Concurrent sweeps are harmless.
+// Sweep reclaims the stock of all due holds and orders. A failure does not stop the rest: the errors are joined.
+// Concurrent sweeps are harmless.
 func (s *Service) Sweep(ctx context.Context) error {
-	sweep := *s
-	sweep.View = &serialView{StockView: s.View}
 	products, err := s.Ledger.DueProducts(ctx, sweepProducts)
-	err = errors.Join(err, each(ctx, products, sweep.sweepProduct), sweep.retryEvents(ctx))
+	err = errors.Join(err, each(ctx, products, s.sweepProduct))
 	result := "ok"
 	if err != nil {
 		result = "failed"
@@ -210,7 +219,14 @@ func (s *Service) Sweep(ctx context.Context) error {
 	return err
 }
 
-// serialView stores one state at a time: in a Lambda function, calls of the cache must not overlap (docs/decisions.md).
+// Background returns the service for periodic work, whose parts run side by side: Sweep and RetryEvents.
+func (s *Service) Background() *Service {
+	b := *s
+	b.View = &serialView{StockView: s.View}
+	return &b
+}
+
+// serialView stores one state at a time: in a Lambda function, calls of the cache must not overlap.
 type serialView struct {
 	StockView
 	mu sync.Mutex
@@ -220,6 +236,12 @@ func (v *serialView) Put(ctx context.Context, p Product, granted *IdempotencyKey
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.StockView.Put(ctx, p, granted)
+}
+
+func (v *serialView) ForgetKeys(ctx context.Context, productID string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.StockView.ForgetKeys(ctx, productID)
 }
 
 // sweepProduct sweeps one product in batches of holds and orders together. If a batch fails with an internal error, it
@@ -270,8 +292,9 @@ func (s *Service) isolateBadRows(ctx context.Context, id string, full DueBatch) 
 	return errors.Join(errs...)
 }
 
-// retryEvents applies stored events that are due for another try.
-func (s *Service) retryEvents(ctx context.Context) error {
+// RetryEvents applies stored events that are due for another try. It is no part of Sweep, since an event whose order is locked
+// must not delay the stock of other products.
+func (s *Service) RetryEvents(ctx context.Context) error {
 	events, err := s.Ledger.WaitingEvents(ctx, sweepEvents)
 	return errors.Join(err, each(ctx, events, func(ctx context.Context, e EventRef) error {
 		receipt, err := s.retryEvent(ctx, e)

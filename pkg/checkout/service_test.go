@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,11 +17,14 @@ type fakeView struct {
 	checkout.StockView
 	found checkout.Lookup
 	err   error
+	again bool
 }
 
 func (v fakeView) Lookup(context.Context, string, *checkout.IdempotencyKey) (checkout.Lookup, error) {
 	return v.found, v.err
 }
+
+func (v fakeView) AskAgain(context.Context, string) bool { return v.again }
 
 func (fakeView) Put(context.Context, checkout.Product, *checkout.IdempotencyKey) {}
 
@@ -49,7 +53,12 @@ func (l fakeLedger) EventsWaitingFor(context.Context, checkout.ID) ([]checkout.E
 	return l.waiting, nil
 }
 
+// retrying protects the list of retried events: several are retried at a time.
+var retrying sync.Mutex
+
 func (l fakeLedger) RetryEvent(_ context.Context, e checkout.EventRef, _ time.Duration) (checkout.PaymentReceipt, error) {
+	retrying.Lock()
+	defer retrying.Unlock()
 	*l.retried = append(*l.retried, e.EventID)
 	if e.EventID == l.failing {
 		return checkout.PaymentReceipt{}, errors.New("it fails again")
@@ -88,6 +97,9 @@ func TestRefusalsByGateCostNoDatabaseCall(t *testing.T) {
 		"cache miss":                     {fakeView{found: checkout.Lookup{Product: soldOut, FromLedger: true}}, nil, "sold_out/ledger"},
 		"cache hit, key proven unused":   {fakeView{found: checkout.Lookup{Product: soldOut, KeyUnused: true}}, key, "sold_out/gate"},
 		"cache hit, key looked up":       {fakeView{found: checkout.Lookup{Product: soldOut}}, key, "sold_out/ledger"},
+		"sold out, units may be due":     {fakeView{found: checkout.Lookup{Product: checkout.Product{ID: "p", Stock: 1, ReservedStock: 1, MaxQtyPerHold: 5}}, again: true}, nil, "sold_out/ledger"},
+		"sold out, asked just before":    {fakeView{found: checkout.Lookup{Product: checkout.Product{ID: "p", Stock: 1, ReservedStock: 1, MaxQtyPerHold: 5}}}, nil, "sold_out/gate"},
+		"all sold":                       {fakeView{found: checkout.Lookup{Product: soldOut}, again: true}, nil, "sold_out/gate"},
 		"product unknown to the ledger":  {fakeView{found: checkout.Lookup{FromLedger: true}, err: checkout.ErrProductNotFound}, nil, "product_not_found/ledger"},
 		"product unknown to the cache":   {fakeView{err: checkout.ErrProductNotFound}, nil, "product_not_found/gate"},
 		"the ledger sold out meanwhile":  {fakeView{found: checkout.Lookup{Product: checkout.Product{ID: "p", Stock: 1, MaxQtyPerHold: 5}}}, nil, "sold_out/ledger"},
@@ -115,7 +127,7 @@ func TestSweepRetriesAreNoDeliveries(t *testing.T) {
 		Ledger: fakeLedger{due: []checkout.EventRef{{Provider: checkout.ProviderStandard, EventID: "stored"}}, retried: &retried},
 		View:   fakeView{}, Recorder: counted, NewID: newID,
 	}
-	if err := s.Sweep(t.Context()); err != nil {
+	if err := errors.Join(s.Sweep(t.Context()), s.RetryEvents(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	const metric = "webhook_events_total/standard/applied"
@@ -130,17 +142,18 @@ func TestSweepRetriesAreNoDeliveries(t *testing.T) {
 	}
 }
 
-// An event that fails again does not keep the sweep from the next one, and the sweep reports it.
-func TestSweepGoesOnAfterAFailedEvent(t *testing.T) {
+// An event that fails again does not keep the others waiting, and is reported.
+func TestRetryGoesOnAfterAFailedEvent(t *testing.T) {
 	t.Parallel()
 	retried := []string{}
 	l := fakeLedger{due: []checkout.EventRef{{EventID: "bad"}, {EventID: "good"}}, failing: "bad", retried: &retried}
 	s := checkout.Service{Ledger: l, View: fakeView{}, Recorder: counts{}, NewID: newID}
-	if err := s.Sweep(t.Context()); err == nil {
-		t.Error("the sweep reports no failure")
+	if err := s.RetryEvents(t.Context()); err == nil {
+		t.Error("RetryEvents reports no failure")
 	}
+	slices.Sort(retried)
 	if !slices.Equal(retried, []string{"bad", "good"}) {
-		t.Errorf("the sweep retried %v, expected bad and good", retried)
+		t.Errorf("bad and good were to be retried, got %v", retried)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -80,6 +81,69 @@ func byIAM(account) (string, []any) { return "WITH AWSAuthenticationPlugin AS 'R
 type step struct {
 	statement string
 	args      []any
+}
+
+// refuseOthers fails if a user that create would take over is somebody else's: the administrator's own, or one with rights
+// that none of ours has.
+func (a Accounts) refuseOthers(ctx context.Context) (err error) {
+	cfg := a.admin.Clone()
+	cfg.DBName = "" // it may not exist yet
+	connector, err := mysql.NewConnector(cfg)
+	if err != nil {
+		return fmt.Errorf("preparing the administrator's connection: %w", err)
+	}
+	db := sql.OpenDB(connector)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	for _, name := range a.Users() {
+		if name == a.admin.User {
+			return fmt.Errorf("the DSN signs in as %s, which is the name of a user that the migration makes: use another administrator or another database", name)
+		}
+		rows, err := db.QueryContext(ctx, "SHOW GRANTS FOR ?@'%'", name)
+		var server *mysql.MySQLError
+		if errors.As(err, &server) && server.Number == erNoSuchGrant { // there is no such user
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("reading the rights of the user %s: %w", name, err)
+		}
+		grants, err := scanAll(rows, scanOne[string])
+		if err != nil {
+			return fmt.Errorf("reading the rights of the user %s: %w", name, err)
+		}
+		for _, grant := range grants {
+			if !a.isOurs(grant, name == a.owner.name) {
+				return fmt.Errorf("the user %s exists and has rights that the migration does not give: rename it, or use another database", name)
+			}
+		}
+	}
+	return nil
+}
+
+// grantForm splits a line of SHOW GRANTS into the rights and what they are on.
+var grantForm = regexp.MustCompile(`^GRANT (.+) ON (?:PROCEDURE )?(\S+) TO `)
+
+// isOurs reports whether a line of SHOW GRANTS can be from a migration of this database.
+func (a Accounts) isOurs(grant string, owner bool) bool {
+	parts := grantForm.FindStringSubmatch(grant)
+	if parts == nil {
+		return false
+	}
+	if parts[1] == "USAGE" {
+		return true
+	}
+	database := strings.ReplaceAll(parts[2], `\`, "")
+	if !strings.HasPrefix(database, "`"+a.admin.DBName+"`.") || strings.Contains(grant, "WITH GRANT OPTION") {
+		return false
+	}
+	if owner {
+		return true
+	}
+	for right := range strings.SplitSeq(parts[1], ", ") {
+		if right != "SELECT" && right != "EXECUTE" {
+			return false
+		}
+	}
+	return true
 }
 
 // create makes the database and its users, or resets the users' passwords. The owner gets its rights.

@@ -18,6 +18,7 @@ const (
 	erNoSuchDatabase     = 1049
 	erServerShutdown     = 1053
 	erDuplicateKey       = 1062
+	erNoSuchGrant        = 1141
 	erNoSuchTable        = 1146
 	erCheckread          = 1020 // MariaDB with innodb_snapshot_isolation: the row changed under a snapshot
 	erTooManyUserConns   = 1203

@@ -20,41 +20,54 @@ var (
 	holdLane  = laneSize{connections: 12, perProduct: 8}
 	orderLane = laneSize{connections: 12, perProduct: 8}
 	sweepLane = laneSize{connections: 4, perProduct: 1}
+	eventLane = laneSize{connections: 4, perProduct: 4} // stores events alone: only their own rows are locked
+	retryLane = laneSize{connections: 4, perProduct: 4} // stored events, which nobody waits for
 	readLane  = laneSize{connections: 6, perProduct: 6} // reads lock nothing, so no row stops them
 )
 
+var laneSizes = []*laneSize{&holdLane, &orderLane, &sweepLane, &eventLane, &retryLane, &readLane}
+
 type laneSize struct{ connections, perProduct int64 }
 
-// route says which lane a routine takes, and which of its arguments names the product, or the hold that knows it.
+// route says which lane a routine takes, and which of its arguments tells the product: its id, or the hold's, or the payment's
+// (after the provider's name, which comes first).
 type route struct {
-	lane          *laneSize
-	product, hold int
+	lane                   *laneSize
+	product, hold, payment int
 }
 
 const none = -1
 
 var routes = map[string]route{
-	"place_hold":    {&holdLane, 1, none},
-	"release_hold":  {&holdLane, none, 0},
-	"create_order":  {&orderLane, none, 0},
-	"cancel_order":  {&orderLane, none, 0},
-	"apply_event":   {&orderLane, none, 4},
-	"keep_event":    {&orderLane, none, none},
-	"reject_event":  {&orderLane, none, none},
-	"record_refund": {&orderLane, none, none},
-	"put_product":   {&orderLane, 0, none},
-	"expire_due":    {&sweepLane, 0, none},
-	"prune_ended":   {&sweepLane, 0, none},
-	"prune_events":  {&sweepLane, none, none},
-	"move_marks":    {&sweepLane, none, none},
-	"mend_mark":     {&sweepLane, 0, none},
-	"record_audit":  {&sweepLane, none, none},
-	"snapshot":      {&readLane, none, none},
+	"place_hold":     {&holdLane, 1, none, none},
+	"release_hold":   {&holdLane, none, 0, none},
+	"create_order":   {&orderLane, none, 0, none},
+	"cancel_order":   {&orderLane, none, 0, none},
+	"apply_event":    {&orderLane, none, 4, 5},
+	"record_refund":  {&orderLane, none, none, 2},
+	"put_product":    {&orderLane, 0, none, none},
+	"keep_event":     {&eventLane, none, none, none},
+	"postpone_event": {&eventLane, none, none, none},
+	"reject_event":   {&eventLane, none, none, none},
+	"retry_event":    {&retryLane, none, none, none},
+	"expire_due":     {&sweepLane, 0, none, none},
+	"prune_ended":    {&sweepLane, 0, none, none},
+	"prune_events":   {&sweepLane, none, none, none},
+	"move_marks":     {&sweepLane, none, none, none},
+	"mend_mark":      {&sweepLane, 0, none, none},
+	"record_audit":   {&sweepLane, none, none, none},
+	"snapshot":       {&readLane, none, none, none},
 }
 
+// unknownProduct stands for the products that nobody knows. Together they may use as much of a lane as one product.
+const unknownProduct = "?"
+
 // maxConns is the size of the connection pool: one connection for each place in a lane.
-func maxConns() int {
-	return int(holdLane.connections + orderLane.connections + sweepLane.connections + readLane.connections)
+func maxConns() (n int) {
+	for _, size := range laneSizes {
+		n += int(size.connections)
+	}
+	return n
 }
 
 // lanes are the queues in front of the connection pool.
@@ -72,7 +85,7 @@ func newLanes() *lanes {
 		panic(err) // the size is not positive
 	}
 	l := &lanes{of: map[*laneSize]*lane{}, products: products}
-	for _, size := range []*laneSize{&holdLane, &orderLane, &sweepLane, &readLane} {
+	for _, size := range laneSizes {
 		l.of[size] = &lane{size: *size, slots: semaphore.NewWeighted(size.connections), products: map[string]*share{}}
 	}
 	return l
@@ -145,25 +158,43 @@ func (l *Ledger) enter(ctx context.Context, routine string, args []any) (leave f
 	}
 	way := routes[routine]
 	lane, product := l.lanes.of[way.lane], ""
-	if way.product != none {
+	switch {
+	case way.product != none:
 		product, _ = args[way.product].(string)
-	} else if way.hold != none && lane.waiting.Load() > 1 { // alone in the lane, it cannot delay another product
-		if id, ok := args[way.hold].([]byte); ok && id != nil {
-			product = l.productOf(ctx, checkout.ID(id))
-		}
+	case way.hold == none && way.payment == none, lane.waiting.Load() == 0: // alone, it delays no other product
+	default:
+		product = l.productOf(ctx, way, args)
 	}
 	return lane.enter(ctx, product)
 }
 
-// productOf returns the product of a hold, or "" if that is not known.
-func (l *Ledger) productOf(ctx context.Context, id checkout.ID) string {
+// productOf returns the product of the hold or of the payment that a call names.
+func (l *Ledger) productOf(ctx context.Context, way route, args []any) string {
+	if way.hold != none {
+		if id, ok := args[way.hold].([]byte); ok && id != nil {
+			return l.productOfHold(ctx, checkout.ID(id))
+		}
+	}
+	if way.payment == none {
+		return unknownProduct
+	}
+	found, err := collect(ctx, l, "looking up a payment's product", scanOne[string], `
+		SELECT h.product_id FROM payments p JOIN holds h ON h.id = p.order_id
+		WHERE p.provider = ? AND p.payment_id = ?`, args[0], args[way.payment])
+	if err != nil || len(found) == 0 {
+		return unknownProduct
+	}
+	return found[0]
+}
+
+func (l *Ledger) productOfHold(ctx context.Context, id checkout.ID) string {
 	if product, ok := l.lanes.products.Get(id); ok {
 		return product
 	}
 	found, err := collect(ctx, l, "looking up a hold's product", scanOne[string],
 		"SELECT product_id FROM holds WHERE id = UNHEX(?)", hex.EncodeToString(id[:]))
 	if err != nil || len(found) == 0 {
-		return ""
+		return unknownProduct
 	}
 	l.lanes.products.Add(id, found[0])
 	return found[0]

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+	"github.com/google/uuid"
 
 	"flashsale/internal/ledgertest"
 	"flashsale/pkg/checkout"
@@ -151,6 +152,13 @@ func TestLockedProductLeavesConnections(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t)
 	c.MustPut(t, "locked", 100) // so that each hold needs the row
+	paid := (&stage{Env: c.Env, product: "locked", id: c.held}).event(onSucceeded)
+	paid.PaymentID = "pay_locked"
+	if r, err := c.ApplyEvent(t.Context(), paid, window); err != nil || r.Result != checkout.PaymentApplied {
+		t.Fatal(r, err)
+	}
+	unlockOrder := c.lock(t, "holds", "id = ?", c.held[:])
+	defer unlockOrder()
 	unlock := c.lock(t, "products", "id = 'locked'")
 	var returned atomic.Int64
 	var wg sync.WaitGroup
@@ -165,6 +173,13 @@ func TestLockedProductLeavesConnections(t *testing.T) {
 				_, _ = c.ApplyEvent(context.Background(), s.event(onSecond), window)
 			},
 			func() { _, _ = c.CancelOrder(context.Background(), c.ordered) },
+			func() { // a refund that names its payment only
+				e := checkout.PaymentEvent{
+					Provider: checkout.ProviderStandard, EventID: uuid.NewString(), Type: "payment.refunded", Kind: checkout.PaymentRefunded,
+					PaymentID: "pay_locked", RefundID: uuid.NewString(), Amount: checkout.Money{Amount: 1, Currency: "USD"},
+				}
+				_, _ = c.ApplyEvent(context.Background(), e, window)
+			},
 		} {
 			wg.Go(do)
 		}

@@ -49,6 +49,9 @@ func migrate(ctx context.Context, dsn string, roles signIn) (err error) {
 	if err := refuseNewer(ctx, accounts.admin); err != nil {
 		return err
 	}
+	if err := accounts.refuseOthers(ctx); err != nil {
+		return err
+	}
 	if err := accounts.create(ctx, roles); err != nil {
 		return err
 	}
@@ -79,7 +82,7 @@ func migrate(ctx context.Context, dsn string, roles signIn) (err error) {
 // applyOldEvents applies the events that a release before 00003 settled, oldest first, so that they become payments. It
 // leaves an event that fails to the sweep, which reports it.
 func applyOldEvents(ctx context.Context, db *sql.DB) error {
-	const page, rest = 500, "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL"
+	const page = 500
 	// A sum of refunds has a kind of its own since 00003.
 	if _, err := db.ExecContext(ctx, `
 		UPDATE payment_events SET kind = 'refunded_sum'
@@ -93,8 +96,8 @@ func applyOldEvents(ctx context.Context, db *sql.DB) error {
 			return fmt.Errorf("looking for events of the release before: %w", err)
 		}
 		for _, e := range events {
-			if _, err := db.ExecContext(ctx, "CALL "+routines["apply_event"].installed+"(?, ?, "+rest+", 0)", e.Provider, e.EventID); err != nil {
-				if _, err := db.ExecContext(ctx, "CALL "+routines["keep_event"].installed+"(?, ?, "+rest+")", e.Provider, e.EventID); err != nil {
+			if _, err := db.ExecContext(ctx, "CALL "+routines["retry_event"].installed+"(?, ?, 0)", e.Provider, e.EventID); err != nil {
+				if _, err := db.ExecContext(ctx, "CALL "+routines["postpone_event"].installed+"(?, ?)", e.Provider, e.EventID); err != nil {
 					return fmt.Errorf("postponing event %s of %s: %w", e.EventID, e.Provider, err)
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 )
@@ -16,8 +17,9 @@ var upkeep = map[string]bool{"prune_ended": true, "prune_events": true, "move_ma
 
 // Pruned says what one Prune did.
 type Pruned struct {
-	Holds, Events int  // rows deleted
-	More          bool // it stopped at its limit
+	Holds, Events int      // rows deleted
+	Products      []string // whose holds were deleted
+	More          bool     // it stopped at its limit
 }
 
 // Prune deletes what ended longer than retention ago and has no part in an order: holds, and payment events that changed
@@ -35,6 +37,9 @@ func (l *Ledger) Prune(ctx context.Context, retention time.Duration, limit int) 
 				break
 			}
 			p.Holds += r.holds
+			if r.holds > 0 && !slices.Contains(p.Products, d.productID) {
+				p.Products = append(p.Products, d.productID)
+			}
 			left -= r.orders
 			if r.orders < pruneBatch || r.outcome == "left" {
 				break

@@ -89,7 +89,7 @@ func TestPruneDeletesOldHoldsWithoutOrder(t *testing.T) {
 		}
 	}
 	moveMarks(t, env)
-	if pruned := prune(t, env); pruned != (ledger.Pruned{}) {
+	if pruned := prune(t, env); pruned.Holds+pruned.Events != 0 || pruned.More {
 		t.Fatalf("young rows: the pruning did %+v, expected nothing", pruned)
 	}
 	exec(t, env.Admin, "UPDATE holds SET created_at = created_at - INTERVAL 31 DAY, expires_at = expires_at - INTERVAL 31 DAY, ended_at = ended_at - INTERVAL 31 DAY WHERE id <> ?", active[:])
@@ -97,7 +97,7 @@ func TestPruneDeletesOldHoldsWithoutOrder(t *testing.T) {
 	if pruned := prune(t, env); pruned.Holds != 2 || pruned.More {
 		t.Errorf("the pruning did %+v, expected the released and the expired hold deleted", pruned)
 	}
-	if again := prune(t, env); again != (ledger.Pruned{}) {
+	if again := prune(t, env); again.Holds+again.Events != 0 || again.More {
 		t.Errorf("the second pruning did %+v, expected nothing", again)
 	}
 	marksMustAgree(t, env)

@@ -130,10 +130,9 @@ func (l *Ledger) ApplyEvent(ctx context.Context, e checkout.PaymentEvent, paymen
 
 // RetryEvent applies a stored event again. After a failure its next try is postponed.
 func (l *Ledger) RetryEvent(ctx context.Context, e checkout.EventRef, paymentWindow time.Duration) (checkout.PaymentReceipt, error) {
-	args := []any{e.Provider, e.EventID, nil, nil, nil, nil, nil, nil, nil, nil, nil}
-	r, err := l.call(ctx, "apply_event", append(args, paymentWindow.Microseconds())...)
+	r, err := l.call(ctx, "retry_event", e.Provider, e.EventID, paymentWindow.Microseconds())
 	if err != nil {
-		_, keepErr := l.call(ctx, "keep_event", args...)
+		_, keepErr := l.call(ctx, "postpone_event", e.Provider, e.EventID)
 		return checkout.PaymentReceipt{}, errors.Join(fmt.Errorf("applying event %s of %s again: %w", e.EventID, e.Provider, err), keepErr)
 	}
 	return eventReceipt(r)
@@ -150,7 +149,7 @@ func eventReceipt(r result) (checkout.PaymentReceipt, error) {
 	return checkout.PaymentReceipt{}, unknownOutcome("apply_event", r)
 }
 
-// eventArgs are the arguments of store_event: the event.
+// eventArgs are the arguments of apply_event and keep_event that describe the event.
 func eventArgs(e checkout.PaymentEvent) []any {
 	amount, currency := amountArgs(e.Amount)
 	return []any{

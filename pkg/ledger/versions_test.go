@@ -160,3 +160,26 @@ func TestMigrationMendsHalfDoneSchema(t *testing.T) {
 		env.MustAudit(t)
 	}
 }
+
+// A migration takes over no user that it did not make.
+func TestMigrationRefusesUsersOfOthers(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	cfg, err := mysql.ParseDSN(env.AdminDSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := cfg.DBName + "_admin"
+	exec(t, env.Admin, "GRANT INSERT ON `"+cfg.DBName+"`.* TO "+name+"@'%'")
+	if err := ledger.Migrate(t.Context(), env.AdminDSN); err == nil || !strings.Contains(err.Error(), name) {
+		t.Errorf("with a user that has other rights, Migrate returned %v, expected it to name the user", err)
+	}
+	exec(t, env.Admin, "REVOKE INSERT ON `"+cfg.DBName+"`.* FROM "+name+"@'%'")
+	if err := ledger.Migrate(t.Context(), env.AdminDSN); err != nil {
+		t.Error(err)
+	}
+	cfg.User = cfg.DBName + "_owner"
+	if err := ledger.Migrate(t.Context(), cfg.FormatDSN()); err == nil {
+		t.Error("an administrator with the name of the owner was not refused")
+	}
+}

@@ -44,6 +44,10 @@ func (l *slowLedger) Lookup(ctx context.Context, _ string, _ *checkout.Idempoten
 }
 
 // Ping is a method of both, which only /healthz calls.
+func (*slowLedger) ForgetKeys(context.Context, string) {}
+
+func (*slowLedger) AskAgain(context.Context, string) bool { return false }
+
 func (*slowLedger) Ping(context.Context) error { panic("nothing is pinged") }
 
 func (*slowLedger) Put(context.Context, checkout.Product, *checkout.IdempotencyKey) {}

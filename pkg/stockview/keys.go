@@ -53,6 +53,19 @@ func (v *View) keyUnused(ctx context.Context, p checkout.Product, read entryRead
 	return false
 }
 
+// ForgetKeys implements checkout.StockView.
+func (v *View) ForgetKeys(ctx context.Context, productID string) {
+	if err := v.forgetKeys(ctx, productID); err != nil {
+		v.lost(err)
+	}
+}
+
+func (v *View) forgetKeys(ctx context.Context, productID string) error {
+	return v.send(ctx, func(c valkey.Client) []valkey.Completed {
+		return []valkey.Completed{c.B().Del().Key(v.keyName(productID, "keys"), v.keyName(productID, "restored")).Build()}
+	})
+}
+
 // restore does one step towards a complete set of used keys. It runs before the response, because a Lambda function may
 // be frozen after it. recreate deletes the set first; that can lose a key granted meanwhile, so the set proves nothing.
 func (v *View) restore(ctx context.Context, p checkout.Product, recreate bool) error {
@@ -66,10 +79,7 @@ func (v *View) restore(ctx context.Context, p checkout.Product, recreate bool) e
 		return nil
 	}
 	if recreate {
-		err := v.send(ctx, func(c valkey.Client) []valkey.Completed {
-			return []valkey.Completed{c.B().Del().Key(v.keyName(p.ID, "keys"), v.keyName(p.ID, "restored")).Build()}
-		})
-		if err != nil {
+		if err := v.forgetKeys(ctx, p.ID); err != nil {
 			return err
 		}
 	}

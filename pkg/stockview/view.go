@@ -70,6 +70,7 @@ type View struct {
 	refusing atomic.Bool               // the latest write was refused
 	keyLost  atomic.Pointer[time.Time] // when the latest write of a used key was lost; nil: never
 
+	asked     asked
 	reads     *batcher
 	filling   singleflight.Group
 	restoring singleflight.Group

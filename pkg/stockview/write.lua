@@ -3,6 +3,7 @@
 -- KEYS: entry, keys. ARGV: version, entry, the time in ms when it expires, maximum TTL in ms, member or '', TTL of the set
 -- in ms.
 -- The entry expires at a time, not after one: a write may wait in the socket of a frozen server and run much later.
+-- Of two states with one version the later write wins: a read may have left out units that are due.
 -- A current value counts only if this script wrote it: it starts with a version and expires soon.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -15,7 +16,7 @@ else
   if type(current) == 'string' then
     local version = tonumber(string.match(current, '^(%d+) '))
     local left = redis.call('PTTL', KEYS[1])
-    if version and version >= tonumber(ARGV[1]) and left >= 0 and left <= tonumber(ARGV[4]) then
+    if version and version > tonumber(ARGV[1]) and left >= 0 and left <= tonumber(ARGV[4]) then
       status = 0
     end
   end

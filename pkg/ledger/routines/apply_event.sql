@@ -169,6 +169,7 @@ BEGIN
       WHERE provider = p_provider AND event_id = p_event_id;
     END IF;
     IF p_kind = 'failed' AND v_outcome = 'applied' AND NOT v_replay THEN
+      SET v_now = UTC_TIMESTAMP(6); -- after the locks, as below
       UPDATE orders SET status = 'cancelled', reason = 'payment_failed', stock = 'none', updated_at = v_now WHERE id = v_order_id;
       UPDATE products SET reserved_stock = reserved_stock - v_qty, version = version + 1, updated_at = v_now WHERE id = v_product_id;
     ELSEIF v_first THEN

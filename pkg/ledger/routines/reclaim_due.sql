@@ -67,7 +67,7 @@ main: BEGIN
       IF v_done THEN
         LEAVE expiring;
       END IF;
-      UPDATE holds SET status = 'expired', ended_at = v_now WHERE id = v_id;
+      UPDATE holds SET status = 'expired', ended_at = UTC_TIMESTAMP(6) WHERE id = v_id;
       SET v_holds = v_holds + 1, v_units = v_units + v_qty, v_first_hold = v_due, v_oldest = LEAST(v_due, COALESCE(v_oldest, v_due));
     END LOOP;
     CLOSE due_holds;
@@ -79,13 +79,13 @@ main: BEGIN
       IF v_done THEN
         LEAVE cancelling;
       END IF;
-      UPDATE orders SET status = 'cancelled', reason = 'payment_timeout', stock = 'none', updated_at = v_now WHERE id = v_id;
+      UPDATE orders SET status = 'cancelled', reason = 'payment_timeout', stock = 'none', updated_at = UTC_TIMESTAMP(6) WHERE id = v_id;
       SET v_orders = v_orders + 1, v_units = v_units + v_qty, v_first_order = v_due, v_oldest = LEAST(v_due, COALESCE(v_oldest, v_due));
     END LOOP;
     CLOSE due_orders;
 
     IF v_units > 0 THEN
-      UPDATE products SET reserved_stock = reserved_stock - v_units, version = version + 1, updated_at = v_now
+      UPDATE products SET reserved_stock = reserved_stock - v_units, version = version + 1, updated_at = UTC_TIMESTAMP(6)
       WHERE id = p_product_id;
     END IF;
     COMMIT;
