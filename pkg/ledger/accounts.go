@@ -98,15 +98,7 @@ func (a Accounts) refuseOthers(ctx context.Context) (err error) {
 		if name == a.admin.User {
 			return fmt.Errorf("the DSN signs in as %s, which is the name of a user that the migration makes: use another administrator or another database", name)
 		}
-		rows, err := db.QueryContext(ctx, "SHOW GRANTS FOR ?@'%'", name)
-		var server *mysql.MySQLError
-		if errors.As(err, &server) && server.Number == erNoSuchGrant { // there is no such user
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("reading the rights of the user %s: %w", name, err)
-		}
-		grants, err := scanAll(rows, scanOne[string])
+		grants, err := grantsOf(ctx, db, name)
 		if err != nil {
 			return fmt.Errorf("reading the rights of the user %s: %w", name, err)
 		}
@@ -117,6 +109,20 @@ func (a Accounts) refuseOthers(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// grantsOf lists the rights of a user; none if there is no such user.
+func grantsOf(ctx context.Context, db *sql.DB, name string) ([]string, error) {
+	rows, err := db.QueryContext(ctx, "SHOW GRANTS FOR ?@'%'", name)
+	var grants []string
+	if err == nil {
+		grants, err = scanAll(rows, scanOne[string]) // MariaDB reports a missing user only here
+	}
+	var server *mysql.MySQLError
+	if errors.As(err, &server) && server.Number == erNoSuchGrant {
+		return nil, nil
+	}
+	return grants, err
 }
 
 // grantForm splits a line of SHOW GRANTS into the rights and what they are on.
