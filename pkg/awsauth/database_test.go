@@ -170,6 +170,16 @@ func (s *proxySale) operate() []proxyStep {
 		{"Owed", func() (any, error) { found, err := s.Owed(s.ctx, 10); return found.Total, err }, int64(0)},
 		{"Refund", func() (any, error) { r, err := s.Refund(s.ctx, "standard", "record:1"); return r.Note, err }, s.name},
 		{"Audit", func() (any, error) { a, err := s.Audit(s.ctx); return a.Broken, err }, []ledger.Finding{}},
+		{"AuditChanges", func() (any, error) { a, err := s.AuditChanges(s.ctx); return a.Broken, err }, []ledger.Finding{}},
+		{"RecordAudit", func() (any, error) {
+			a, err := s.Audit(s.ctx)
+			if err != nil {
+				return nil, err
+			}
+			return nil, s.RecordAudit(s.ctx, a)
+		}, nil},
+		{"LatestFullAudit", func() (any, error) { at, err := s.LatestFullAudit(s.ctx); return at.IsZero(), err }, false},
+		{"Prune", func() (any, error) { p, err := s.Prune(s.ctx, time.Hour, 10); return p.Holds, err }, 0},
 	}
 }
 

@@ -116,8 +116,9 @@ func compareGrants(a, b grant) int { return strings.Compare(a.action+a.resource,
 func TestRolesAllowExactlyWhatTheirOwnersUse(t *testing.T) {
 	checkout := checkoutTemplate(t)
 	want := map[string][]grant{
-		"ScheduleRole": {{"lambda:InvokeFunction", "Fn::Sub ${ExpireFunction.Arn}:live"}, {"lambda:InvokeFunction", "Fn::Sub ${AdminFunction.Arn}:live"}, {"sqs:SendMessage", deadLetter}},
-		"DbProxyRole":  {{"rds-db:connect", atCluster + "flashsale_app"}},
+		"ScheduleRole":      {{"lambda:InvokeFunction", "Fn::Sub ${ExpireFunction.Arn}:live"}, {"sqs:SendMessage", deadLetter}},
+		"AuditScheduleRole": {{"lambda:InvokeFunction", "Fn::Sub ${AdminFunction.Arn}:live"}, {"sqs:SendMessage", deadLetter}},
+		"DbProxyRole":       {{"rds-db:connect", atCluster + "flashsale_app"}},
 	}
 	for name, f := range checkout.Functions(t) {
 		own := needs(t, name, f)
@@ -141,7 +142,7 @@ func TestRolesAllowExactlyWhatTheirOwnersUse(t *testing.T) {
 
 func TestEveryFunctionHasItsOwnRole(t *testing.T) {
 	checkout := checkoutTemplate(t)
-	service := map[string]string{"ScheduleRole": "scheduler.amazonaws.com", "DbProxyRole": "rds.amazonaws.com"}
+	service := map[string]string{"ScheduleRole": "scheduler.amazonaws.com", "AuditScheduleRole": "scheduler.amazonaws.com", "DbProxyRole": "rds.amazonaws.com"}
 	for name, f := range checkout.Functions(t) {
 		role := title(name) + "Identity"
 		service[role] = "lambda.amazonaws.com"
