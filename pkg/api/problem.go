@@ -161,7 +161,7 @@ func newHumaError(ctx huma.Context, status int, message string, errs ...error) h
 func domainError(status int, message string, errs []error) error {
 	switch {
 	case status == http.StatusBadRequest:
-		return checkout.Malformed("The request needs a JSON body.")
+		return checkout.Malformed("The body is missing or cannot be read.")
 	case status == http.StatusUnprocessableEntity:
 		return validationError(errs)
 	case len(errs) == 0:

@@ -248,7 +248,7 @@ func expiryRound(t *testing.T, s *shoptest.Shop) {
 	time.Sleep(time.Until(expires) - time.Duration(rand.IntN(4))*time.Millisecond) // time itself is the subject
 	sweep := func() shoptest.Response {
 		_, err := s.ExpireDue(ctx, s.ProductID, checkout.DueBatch{Holds: 10, Orders: 10})
-		if err != nil {
+		if err != nil && checkout.CodeOf(err) != checkout.CodeBusy { // busy: 39 other sweeps of the product are waiting
 			t.Error(err)
 		}
 		return shoptest.Response{}
