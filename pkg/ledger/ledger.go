@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -28,9 +29,11 @@ const (
 type Ledger struct {
 	Role Role // what Check expects; RoleApp unless set before the first call
 
-	db       *sql.DB
-	lanes    *lanes // how calls share the connections of db; nil: freely
-	rec      checkout.Recorder
+	db           *sql.DB
+	lanes        *lanes // how calls share the connections of db; nil: freely
+	rec          checkout.Recorder
+	routinesSeen atomic.Pointer[time.Time] // when an audit found all of them
+
 	audits   *sql.DB       // one connection, with a longer read timeout
 	snapshot sql.TxOptions // the audit's transaction
 
