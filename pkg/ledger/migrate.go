@@ -60,7 +60,8 @@ func migrate(ctx context.Context, dsn string, roles signIn) (err error) {
 		return err
 	}
 	cfg.Params["sql_mode"] = sqlMode
-	cfg.ReadTimeout = 0 // changing a large table may take minutes; ctx limits it
+	cfg.Params["innodb_lock_wait_timeout"] = "60" // seconds: it shares the tables with the traffic of the release before
+	cfg.ReadTimeout = 0                           // changing a large table may take minutes; ctx limits it
 	connector, err := mysql.NewConnector(cfg)
 	if err != nil {
 		return fmt.Errorf("preparing the owner's connection: %w", err)
@@ -90,8 +91,12 @@ func applyOldEvents(ctx context.Context, db *sql.DB) error {
 		  AND result IN ('stored', 'unmatched', 'applied', 'ignored') AND retry_at < '1971-01-01'`); err != nil {
 		return fmt.Errorf("preparing events of the release before: %w", err)
 	}
+	var begun time.Time // later events are the sweep's: under traffic there would be no end
+	if err := db.QueryRowContext(ctx, "SELECT UTC_TIMESTAMP(6)").Scan(&begun); err != nil {
+		return fmt.Errorf("reading the database's clock: %w", err)
+	}
 	for {
-		events, err := oldEvents(ctx, db, page)
+		events, err := oldEvents(ctx, db, begun, page)
 		if err != nil {
 			return fmt.Errorf("looking for events of the release before: %w", err)
 		}
@@ -108,10 +113,11 @@ func applyOldEvents(ctx context.Context, db *sql.DB) error {
 	}
 }
 
-func oldEvents(ctx context.Context, db *sql.DB, limit int) ([]checkout.EventRef, error) {
+func oldEvents(ctx context.Context, db *sql.DB, until time.Time, limit int) ([]checkout.EventRef, error) {
 	rows, err := db.QueryContext(ctx, `
 		SELECT provider, event_id FROM payment_events
-		WHERE result IN ('stored', 'unmatched', 'applied', 'ignored') AND retry_at < '1971-01-01' ORDER BY retry_at, received_at LIMIT ?`, limit)
+		WHERE result IN ('stored', 'unmatched', 'applied', 'ignored') AND retry_at < '1971-01-01' AND received_at <= ?
+		ORDER BY retry_at, received_at LIMIT ?`, until, limit)
 	if err != nil {
 		return nil, err
 	}

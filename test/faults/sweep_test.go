@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"encoding/hex"
 	"testing"
 
 	"flashsale/internal/ledgertest"
@@ -37,12 +38,12 @@ func TestBadRowDoesNotStopTheSweep(t *testing.T) {
 		"UPDATE holds SET created_at = created_at - INTERVAL 1 DAY, expires_at = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND",
 		"UPDATE orders SET pay_by = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND",
 	} {
-		if _, err := s.Admin.ExecContext(ctx, statement+" WHERE id <> ?", bad[:]); err != nil {
+		if _, err := s.Admin.ExecContext(ctx, statement+" WHERE id <> UNHEX(?)", hex.EncodeToString(bad[:])); err != nil {
 			t.Fatal(err)
 		}
 	}
 	// This hold is the most overdue, and has more units than the product has reserved.
-	if _, err := s.Admin.ExecContext(ctx, "UPDATE holds SET qty = 1000, created_at = created_at - INTERVAL 2 DAY, expires_at = UTC_TIMESTAMP(6) - INTERVAL 1 DAY WHERE id = ?", bad[:]); err != nil {
+	if _, err := s.Admin.ExecContext(ctx, "UPDATE holds SET qty = 1000, created_at = created_at - INTERVAL 2 DAY, expires_at = UTC_TIMESTAMP(6) - INTERVAL 1 DAY WHERE id = UNHEX(?)", hex.EncodeToString(bad[:])); err != nil {
 		t.Fatal(err)
 	}
 	left := func() (n int) {
