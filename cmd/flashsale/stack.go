@@ -57,7 +57,7 @@ func (s *stack) output(key string) (string, error) {
 	return s.outputs[key], nil
 }
 
-// operator returns an Operator that calls the stack's admin function. who names the operator of a change.
+// operator returns an Operator that calls the stack's admin function. The function who names the operator of a change.
 func (s *stack) operator(who func(context.Context) string) (admin.Operator, error) {
 	function, err := s.output(outputAdminFunction)
 	if err != nil {

@@ -56,17 +56,11 @@ func buildAll(root string) (dir string, err error) {
 		return "", fmt.Errorf("reading the sources: %w", err)
 	}
 	parent := filepath.Join(root, ".local", "test-bin")
-	if err := os.MkdirAll(parent, 0o750); err != nil {
-		return "", err
-	}
-	lock, err := os.OpenFile(filepath.Join(parent, "lock"), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // G304: below the source tree
+	unlock, err := lockBuilds(parent)
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = lock.Close() }() // which unlocks it
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return "", err
-	}
+	defer unlock()
 	dir = filepath.Join(parent, key)
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
@@ -89,6 +83,23 @@ func buildAll(root string) (dir string, err error) {
 		return "", fmt.Errorf("building the flashsale command: %w: %s", err, out)
 	}
 	return dir, os.Rename(fresh, dir)
+}
+
+// lockBuilds makes a directory of builds, and keeps other processes from building in it until unlock.
+func lockBuilds(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, err
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // G304: below the source tree
+	if err != nil {
+		return nil, err
+	}
+	unlock = func() { _ = lock.Close() } // which unlocks it
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
 }
 
 // removeOld removes builds that no run can use any more.

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -28,17 +27,11 @@ func buildPrevious(root string) (_ string, err error) {
 	}
 	commit := strings.TrimSpace(string(text))
 	parent := filepath.Join(root, ".local", "previous")
-	if err := os.MkdirAll(parent, 0o750); err != nil {
-		return "", err
-	}
-	lock, err := os.OpenFile(filepath.Join(parent, "lock"), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // G304: below the source tree
+	unlock, err := lockBuilds(parent)
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = lock.Close() }() // which unlocks it
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return "", err
-	}
+	defer unlock()
 	command := filepath.Join(parent, commit, "flashsale")
 	if _, err := os.Stat(command); err == nil { //nolint:gosec // G703: a commit of this history
 		return command, nil

@@ -86,13 +86,10 @@ type step struct {
 // refuseOthers fails if a user that create would take over is somebody else's: the administrator's own, or one with rights
 // that none of ours has.
 func (a Accounts) refuseOthers(ctx context.Context) (err error) {
-	cfg := a.admin.Clone()
-	cfg.DBName = "" // it may not exist yet
-	connector, err := mysql.NewConnector(cfg)
+	db, err := a.connect("") // the database may not exist yet
 	if err != nil {
-		return fmt.Errorf("preparing the administrator's connection: %w", err)
+		return err
 	}
-	db := sql.OpenDB(connector)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	for _, name := range a.Users() {
 		if name == a.admin.User {
@@ -200,16 +197,23 @@ func (a Accounts) grant(ctx context.Context) error {
 // onAll names all tables and routines of the database in a GRANT, where _ stands for any character.
 func (a Accounts) onAll() string { return "`" + strings.ReplaceAll(a.admin.DBName, "_", `\_`) + "`.*" }
 
-// execute runs statements as the administrator.
-func (a Accounts) execute(ctx context.Context, steps []step) (err error) {
+// connect opens the administrator's connection to a database, or to none. Its statements may wait, as those of migrate.
+func (a Accounts) connect(database string) (*sql.DB, error) {
 	cfg := a.admin.Clone()
-	cfg.DBName = ""     // it may not exist yet
-	cfg.ReadTimeout = 0 // as in migrate
+	cfg.DBName, cfg.ReadTimeout = database, 0
 	connector, err := mysql.NewConnector(cfg)
 	if err != nil {
-		return fmt.Errorf("preparing the administrator's connection: %w", err)
+		return nil, fmt.Errorf("preparing the administrator's connection: %w", err)
 	}
-	db := sql.OpenDB(connector)
+	return sql.OpenDB(connector), nil
+}
+
+// execute runs statements as the administrator.
+func (a Accounts) execute(ctx context.Context, steps []step) (err error) {
+	db, err := a.connect("") // the database may not exist yet
+	if err != nil {
+		return err
+	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	for _, step := range steps {
 		if _, err := db.ExecContext(ctx, step.statement, step.args...); err != nil {

@@ -46,7 +46,7 @@ func migrate(ctx context.Context, dsn string, roles signIn) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := refuseNewer(ctx, accounts.admin); err != nil {
+	if err := refuseNewer(ctx, accounts); err != nil {
 		return err
 	}
 	if err := accounts.refuseOthers(ctx); err != nil {
@@ -125,14 +125,11 @@ func oldEvents(ctx context.Context, db *sql.DB, until time.Time, limit int) ([]c
 }
 
 // refuseNewer fails with ErrNewerSchema if a newer release migrated the database.
-func refuseNewer(ctx context.Context, admin *mysql.Config) (err error) {
-	cfg := admin.Clone()
-	cfg.ReadTimeout = 0 // as in migrate
-	connector, err := mysql.NewConnector(cfg)
+func refuseNewer(ctx context.Context, accounts Accounts) (err error) {
+	db, err := accounts.connect(accounts.admin.DBName)
 	if err != nil {
-		return fmt.Errorf("preparing the administrator's connection: %w", err)
+		return err
 	}
-	db := sql.OpenDB(connector)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	migrations, err := fs.Glob(migrationFiles, "migrations/*.sql")
 	if err != nil {

@@ -159,7 +159,7 @@ func TestEventsAtOnceEndTheSame(t *testing.T) {
 	env.MustAudit(t)
 }
 
-// The sets of events whose outcome depends on the order of delivery are those of docs/states.md. What does not fit is
+// The sets of events whose outcome depends on the order of delivery are those of docs/states.md. An event that does not fit is
 // listed, whatever came first.
 func TestTheFirstDeliveryDecides(t *testing.T) {
 	t.Parallel()

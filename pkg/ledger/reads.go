@@ -110,7 +110,7 @@ func (l *Ledger) EventsWaitingFor(ctx context.Context, order checkout.ID) ([]che
 const maxWoken = 20
 
 // Product reads a product, to fill the stock view. It locks and reclaims nothing. Units that are due count as
-// available already: place_hold reclaims them for whoever wants them, also while no sweeper runs. Codes: product_not_found.
+// available already: place_hold reclaims them when they are wanted, also while no sweeper runs. Codes: product_not_found.
 func (l *Ledger) Product(ctx context.Context, id string) (checkout.Product, error) {
 	asked := time.Now()
 	found, err := collect(ctx, l, "reading a product", scanProduct,

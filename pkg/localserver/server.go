@@ -45,7 +45,7 @@ func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Liste
 	return err
 }
 
-// serve serves handler until ctx ends. What a client does wrong on its connection is logged at the level debug.
+// serve serves handler until ctx ends. Mistakes of a client on its connection are logged at the level debug.
 func serve(ctx context.Context, handler http.Handler, listener *connections, log *slog.Logger) (err error) {
 	server := &http.Server{
 		Handler: handler, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), MaxHeaderBytes: maxHeader, ConnState: listener.track,

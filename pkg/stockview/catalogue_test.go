@@ -132,7 +132,7 @@ func TestNewProductIsVisibleWithinTwoSeconds(t *testing.T) {
 	}
 }
 
-// Whoever adds products and looks at each finds it at once, while nobody asks for many unknown ones.
+// A product is found as soon as it is added, while there are few requests for unknown ones.
 func TestNewProductsAreFoundAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, "a")

@@ -10,7 +10,7 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// Units that are due come back within two seconds for whoever asks, even if no sweeper runs and payments keep renewing the
+// Units that are due come back within two seconds if anyone asks, even if no sweeper runs and payments keep renewing the
 // cache entry that says "sold out".
 func TestDueUnitsComeBackWithoutASweeper(t *testing.T) {
 	t.Parallel()

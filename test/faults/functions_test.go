@@ -21,7 +21,7 @@ import (
 func calls(t testing.TB, s *shoptest.Shop) (n int) {
 	t.Helper()
 	err := s.Admin.QueryRow("SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() AND command <> 'Sleep' AND id <> CONNECTION_ID()").Scan(&n)
-	if shoptest.Unlisted(err) {
+	if ledgertest.Unlisted(err) {
 		return 1 // look again
 	}
 	if err != nil {
@@ -162,7 +162,7 @@ func killConnections(t testing.TB, s *shoptest.Shop) int {
 			}
 			err = errors.Join(err, rows.Err())
 		}
-		if err != nil && !shoptest.Unlisted(err) {
+		if err != nil && !ledgertest.Unlisted(err) {
 			t.Fatalf("reading the process list: %v", err)
 		}
 		return err == nil
