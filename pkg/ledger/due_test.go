@@ -26,7 +26,7 @@ func dbNow(t *testing.T, env *ledgertest.Env) (now time.Time) {
 // placeBehindLock asks for a hold of a product whose row is locked until the database's clock has passed until.
 func placeBehindLock(t *testing.T, c *crowd, until time.Time) (r checkout.Receipt, unlocked time.Time, err error) {
 	t.Helper()
-	unlock := c.lock(t, "products", "id = 'free'")
+	unlock := c.lock(t, "products SET version = version + 1 WHERE id = 'free'")
 	returned := make(chan struct{})
 	go func() {
 		defer close(returned)

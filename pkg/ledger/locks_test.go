@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -58,16 +59,20 @@ func (c *crowd) mustPlace(t *testing.T, product string, id checkout.ID) {
 	}
 }
 
-// lock keeps one row locked until unlock.
-func (c *crowd) lock(t *testing.T, table, where string, args ...any) (unlock func()) {
+// lock changes one row and does not commit until unlock, which takes the change back. The change is of an indexed column: so
+// the index entries are locked too, as they are in a routine.
+func (c *crowd) lock(t *testing.T, change string, args ...any) (unlock func()) {
 	t.Helper()
 	tx, err := c.Admin.BeginTx(context.Background(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var n int
-	if err := tx.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM (SELECT 1 FROM "+table+" WHERE "+where+" FOR UPDATE) AS r", args...).Scan(&n); err != nil || n != 1 {
-		t.Fatalf("locking a row of %s: %d rows (%v)", table, n, err)
+	changed, err := tx.ExecContext(t.Context(), "UPDATE "+change, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", change, err)
+	}
+	if n, err := changed.RowsAffected(); err != nil || n != 1 {
+		t.Fatalf("%s changed %d rows (%v), expected one", change, n, err)
 	}
 	return func() {
 		if err := tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
@@ -125,11 +130,17 @@ func TestLockedRowDelaysNobodyElse(t *testing.T) {
 		lock  func(*testing.T, *crowd) func()
 		calls []call
 	}{
-		"product": {func(t *testing.T, c *crowd) func() { return c.lock(t, "products", "id = 'locked'") }, everybody},
-		"hold":    {func(t *testing.T, c *crowd) func() { return c.lock(t, "holds", "id = ?", c.due[:]) }, append(everybody, ofProduct...)},
-		"order":   {func(t *testing.T, c *crowd) func() { return c.lock(t, "orders", "id = ?", c.ordered[:]) }, append(everybody, ofProduct...)},
+		"product": {func(t *testing.T, c *crowd) func() {
+			return c.lock(t, "products SET version = version + 1 WHERE id = 'locked'")
+		}, everybody},
+		"hold": {func(t *testing.T, c *crowd) func() {
+			return c.lock(t, "holds SET expires_at = expires_at + INTERVAL 1 SECOND WHERE id = UNHEX(?)", hex.EncodeToString(c.due[:]))
+		}, append(everybody, ofProduct...)},
+		"order": {func(t *testing.T, c *crowd) func() {
+			return c.lock(t, "orders SET pay_by = pay_by + INTERVAL 1 SECOND WHERE id = UNHEX(?)", hex.EncodeToString(c.ordered[:]))
+		}, append(everybody, ofProduct...)},
 		"event": {func(t *testing.T, c *crowd) func() {
-			return c.lock(t, "payment_events", "provider = ? AND event_id = ?", c.waits.Provider, c.waits.EventID)
+			return c.lock(t, "payment_events SET retry_at = retry_at + INTERVAL 1 SECOND WHERE provider = ? AND event_id = ?", c.waits.Provider, c.waits.EventID)
 		}, append(everybody, ofProduct...)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -157,9 +168,9 @@ func TestLockedProductLeavesConnections(t *testing.T) {
 	if r, err := c.ApplyEvent(t.Context(), paid, window); err != nil || r.Result != checkout.PaymentApplied {
 		t.Fatal(r, err)
 	}
-	unlockOrder := c.lock(t, "holds", "id = ?", c.held[:])
+	unlockOrder := c.lock(t, "holds SET expires_at = expires_at + INTERVAL 1 SECOND WHERE id = UNHEX(?)", hex.EncodeToString(c.held[:]))
 	defer unlockOrder()
-	unlock := c.lock(t, "products", "id = 'locked'")
+	unlock := c.lock(t, "products SET version = version + 1 WHERE id = 'locked'")
 	var returned atomic.Int64
 	var wg sync.WaitGroup
 	for range 40 {
@@ -195,8 +206,44 @@ func TestLockedProductLeavesConnections(t *testing.T) {
 	wg.Wait()
 }
 
-// MySQL runs no handler when a call is killed, and leaves its transaction open. Its connection must not serve another call.
-func TestKilledCallsLeaveNoTransaction(t *testing.T) {
+// MySQL runs no handler when a call is killed, and leaves its transaction open. Here the retry needs what that transaction has
+// locked: the hold's id. The connection is closed.
+func TestKilledCallIsRetriedWithoutItsLocks(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t)
+	unlock := c.lock(t, "products SET version = version + 1 WHERE id = 'free'")
+	placed := make(chan error, 1)
+	go func() {
+		_, err := c.PlaceHold(context.Background(), checkout.HoldRequest{
+			ID: ledgertest.NewID(), ProductID: "free", Qty: 1, TTL: ttl, Price: &checkout.Money{Amount: 4999, Currency: "USD"},
+		})
+		placed <- err
+	}()
+	waitForLockWait(t, c.Env)
+	var id int64
+	if err := c.Admin.QueryRowContext(t.Context(), "SELECT trx_mysql_thread_id FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id WHERE trx_state = 'LOCK WAIT' AND p.db = DATABASE()").Scan(&id); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, c.Admin, "KILL QUERY ?", id)
+	unlock()
+	if err := <-placed; err != nil {
+		t.Errorf("the retry of a killed call: %v", err)
+	}
+	for deadline, open := time.Now().Add(10*time.Second), 1; open > 0; {
+		err := c.Admin.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.processlist WHERE id = ?", id).Scan(&open)
+		if err != nil && !ledgertest.Unlisted(err) {
+			t.Fatal(err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the connection of the killed call is still open")
+		}
+		time.Sleep(10 * time.Millisecond) // the server notices a closed connection a little later
+	}
+	c.MustAudit(t)
+}
+
+// Whatever is killed beside them, calls succeed or are busy.
+func TestKilledCallsAreNeverErrors(t *testing.T) {
 	t.Parallel()
 	env := ledgertest.New(t)
 	env.MustPut(t, "hot", 1_000_000)
