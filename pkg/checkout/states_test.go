@@ -107,7 +107,6 @@ fit is ` + "`unmatched`" + `, and ` + "`flashsale events --unmatched`" + ` lists
 | events | what decides |
 |---|---|
 | several payments, and a refund without ` + "`payment_id`" + `: 1.00 by A, 10.00 by B, a refund | If one payment alone holds money when the refund comes, the refund is of that one. If several do, the refund is ` + "`unmatched`" + `. |
-| one refund id in two currencies | Only the events in the payment's currency count; the others are ` + "`unmatched`" + `. If both come before the success, units may have been taken already when the refund counts. |
 | one refund id for two payments | The refund is of the payment that the first event names. The other event is ` + "`unmatched`" + `. |
 | one payment id for two orders, or in two currencies | The payment is the first event's. The other event is ` + "`unmatched`" + `. |
 

@@ -6,11 +6,10 @@ import "slices"
 type Tally struct {
 	successes   []PaymentEvent
 	refundedSum map[string]int64    // by currency; "" for events without one
-	refunds     map[string][]Refund // by id, in the order in which they were added
+	refunds     map[string][]Refund // by id: what each event said
 }
 
-// Add adds an event that names this payment. Events of one payment may be added in any order, except that the first event of a refund
-// decides its currency.
+// Add adds an event that names this payment. Events of one payment may be added in any order.
 func (t *Tally) Add(e PaymentEvent) {
 	switch e.Kind {
 	case PaymentSucceeded:
@@ -55,7 +54,7 @@ func (t *Tally) AddRefund(r Refund) {
 }
 
 // Refund returns what is known of a refund of a payment in the given currency. An event in another currency says nothing,
-// unless all are. Before the payment has a currency, the first event that has one decides.
+// unless all are. Where none is in the payment's currency, the first of the alphabet decides: in every order the same.
 func (t *Tally) Refund(id, currency string) (known Refund, ok bool) {
 	said := t.refunds[id]
 	if len(said) == 0 {
@@ -66,8 +65,10 @@ func (t *Tally) Refund(id, currency string) (known Refund, ok bool) {
 	}
 	if currency == "" || !slices.ContainsFunc(said, in(currency)) {
 		currency = ""
-		if i := slices.IndexFunc(said, func(r Refund) bool { return r.Currency != "" }); i >= 0 {
-			currency = said[i].Currency
+		for _, r := range said {
+			if r.Currency != "" && (currency == "" || r.Currency < currency) {
+				currency = r.Currency
+			}
 		}
 	}
 	for _, r := range said {

@@ -131,10 +131,14 @@ BEGIN
           -- A payment that turns out to have another amount no longer settles its order: all of it is owed.
           SET v_exact = GREATEST(v_was, p_amount) = v_order_amount AND p_currency = v_order_currency;
           IF v_owner IS NULL THEN
-            -- Sums of refunds came first. Only those in the currency of the payment count.
+            -- Refunds or sums of refunds came first. Only those in the currency of the payment count.
             SELECT MAX(amount) INTO v_sum FROM payment_events
               WHERE provider = p_provider AND payment_id = p_payment_id AND kind = 'refunded_sum' AND COALESCE(currency, p_currency) = p_currency;
             UPDATE payments SET refunded_sum = COALESCE(v_sum, 0) WHERE provider = p_provider AND payment_id = p_payment_id;
+            SELECT COUNT(*) INTO v_n FROM refunds WHERE provider = p_provider AND payment_id = p_payment_id AND currency <> p_currency;
+            IF v_n > 0 THEN
+              CALL recount_refunds(p_provider, p_payment_id, NULL, p_currency, v_now);
+            END IF;
           END IF;
           SET v_changed = v_owner IS NULL OR p_amount > v_was OR (v_exact AND NOT v_changed);
           UPDATE payments

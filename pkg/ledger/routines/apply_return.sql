@@ -60,13 +60,11 @@ main: BEGIN
       INSERT INTO refunds (provider, refund_id, payment_id, kind, status, amount, currency, created_at, updated_at)
       VALUES (p_provider, p_refund_id, p_payment_id, IF(p_kind IN ('refunded', 'refund_failed'), 'refund', 'dispute'),
               v_status, p_amount, p_currency, p_now, p_now);
-    ELSEIF v_refund_of <> p_payment_id OR (v_currency IS NULL AND v_refund_currency <> p_currency) THEN
-      SET p_outcome = 'unmatched'; -- one refund cannot return two payments, or be in two currencies
+    ELSEIF v_refund_of <> p_payment_id THEN
+      SET p_outcome = 'unmatched'; -- one refund cannot return two payments
       LEAVE main;
-    ELSEIF v_refund_currency <> p_currency THEN
-      -- What came before the success was in another currency, and does not count.
-      UPDATE refunds SET status = v_status, amount = p_amount, currency = p_currency, updated_at = p_now
-      WHERE provider = p_provider AND refund_id = p_refund_id;
+    ELSEIF v_refund_currency <> COALESCE(v_currency, p_currency) THEN
+      CALL recount_refunds(p_provider, p_payment_id, p_refund_id, COALESCE(v_currency, LEAST(v_refund_currency, p_currency)), p_now);
     ELSE
       UPDATE refunds
       SET status = IF(FIELD(v_status, 'sent', 'failed', 'open', 'won', 'lost') > FIELD(status, 'sent', 'failed', 'open', 'won', 'lost'), v_status, status),
