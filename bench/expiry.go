@@ -53,7 +53,7 @@ func (s *site) sweepAll(ctx context.Context, name string) (err error) {
 	defer func() { err = errors.Join(err, a.Close()) }()
 	const interval = 5 * time.Millisecond
 	place := func(ctx context.Context, n int) error {
-		_, _, err := a.Service.PlaceHold(ctx, s.productID(n%s.products), 1, nil)
+		_, _, err := a.Service.PlaceHold(ctx, checkout.Shopper{}, s.productID(n%s.products), 1, nil)
 		return err
 	}
 	if _, err := paced(ctx, interval, time.After(s.length(time.Second)), place); err != nil { // the warm-up

@@ -39,6 +39,7 @@ const (
 // Options configure the handler.
 type Options struct {
 	Service *checkout.Service
+	SignIn  SignIn // nil: Everybody
 	// Resources are the resources to serve; none means all.
 	Resources []Resource
 	// Standard and Stripe verify webhooks.
@@ -84,14 +85,19 @@ func register(mux *http.ServeMux, o Options) huma.API {
 					"that is given twice. Webhooks are the exception: any Content-Type is accepted, because the signature decides.",
 				License: &huma.License{Name: "MIT", Identifier: "MIT"},
 			},
-			Servers:    []*huma.Server{{URL: prefix}},
-			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)},
+			Servers: []*huma.Server{{URL: prefix}},
+			Components: &huma.Components{
+				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer), SecuritySchemes: securitySchemes,
+			},
 		},
 		Formats:       map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}, // "json" writes problem+json
 		DefaultFormat: "application/json",
 	}
 	api := humago.NewWithPrefix(mux, prefix, config)
-	api.UseMiddleware(accept)
+	if o.SignIn == nil {
+		o.SignIn = Everybody
+	}
+	api.UseMiddleware(identify(o.SignIn), accept)
 	for _, part := range []struct {
 		resource   Resource
 		operations interface{ register(api huma.API) }

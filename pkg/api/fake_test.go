@@ -68,17 +68,17 @@ func (f *fake) PlaceHold(ctx context.Context, r checkout.HoldRequest) (checkout.
 	return checkout.Receipt{Hold: &f.hold, Repeated: f.repeat}, f.err
 }
 
-func (f *fake) ReleaseHold(ctx context.Context, id checkout.ID) (checkout.Receipt, error) {
+func (f *fake) ReleaseHold(ctx context.Context, _ checkout.Caller, id checkout.ID) (checkout.Receipt, error) {
 	f.called(ctx, "release %s", id.HoldID())
 	return checkout.Receipt{Hold: &f.hold}, f.err
 }
 
-func (f *fake) CreateOrder(ctx context.Context, id checkout.ID, window time.Duration) (checkout.Receipt, error) {
-	f.called(ctx, "order %s for %s", id.HoldID(), window)
+func (f *fake) CreateOrder(ctx context.Context, _ checkout.Caller, id checkout.ID, times checkout.OrderTimes) (checkout.Receipt, error) {
+	f.called(ctx, "order %s for %s", id.HoldID(), times.Window)
 	return checkout.Receipt{Order: &f.order, Repeated: f.repeat}, f.err
 }
 
-func (f *fake) CancelOrder(ctx context.Context, id checkout.ID) (checkout.Receipt, error) {
+func (f *fake) CancelOrder(ctx context.Context, _ checkout.Caller, id checkout.ID) (checkout.Receipt, error) {
 	f.called(ctx, "cancel %s", id.OrderID())
 	return checkout.Receipt{Order: &f.order}, f.err
 }
@@ -97,14 +97,24 @@ func (f *fake) RejectEvent(ctx context.Context, e checkout.RejectedEvent) error 
 	return f.err
 }
 
-func (f *fake) Hold(ctx context.Context, id checkout.ID) (checkout.Hold, error) {
+func (f *fake) Hold(ctx context.Context, _ checkout.Caller, id checkout.ID) (checkout.Hold, error) {
 	f.called(ctx, "read %s", id.HoldID())
 	return f.hold, f.err
 }
 
-func (f *fake) Order(ctx context.Context, id checkout.ID) (checkout.Order, error) {
+func (f *fake) Order(ctx context.Context, _ checkout.Caller, id checkout.ID) (checkout.Order, error) {
 	f.called(ctx, "read %s", id.OrderID())
 	return f.order, f.err
+}
+
+func (f *fake) HoldsOf(ctx context.Context, shopper checkout.Shopper, before checkout.ID, limit int) ([]checkout.Hold, error) {
+	f.called(ctx, "list %d holds of %s before %s", limit, shopper, before.HoldID())
+	return []checkout.Hold{f.hold}, f.err
+}
+
+func (f *fake) OrdersOf(ctx context.Context, shopper checkout.Shopper, before checkout.ID, limit int) ([]checkout.Order, *checkout.ID, error) {
+	f.called(ctx, "list %d orders of %s before %s", limit, shopper, before.HoldID())
+	return []checkout.Order{f.order}, nil, f.err
 }
 
 func (f *fake) Products(ctx context.Context, after string, limit int) ([]checkout.Product, error) {

@@ -11,7 +11,7 @@ import (
 
 // Hold is a hold in a response.
 type Hold struct {
-	ID        string `json:"id" doc:"A secret: with it, any caller can read, release and order the hold." example:"hold_01jd9m3k7vfq8r2x5t6w0y4zab"`
+	ID        string `json:"id" doc:"A secret, unless the shop has accounts: with it, any caller can read, release and order the hold." example:"hold_01jd9m3k7vfq8r2x5t6w0y4zab"`
 	ProductID string `json:"product_id" example:"demo"`
 	Qty       int64  `json:"qty" example:"1"`
 	Status    string `json:"status" enum:"active,ordered,released,expired"`
@@ -35,23 +35,27 @@ type holds struct{ service *checkout.Service }
 
 func (h holds) register(api huma.API) {
 	huma.Register(api, refuses(huma.Operation{
-		OperationID: "place-hold", Method: http.MethodPost, Path: "/holds", Tags: []string{string(Holds)},
+		OperationID: "place-hold", Method: http.MethodPost, Path: "/holds", Tags: []string{string(Holds)}, Security: mayBeShoppers,
 		Summary:       "Reserve units for two minutes",
 		Description:   "Send an `Idempotency-Key` to be able to retry: the same key and body return the same hold, with 200 and `Idempotent-Replayed: true`. A hold that ended without an order is deleted after a time that the shop sets, 30 days by default. Its key then places a new hold.",
 		DefaultStatus: http.StatusCreated,
 		Responses:     map[string]*huma.Response{"200": {Description: "The hold that an earlier request with this Idempotency-Key placed"}},
-	}, checkout.CodeMalformedRequest, checkout.CodeProductNotFound, checkout.CodeSoldOut, checkout.CodeSaleNotStarted, checkout.CodeSaleEnded,
-		codeBodyTooLarge, codeUnsupportedMedia, checkout.CodeInvalidRequest, checkout.CodeQtyOverLimit, checkout.CodeIdempotencyReused), h.place)
+	}, checkout.CodeMalformedRequest, checkout.CodeUnauthenticated, checkout.CodeProductNotFound, checkout.CodeSoldOut, checkout.CodeSaleNotStarted,
+		checkout.CodeSaleEnded, checkout.CodeShopperLimit, codeBodyTooLarge, codeUnsupportedMedia, checkout.CodeInvalidRequest, checkout.CodeQtyOverLimit, checkout.CodeIdempotencyReused), h.place)
 	sameBody(api, "/holds", http.StatusCreated, http.StatusOK)
 	huma.Register(api, refuses(huma.Operation{
-		OperationID: "get-hold", Method: http.MethodGet, Path: "/holds/{id}", Tags: []string{string(Holds)},
-		Summary: "Read a hold", Description: "Returns the current status, by the database's clock.",
-	}, checkout.CodeHoldNotFound, checkout.CodeInvalidRequest), h.get)
+		OperationID: "list-holds", Method: http.MethodGet, Path: "/holds", Tags: []string{string(Holds)}, Security: areShoppers,
+		Summary: "List your holds", Description: "Returns the holds of the signed-in shopper, the latest first, one page at a time. A hold that ended without an order is deleted after a time that the shop sets.",
+	}, checkout.CodeUnauthenticated, checkout.CodeInvalidRequest), h.list)
 	huma.Register(api, refuses(huma.Operation{
-		OperationID: "release-hold", Method: http.MethodDelete, Path: "/holds/{id}", Tags: []string{string(Holds)},
+		OperationID: "get-hold", Method: http.MethodGet, Path: "/holds/{id}", Tags: []string{string(Holds)}, Security: mayBeShoppers,
+		Summary: "Read a hold", Description: "Returns the current status, by the database's clock.",
+	}, checkout.CodeUnauthenticated, checkout.CodeHoldNotFound, checkout.CodeInvalidRequest), h.get)
+	huma.Register(api, refuses(huma.Operation{
+		OperationID: "release-hold", Method: http.MethodDelete, Path: "/holds/{id}", Tags: []string{string(Holds)}, Security: mayBeShoppers,
 		Summary: "Release a hold", Description: "Its units are available again at once. Releasing a hold that was released or has expired changes nothing.",
 		DefaultStatus: http.StatusNoContent,
-	}, checkout.CodeHoldNotFound, checkout.CodeHoldOrdered, checkout.CodeInvalidRequest), h.release)
+	}, checkout.CodeUnauthenticated, checkout.CodeHoldNotFound, checkout.CodeHoldOrdered, checkout.CodeInvalidRequest), h.release)
 }
 
 // HoldRequest is the body of place-hold.
@@ -91,7 +95,7 @@ type holdResponse struct {
 }
 
 func (h holds) place(ctx context.Context, in *placeHoldInput) (*holdResponse, error) {
-	hold, replayed, err := h.service.PlaceHold(ctx, in.Body.ProductID, in.Body.Qty, in.key)
+	hold, replayed, err := h.service.PlaceHold(ctx, shopperOf(ctx), in.Body.ProductID, in.Body.Qty, in.key)
 	if err != nil {
 		return nil, err
 	}
@@ -107,12 +111,35 @@ type holdPath struct {
 	ID string `path:"id" example:"hold_01jd9m3k7vfq8r2x5t6w0y4zab"`
 }
 
+// HoldPage is one page of a shopper's holds.
+type HoldPage struct {
+	Data       []Hold  `json:"data" nullable:"false"`
+	HasMore    bool    `json:"has_more"`
+	NextCursor *string `json:"next_cursor" nullable:"true" doc:"The cursor of the next page; null on the last page."`
+}
+
+func (h holds) list(ctx context.Context, in *page) (*struct{ Body HoldPage }, error) {
+	before, err := in.id()
+	if err != nil {
+		return nil, err
+	}
+	found, next, err := h.service.Holds(ctx, shopperOf(ctx), before, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := &struct{ Body HoldPage }{HoldPage{Data: make([]Hold, len(found)), HasMore: next != nil, NextCursor: nextID(next)}}
+	for i := range found {
+		out.Body.Data[i] = holdOf(found[i])
+	}
+	return out, nil
+}
+
 func (h holds) get(ctx context.Context, in *holdPath) (*struct{ Body Hold }, error) {
 	id, ok := checkout.ParseHoldID(in.ID)
 	if !ok {
 		return nil, checkout.ErrHoldNotFound
 	}
-	hold, err := h.service.Hold(ctx, id)
+	hold, err := h.service.Hold(ctx, callerOf(ctx), id)
 	if err != nil {
 		return nil, err
 	}
@@ -124,5 +151,5 @@ func (h holds) release(ctx context.Context, in *holdPath) (*struct{}, error) {
 	if !ok {
 		return nil, checkout.ErrHoldNotFound
 	}
-	return nil, h.service.ReleaseHold(ctx, id)
+	return nil, h.service.ReleaseHold(ctx, callerOf(ctx), id)
 }

@@ -26,6 +26,8 @@ type requestInfo struct {
 	code string // the code of the problem in the response
 	err  error  // its cause
 
+	shopper checkout.Shopper // signed in, or anonymous
+
 	hungUp bool // the client closed the connection before it had the response
 }
 
@@ -102,6 +104,9 @@ func logRequest(log *slog.Logger, r *http.Request, info *requestInfo, status int
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.String("request_id", info.id),
 	}
 	level := slog.LevelInfo
+	if !info.shopper.Anonymous() {
+		attrs = append(attrs, slog.String("shopper", info.shopper.String()))
+	}
 	if info.code != "" {
 		attrs = append(attrs, slog.String("code", info.code))
 	}

@@ -11,7 +11,7 @@ import (
 
 // Order is an order in a response.
 type Order struct {
-	ID        string `json:"id" doc:"A secret: with it, any caller can read the order, and cancel it until it is paid. It is the hold's id with another prefix. Show a number of your own where others can see it." example:"ord_01jd9m3k7vfq8r2x5t6w0y4zab"`
+	ID        string `json:"id" doc:"A secret, unless the shop has accounts: with it, any caller can read the order, and cancel it until it is paid. It is the hold's id with another prefix. Show a number of your own where others can see it." example:"ord_01jd9m3k7vfq8r2x5t6w0y4zab"`
 	HoldID    string `json:"hold_id" example:"hold_01jd9m3k7vfq8r2x5t6w0y4zab"`
 	ProductID string `json:"product_id" example:"demo"`
 	Qty       int64  `json:"qty" example:"1"`
@@ -35,21 +35,25 @@ type orders struct{ service *checkout.Service }
 
 func (o orders) register(api huma.API) {
 	huma.Register(api, refuses(huma.Operation{
-		OperationID: "create-order", Method: http.MethodPost, Path: "/orders", Tags: []string{string(Orders)},
+		OperationID: "create-order", Method: http.MethodPost, Path: "/orders", Tags: []string{string(Orders)}, Security: mayBeShoppers,
 		Summary: "Turn a hold into an order", Description: "A hold makes at most one order. A repeated request returns the same order, with 200.",
 		DefaultStatus: http.StatusCreated,
 		Responses:     map[string]*huma.Response{"200": {Description: "The order that this hold already has"}},
-	}, checkout.CodeMalformedRequest, checkout.CodeHoldNotFound, checkout.CodeHoldReleased, checkout.CodeHoldExpired,
+	}, checkout.CodeMalformedRequest, checkout.CodeUnauthenticated, checkout.CodeHoldNotFound, checkout.CodeHoldReleased, checkout.CodeHoldExpired,
 		codeBodyTooLarge, codeUnsupportedMedia, checkout.CodeInvalidRequest), o.create)
 	sameBody(api, "/orders", http.StatusCreated, http.StatusOK)
 	huma.Register(api, refuses(huma.Operation{
-		OperationID: "get-order", Method: http.MethodGet, Path: "/orders/{id}", Tags: []string{string(Orders)},
-		Summary: "Read an order", Description: "Returns the current status.",
-	}, checkout.CodeOrderNotFound, checkout.CodeInvalidRequest), o.get)
+		OperationID: "list-orders", Method: http.MethodGet, Path: "/orders", Tags: []string{string(Orders)}, Security: areShoppers,
+		Summary: "List your orders", Description: "Returns the orders of the signed-in shopper, by the time of their holds, the latest first, one page at a time. A page may have fewer orders than `limit`, or none, while `has_more` is true.",
+	}, checkout.CodeUnauthenticated, checkout.CodeInvalidRequest), o.list)
 	huma.Register(api, refuses(huma.Operation{
-		OperationID: "cancel-order", Method: http.MethodPost, Path: "/orders/{id}/cancel", Tags: []string{string(Orders)},
+		OperationID: "get-order", Method: http.MethodGet, Path: "/orders/{id}", Tags: []string{string(Orders)}, Security: mayBeShoppers,
+		Summary: "Read an order", Description: "Returns the current status.",
+	}, checkout.CodeUnauthenticated, checkout.CodeOrderNotFound, checkout.CodeInvalidRequest), o.get)
+	huma.Register(api, refuses(huma.Operation{
+		OperationID: "cancel-order", Method: http.MethodPost, Path: "/orders/{id}/cancel", Tags: []string{string(Orders)}, Security: mayBeShoppers,
 		Summary: "Cancel an unpaid order", Description: "Its units are available again at once. Cancelling a cancelled order changes nothing.",
-	}, checkout.CodeOrderNotFound, checkout.CodeOrderNotCancellable, checkout.CodeInvalidRequest), o.cancel)
+	}, checkout.CodeUnauthenticated, checkout.CodeOrderNotFound, checkout.CodeOrderNotCancellable, checkout.CodeInvalidRequest), o.cancel)
 }
 
 // OrderRequest is the body of create-order.
@@ -68,13 +72,36 @@ func (o orders) create(ctx context.Context, in *struct{ Body OrderRequest }) (*o
 	if !ok {
 		return nil, checkout.ErrHoldNotFound
 	}
-	order, existed, err := o.service.CreateOrder(ctx, id)
+	order, existed, err := o.service.CreateOrder(ctx, callerOf(ctx), id)
 	if err != nil {
 		return nil, err
 	}
 	out := &orderResponse{Status: http.StatusCreated, Location: prefix + "/orders/" + order.ID.OrderID(), Body: orderOf(order)}
 	if existed {
 		out.Status = http.StatusOK
+	}
+	return out, nil
+}
+
+// OrderPage is one page of a shopper's orders.
+type OrderPage struct {
+	Data       []Order `json:"data" nullable:"false"`
+	HasMore    bool    `json:"has_more"`
+	NextCursor *string `json:"next_cursor" nullable:"true" doc:"The cursor of the next page; null on the last page."`
+}
+
+func (o orders) list(ctx context.Context, in *page) (*struct{ Body OrderPage }, error) {
+	before, err := in.id()
+	if err != nil {
+		return nil, err
+	}
+	found, next, err := o.service.Orders(ctx, shopperOf(ctx), before, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := &struct{ Body OrderPage }{OrderPage{Data: make([]Order, len(found)), HasMore: next != nil, NextCursor: nextID(next)}}
+	for i := range found {
+		out.Body.Data[i] = orderOf(found[i])
 	}
 	return out, nil
 }
@@ -92,12 +119,12 @@ func (o orders) cancel(ctx context.Context, in *orderPath) (*struct{ Body Order 
 	return o.respond(ctx, in, o.service.CancelOrder)
 }
 
-func (o orders) respond(ctx context.Context, in *orderPath, do func(context.Context, checkout.ID) (checkout.Order, error)) (*struct{ Body Order }, error) {
+func (o orders) respond(ctx context.Context, in *orderPath, do func(context.Context, checkout.Caller, checkout.ID) (checkout.Order, error)) (*struct{ Body Order }, error) {
 	id, ok := checkout.ParseOrderID(in.ID)
 	if !ok {
 		return nil, checkout.ErrOrderNotFound
 	}
-	order, err := do(ctx, id)
+	order, err := do(ctx, callerOf(ctx), id)
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,7 @@ var problems = map[checkout.Code]struct {
 	title  string
 }{
 	checkout.CodeMalformedRequest:    {http.StatusBadRequest, "Malformed request"},
+	checkout.CodeUnauthenticated:     {http.StatusUnauthorized, "Unauthenticated"},
 	checkout.CodeSignatureInvalid:    {http.StatusUnauthorized, "Invalid signature"},
 	checkout.CodeTimestampTolerance:  {http.StatusUnauthorized, "Timestamp out of tolerance"},
 	checkout.CodeProductNotFound:     {http.StatusNotFound, "Product not found"},
@@ -39,6 +40,7 @@ var problems = map[checkout.Code]struct {
 	checkout.CodeSoldOut:             {http.StatusConflict, "Sold out"},
 	checkout.CodeSaleNotStarted:      {http.StatusConflict, "Sale not started"},
 	checkout.CodeSaleEnded:           {http.StatusConflict, "Sale ended"},
+	checkout.CodeShopperLimit:        {http.StatusConflict, "Shopper limit"},
 	checkout.CodeHoldReleased:        {http.StatusConflict, "Hold released"},
 	checkout.CodeHoldOrdered:         {http.StatusConflict, "Hold ordered"},
 	checkout.CodeOrderNotCancellable: {http.StatusConflict, "Order not cancellable"},
@@ -66,6 +68,9 @@ type Problem struct {
 	RequestID      string         `json:"request_id" doc:"Identifies the request in the server's log."`
 	Errors         []FieldProblem `json:"errors,omitempty" doc:"The fields with an invalid value, by name. At most 20; the detail says how many more there are."`
 	AvailableStock *int64         `json:"available_stock,omitempty" doc:"With sold_out: the units that can be held now."`
+	ReservedStock  *int64         `json:"reserved_stock,omitempty" doc:"With sold_out: the units that others hold or have ordered. Some of them may return."`
+	MaxPerShopper  *int64         `json:"max_per_shopper,omitempty" doc:"With shopper_limit: the units of this product that one shopper may have."`
+	Yours          *int64         `json:"yours,omitempty" doc:"With shopper_limit: the units of this product that the shopper has, held, ordered and bought."`
 	SaleStartsAt   *Time          `json:"sale_starts_at,omitempty" doc:"With sale_not_started: when the sale starts."`
 }
 
@@ -92,7 +97,8 @@ func problemOf(err error, requestID string) *Problem {
 	kind := problems[e.Code]
 	p := &Problem{
 		Type: "urn:flashsale:problem:" + string(e.Code), Title: kind.title, Status: kind.status,
-		Detail: e.Detail, Code: string(e.Code), RequestID: requestID, AvailableStock: e.AvailableStock,
+		Detail: e.Detail, Code: string(e.Code), RequestID: requestID,
+		AvailableStock: e.AvailableStock, ReservedStock: e.ReservedStock, MaxPerShopper: e.MaxPerShopper, Yours: e.Yours,
 	}
 	if e.SaleStartsAt != nil {
 		p.SaleStartsAt = (*Time)(e.SaleStartsAt)
@@ -139,6 +145,9 @@ func writeProblem(w http.ResponseWriter, info *requestInfo, err error) {
 	if p.Code == string(checkout.CodeBusy) {
 		w.Header().Set("Retry-After", retryAfter)
 	}
+	if c := challenge(err); c != "" {
+		w.Header().Set("WWW-Authenticate", c)
+	}
 	w.Header().Set("Content-Type", p.ContentType(""))
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // fails only if the client is gone
@@ -153,6 +162,9 @@ func newHumaError(ctx huma.Context, status int, message string, errs ...error) h
 	info.code = p.Code
 	if p.Code == string(checkout.CodeBusy) {
 		ctx.SetHeader("Retry-After", retryAfter)
+	}
+	if c := challenge(err); c != "" {
+		ctx.SetHeader("WWW-Authenticate", c)
 	}
 	return p
 }

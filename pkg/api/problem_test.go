@@ -23,7 +23,7 @@ func TestErrorCodesHaveTheirStatus(t *testing.T) {
 		"hold_not_found":             {checkout.ErrHoldNotFound, 404},
 		"order_not_found":            {checkout.ErrOrderNotFound, 404},
 		"not_found":                  {checkout.ErrWebhookNotSetUp, 404},
-		"sold_out":                   {checkout.SoldOut(1), 409},
+		"sold_out":                   {checkout.SoldOut(1, 0), 409},
 		"sale_not_started":           {checkout.SaleNotStarted(starts), 409},
 		"sale_ended":                 {checkout.ErrSaleEnded, 409},
 		"hold_released":              {checkout.ErrHoldReleased, 409},
@@ -73,11 +73,11 @@ func TestRefusalsCarryTheirFigures(t *testing.T) {
 	t.Parallel()
 	f := newFake()
 	e := newEdge(f)
-	f.err = checkout.SoldOut(1)
+	f.err = checkout.SoldOut(1, 0)
 	if p := wantProblem(t, e.send(t, http.MethodPost, "/v1/holds", holdBody, nil), 409, "sold_out"); p.AvailableStock == nil || *p.AvailableStock != 1 {
 		t.Errorf("available_stock is %v, expected 1", p.AvailableStock)
 	}
-	f.err = checkout.SoldOut(0)
+	f.err = checkout.SoldOut(0, 0)
 	if p := wantProblem(t, e.send(t, http.MethodPost, "/v1/holds", holdBody, nil), 409, "sold_out"); p.AvailableStock == nil || *p.AvailableStock != 0 {
 		t.Errorf("available_stock is %v, expected 0 and not left out", p.AvailableStock)
 	}

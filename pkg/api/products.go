@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"net/http"
 	"strings"
@@ -22,6 +21,7 @@ type Product struct {
 	SoldStock      int64  `json:"sold_stock" doc:"Units paid for."`
 	AvailableStock int64  `json:"available_stock" doc:"Units that can be held now."`
 	MaxQtyPerHold  int64  `json:"max_qty_per_hold"`
+	MaxPerShopper  *int64 `json:"max_per_shopper,omitempty" doc:"Units that one shopper may have: held, ordered and bought. A hold then needs a signed-in shopper."`
 	SaleStartsAt   *Time  `json:"sale_starts_at,omitempty"`
 	SaleEndsAt     *Time  `json:"sale_ends_at,omitempty"`
 	AsOf           Time   `json:"as_of" doc:"When the database had this state: at most two seconds ago, by its clock."`
@@ -30,7 +30,7 @@ type Product struct {
 func productOf(p checkout.Product) Product {
 	return Product{
 		ID: p.ID, Name: p.Name, Price: Money(p.Price), Stock: p.Stock, ReservedStock: p.ReservedStock, SoldStock: p.SoldStock,
-		AvailableStock: p.AvailableStock(), MaxQtyPerHold: p.MaxQtyPerHold,
+		AvailableStock: p.AvailableStock(), MaxQtyPerHold: p.MaxQtyPerHold, MaxPerShopper: p.MaxPerShopper,
 		SaleStartsAt: optionalTime(p.SaleStartsAt), SaleEndsAt: optionalTime(p.SaleEndsAt), AsOf: Time(p.AsOf),
 	}
 }
@@ -56,16 +56,15 @@ type ProductPage struct {
 	NextCursor *string   `json:"next_cursor" nullable:"true" doc:"The cursor of the next page; null on the last page."`
 }
 
-func (p products) list(ctx context.Context, in *struct {
-	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"Products per page."`
-	Cursor string `query:"cursor" maxLength:"128" doc:"The next_cursor of the previous page. Empty for the first page."`
-},
-) (*struct{ Body ProductPage }, error) {
-	after, err := base64.RawURLEncoding.DecodeString(in.Cursor)
-	if err != nil || (in.Cursor != "" && !checkout.ValidProductID(string(after))) {
-		return nil, checkout.Invalid("cursor", "expected the next_cursor of an earlier page")
+func (p products) list(ctx context.Context, in *page) (*struct{ Body ProductPage }, error) {
+	after, err := in.text()
+	if err == nil && in.Cursor != "" && !checkout.ValidProductID(after) {
+		err = errCursor
 	}
-	page, more, err := p.service.Products(ctx, string(after), in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	page, more, err := p.service.Products(ctx, after, in.Limit)
 	if err != nil {
 		return nil, err
 	}
@@ -75,8 +74,7 @@ func (p products) list(ctx context.Context, in *struct {
 		out.Body.Data[i] = productOf(page[i])
 	}
 	if out.Body.HasMore = more; more {
-		next := base64.RawURLEncoding.EncodeToString([]byte(page[len(page)-1].ID))
-		out.Body.NextCursor = &next
+		out.Body.NextCursor = nextCursor(page[len(page)-1].ID)
 	}
 	return out, nil
 }

@@ -25,6 +25,7 @@ type Deps struct {
 	// The sources of the webhook secrets; nil: the configuration.
 	WebhookSecrets       payments.Secrets
 	StripeWebhookSecrets payments.Secrets
+	SignIn               api.SignIn // nil: everybody is anonymous
 	Recorder             checkout.Recorder
 	Logger               *slog.Logger
 }
@@ -35,6 +36,7 @@ type App struct {
 	Ledger  *ledger.Ledger
 	View    *stockview.View
 
+	signIn           api.SignIn
 	standard, stripe *payments.Rotating
 	retention        time.Duration // 0: for ever
 	rec              checkout.Recorder
@@ -55,8 +57,9 @@ func New(c Config, d Deps) *App {
 	return &App{
 		Service: &checkout.Service{
 			Ledger: d.Ledger, View: view, Recorder: d.Recorder, NewID: newID, HoldTTL: c.HoldTTL, PaymentWindow: c.PaymentWindow,
+			OrderLimit: c.OrderLimit,
 		},
-		Ledger: d.Ledger, View: view, retention: c.Retention, rec: d.Recorder, log: d.Logger,
+		Ledger: d.Ledger, View: view, retention: c.Retention, signIn: d.SignIn, rec: d.Recorder, log: d.Logger,
 		standard: payments.NewRotatingStandard(d.WebhookSecrets, d.Logger), stripe: payments.NewRotatingStripe(d.StripeWebhookSecrets, c.stripeOnly(), d.Logger),
 	}
 }
@@ -64,7 +67,7 @@ func New(c Config, d Deps) *App {
 // Handler serves the HTTP contract, or only the given resources of it. extra, if not nil, adds routes.
 func (a *App) Handler(extra func(*http.ServeMux), resources ...api.Resource) http.Handler {
 	return api.New(api.Options{
-		Service: a.Service, Resources: resources, Standard: a.standard, Stripe: a.stripe, Logger: a.log, Extra: extra,
+		Service: a.Service, SignIn: a.signIn, Resources: resources, Standard: a.standard, Stripe: a.stripe, Logger: a.log, Extra: extra,
 	})
 }
 

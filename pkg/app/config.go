@@ -22,6 +22,7 @@ type Config struct {
 	CacheAddr            string        `env:"CACHE_ADDR"` // host:port; optional in LocalConfig
 	HoldTTL              time.Duration `env:"HOLD_TTL" envDefault:"2m"`
 	PaymentWindow        time.Duration `env:"PAYMENT_WINDOW" envDefault:"15m"`
+	OrderLimit           time.Duration `env:"ORDER_LIMIT"`                 // from the hold on, without a sign of payment; 0: no limit
 	Retention            time.Duration `env:"RETENTION" envDefault:"720h"` // of what ended without an order
 	WebhookSecrets       []string      `env:"WEBHOOK_SECRETS"`
 	StripeWebhookSecrets []string      `env:"STRIPE_WEBHOOK_SECRETS"`
@@ -120,6 +121,9 @@ func (c *Config) tidy() error {
 		if ttl < minTTL || ttl > maxTTL {
 			return fmt.Errorf("%s is %s, expected %s to %s", name, ttl, minTTL, maxTTL)
 		}
+	}
+	if c.OrderLimit != 0 && (c.OrderLimit < c.HoldTTL || c.OrderLimit > maxTTL) {
+		return fmt.Errorf("ORDER_LIMIT is %s, expected at least HOLD_TTL (%s) and at most %s, or none", c.OrderLimit, c.HoldTTL, maxTTL)
 	}
 	if c.Retention < minRetention || c.Retention > maxRetention {
 		return fmt.Errorf("RETENTION is %s, expected %s to %s", c.Retention, minRetention, maxRetention)

@@ -111,15 +111,24 @@ func (s *proxySale) shop() []proxyStep {
 		{"KeyUsed", func() (any, error) { return s.KeyUsed(s.ctx, s.key) }, true},
 		{"GrantedKeys", func() (any, error) { return s.GrantedKeys(s.ctx, proxyProduct) }, []checkout.IdempotencyKey{s.key}},
 		{"RecentKeys", func() (any, error) { return s.RecentKeys(s.ctx, proxyProduct, checkout.ID{0xff}, 10) }, checkout.RecentKeys{Keys: []checkout.IdempotencyKey{s.key}}},
-		{"Hold", func() (any, error) { h, err := s.Hold(s.ctx, s.held); return h.Status, err }, checkout.HoldActive},
-		{"ReleaseHold", func() (any, error) { r, err := s.ReleaseHold(s.ctx, s.held); return r.Hold.Status, err }, checkout.HoldReleased},
-		{"CreateOrder", func() (any, error) { r, err := s.CreateOrder(s.ctx, s.ordered, time.Hour); return r.Order.Status, err }, checkout.OrderPendingPayment},
-		{"Order", func() (any, error) { o, err := s.Order(s.ctx, s.ordered); return o.Qty, err }, int64(2)},
+		{"Hold", func() (any, error) { h, err := s.Hold(s.ctx, checkout.Caller{}, s.held); return h.Status, err }, checkout.HoldActive},
+		{"ReleaseHold", func() (any, error) {
+			r, err := s.ReleaseHold(s.ctx, checkout.Caller{}, s.held)
+			return r.Hold.Status, err
+		}, checkout.HoldReleased},
+		{"CreateOrder", func() (any, error) {
+			r, err := s.CreateOrder(s.ctx, checkout.Caller{}, s.ordered, checkout.OrderTimes{Window: time.Hour})
+			return r.Order.Status, err
+		}, checkout.OrderPendingPayment},
+		{"Order", func() (any, error) { o, err := s.Order(s.ctx, checkout.Caller{}, s.ordered); return o.Qty, err }, int64(2)},
 		{"ApplyEvent", func() (any, error) {
 			r, err := s.ApplyEvent(s.ctx, s.success("evt_1", s.ordered), time.Hour)
 			return []any{r.Result, r.Order.Status}, err
 		}, []any{checkout.PaymentApplied, checkout.OrderPaid}},
-		{"CancelOrder", func() (any, error) { _, err := s.CancelOrder(s.ctx, s.ordered); return checkout.CodeOf(err), nil }, checkout.CodeOrderNotCancellable},
+		{"CancelOrder", func() (any, error) {
+			_, err := s.CancelOrder(s.ctx, checkout.Caller{}, s.ordered)
+			return checkout.CodeOf(err), nil
+		}, checkout.CodeOrderNotCancellable},
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"flashsale/internal/awstest"
 	"flashsale/internal/ledgertest"
 	"flashsale/pkg/awsauth"
+	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger"
 )
 
@@ -78,7 +79,7 @@ func (p proxied) mustRefuse(t *testing.T, cfg *mysql.Config, want string) {
 	before := len(p.proxy.Refusals())
 	l := must(ledger.OpenProxy(cfg, p.Counts))(t)
 	defer func() { _ = l.Close() }()
-	_, err := l.Hold(context.Background(), ledgertest.NewID())
+	_, err := l.Hold(context.Background(), checkout.Caller{}, ledgertest.NewID())
 	if err == nil {
 		t.Fatal("expected the sign-in to be refused")
 	}

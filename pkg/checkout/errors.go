@@ -18,6 +18,8 @@ const (
 	CodeSaleNotStarted      Code = "sale_not_started"
 	CodeSaleEnded           Code = "sale_ended"
 	CodeQtyOverLimit        Code = "qty_over_limit"
+	CodeShopperLimit        Code = "shopper_limit"
+	CodeUnauthenticated     Code = "unauthenticated"
 	CodeIdempotencyReused   Code = "idempotency_key_reused"
 	CodeEventIDReused       Code = "event_id_reused"
 	CodeHoldReleased        Code = "hold_released"
@@ -40,6 +42,9 @@ type Error struct {
 	Fields []FieldError // invalid_request: the expected value of each field
 
 	AvailableStock *int64     // sold_out: units that can still be held
+	ReservedStock  *int64     // sold_out: units held or ordered, some of which may return
+	MaxPerShopper  *int64     // shopper_limit: units that one shopper may have
+	Yours          *int64     // shopper_limit: units that the shopper has
 	SaleStartsAt   *time.Time // sale_not_started: when the sale starts
 
 	cause error
@@ -75,6 +80,7 @@ var (
 	ErrSaleEnded           = &Error{Code: CodeSaleEnded, Detail: "The sale of this product has ended."}
 	ErrIdempotencyReused   = &Error{Code: CodeIdempotencyReused, Detail: "This Idempotency-Key was used with another product or quantity."}
 	ErrEventIDReused       = &Error{Code: CodeEventIDReused, Detail: "An event with this id and another content was received before."}
+	ErrSignInNeeded        = &Error{Code: CodeUnauthenticated, Detail: "This product has a limit per shopper. Sign in to reserve it."}
 	ErrHoldReleased        = &Error{Code: CodeHoldReleased, Detail: "This hold was released. Place a new one."}
 	ErrHoldExpired         = &Error{Code: CodeHoldExpired, Detail: "This hold has expired. Place a new one."}
 	ErrHoldOrdered         = &Error{Code: CodeHoldOrdered, Detail: "This hold has become an order. Cancel the order instead."}
@@ -82,13 +88,13 @@ var (
 	ErrOrderNotCancellable = &Error{Code: CodeOrderNotCancellable, Detail: "Only an order that is waiting for payment can be cancelled."}
 )
 
-// SoldOut refuses a hold of more units than are available.
-func SoldOut(available int64) *Error {
+// SoldOut refuses a hold of more units than are available. Some of the reserved ones may return.
+func SoldOut(available, reserved int64) *Error {
 	detail := "This product is sold out."
 	if available > 0 {
 		detail = fmt.Sprintf("Only %d of this product are available.", available)
 	}
-	return &Error{Code: CodeSoldOut, Detail: detail, AvailableStock: &available}
+	return &Error{Code: CodeSoldOut, Detail: detail, AvailableStock: &available, ReservedStock: &reserved}
 }
 
 // SaleNotStarted refuses a hold before the sale starts.
@@ -102,6 +108,18 @@ func QtyOverLimit(limit int64) *Error {
 		Code: CodeQtyOverLimit, Detail: fmt.Sprintf("One hold can have at most %d of this product.", limit),
 		Fields: []FieldError{{Field: "qty", Detail: fmt.Sprintf("expected at most %d", limit)}},
 	}
+}
+
+// ShopperLimit refuses a hold with which the shopper would have more units of the product than one shopper may: held, ordered
+// and bought. A blocked shopper has the limit 0.
+func ShopperLimit(limit, yours int64) *Error {
+	detail := fmt.Sprintf("One shopper can have at most %d of this product. You have %d.", limit, yours)
+	return &Error{Code: CodeShopperLimit, Detail: detail, MaxPerShopper: &limit, Yours: &yours}
+}
+
+// Unauthenticated refuses a request that needs a signed-in shopper. cause is for the log.
+func Unauthenticated(detail string, cause error) *Error {
+	return &Error{Code: CodeUnauthenticated, Detail: detail, cause: cause}
 }
 
 // Invalid refuses the value of one field.

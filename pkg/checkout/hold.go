@@ -26,7 +26,8 @@ type Hold struct {
 	Status    HoldStatus // when it was read, by the database's clock
 	CreatedAt time.Time
 	ExpiresAt time.Time
-	HasOrder  bool // an order with the same ID exists
+	Shopper   Shopper // its owner
+	HasOrder  bool    // an order with the same ID exists
 }
 
 // IdempotencyKey is the digest of a client's Idempotency-Key. The key itself is never stored or logged, because

@@ -1,12 +1,16 @@
 package checkout
 
 import (
+	"bytes"
 	"encoding/binary"
 	"strings"
 )
 
 // ID identifies a hold and its order. It is a UUIDv7, so that new rows are stored next to each other.
 type ID [16]byte
+
+// lastID is no id, and after all of them.
+var lastID = ID(bytes.Repeat([]byte{0xff}, len(ID{})))
 
 const (
 	holdPrefix  = "hold_"

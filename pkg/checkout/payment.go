@@ -24,6 +24,7 @@ const (
 	PaymentDisputed     PaymentKind = "disputed"      // the shopper's bank asks for the money back
 	PaymentDisputeWon   PaymentKind = "dispute_won"
 	PaymentDisputeLost  PaymentKind = "dispute_lost" // the bank took Amount back, or all that was left
+	PaymentProcessing   PaymentKind = "processing"   // a payment is under way; it brings no money
 	PaymentOther        PaymentKind = "other"        // recorded, without effect
 )
 

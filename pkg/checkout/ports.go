@@ -12,15 +12,15 @@ import (
 // errors: busy, if the database cannot be reached or a lock was held for too long, and an internal error for a defect.
 type Ledger interface {
 	// PlaceHold reserves units. Codes: product_not_found, sold_out, sale_not_started, sale_ended, qty_over_limit,
-	// idempotency_key_reused. The receipt of a refusal still has the product, if it exists.
+	// idempotency_key_reused, shopper_limit, unauthenticated. The receipt of a refusal still has the product, if it exists.
 	PlaceHold(ctx context.Context, req HoldRequest) (Receipt, error)
 	// ReleaseHold returns a hold's units to the stock. It changes nothing once the hold has ended. Codes:
 	// hold_not_found, hold_ordered.
-	ReleaseHold(ctx context.Context, hold ID) (Receipt, error)
+	ReleaseHold(ctx context.Context, by Caller, hold ID) (Receipt, error)
 	// CreateOrder turns an active hold into an order, once. Codes: hold_not_found, hold_released, hold_expired.
-	CreateOrder(ctx context.Context, hold ID, paymentWindow time.Duration) (Receipt, error)
+	CreateOrder(ctx context.Context, by Caller, hold ID, times OrderTimes) (Receipt, error)
 	// CancelOrder cancels an unpaid order. Codes: order_not_found, order_not_cancellable.
-	CancelOrder(ctx context.Context, order ID) (Receipt, error)
+	CancelOrder(ctx context.Context, by Caller, order ID) (Receipt, error)
 	// ApplyEvent stores an event and applies it, once. If applying fails, the event is stored alone. Codes:
 	// event_id_reused.
 	ApplyEvent(ctx context.Context, event PaymentEvent, paymentWindow time.Duration) (PaymentReceipt, error)
@@ -33,9 +33,14 @@ type Ledger interface {
 	ExpireDue(ctx context.Context, productID string, batch DueBatch) (SweepReceipt, error)
 
 	// Hold reads a hold. Codes: hold_not_found.
-	Hold(ctx context.Context, id ID) (Hold, error)
+	Hold(ctx context.Context, by Caller, id ID) (Hold, error)
 	// Order reads an order. Codes: order_not_found.
-	Order(ctx context.Context, id ID) (Order, error)
+	Order(ctx context.Context, by Caller, id ID) (Order, error)
+	// HoldsOf lists the holds of a shopper that were placed before another one, the latest first.
+	HoldsOf(ctx context.Context, shopper Shopper, before ID, limit int) ([]Hold, error)
+	// OrdersOf lists the orders of a shopper whose holds were placed before another one, the latest first. more reports
+	// that it stopped early; next is where to go on.
+	OrdersOf(ctx context.Context, shopper Shopper, before ID, limit int) (orders []Order, next *ID, err error)
 	// Products lists products by id, starting after the given one.
 	Products(ctx context.Context, after string, limit int) ([]Product, error)
 	// KeyUsed reports whether there is a hold that was placed with the idempotency key.
@@ -53,13 +58,22 @@ type Ledger interface {
 // HoldRequest describes a hold to place. The caller makes ID before the call, so that a retry finds the first hold.
 type HoldRequest struct {
 	ID        ID
+	Shopper   Shopper
 	ProductID string
 	Qty       int64
 	TTL       time.Duration
-	Key       *IdempotencyKey
-	// Price is the product's price as the caller last saw it, or nil. A correct price saves the ledger a read. The hold
-	// gets the product's current price in any case.
-	Price *Money
+	Key       *IdempotencyKey // the shopper's own: see Shopper.Key
+	// Price and MaxPerShopper are the product's as the caller last saw them; a nil Price means that it saw neither. Correct
+	// ones save the ledger a read. The hold gets the product's current price and limit in any case.
+	Price         *Money
+	MaxPerShopper *int64
+}
+
+// OrderTimes limit how long an order waits for its payment.
+type OrderTimes struct {
+	Window time.Duration // from the order
+	// Unpaid limits the time from the hold, unless the provider said that a payment is under way; 0: no limit.
+	Unpaid time.Duration
 }
 
 // DueBatch limits one ExpireDue: at most this many holds and orders, without the first Skip of each.

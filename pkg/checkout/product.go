@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -44,6 +45,8 @@ type Product struct {
 	KeyedHolds    int64 // its holds with an idempotency key, without pruned ones; see pkg/stockview
 	Version       int64
 	MaxQtyPerHold int64
+	MaxPerShopper *int64     // units that one shopper may have held, ordered and bought; nil: no limit
+	Hidden        bool       // not public: for shoppers there is no such product
 	SaleStartsAt  *time.Time // nil: no start
 	SaleEndsAt    *time.Time // nil: no end
 	AsOf          time.Time
@@ -56,10 +59,12 @@ type Product struct {
 func (p Product) AvailableStock() int64 { return p.Stock - p.ReservedStock - p.SoldStock }
 
 // Refuses returns why this state of the product makes a hold of qty units impossible, or nil. It compares the sale's
-// times with AsOf, so a cached state must expire at SaleStartsAt. Codes: qty_over_limit, sale_not_started,
-// sale_ended, sold_out.
+// times with AsOf, so a cached state must expire at SaleStartsAt. Codes: product_not_found, qty_over_limit,
+// sale_not_started, sale_ended, sold_out.
 func (p Product) Refuses(qty int64) *Error {
 	switch {
+	case p.Hidden:
+		return ErrProductNotFound
 	case qty > p.MaxQtyPerHold:
 		return QtyOverLimit(p.MaxQtyPerHold)
 	case p.SaleStartsAt != nil && p.AsOf.Before(*p.SaleStartsAt):
@@ -67,7 +72,7 @@ func (p Product) Refuses(qty int64) *Error {
 	case p.SaleEndsAt != nil && !p.AsOf.Before(*p.SaleEndsAt):
 		return ErrSaleEnded
 	case qty > p.AvailableStock():
-		return SoldOut(p.AvailableStock())
+		return SoldOut(p.AvailableStock(), p.ReservedStock)
 	}
 	return nil
 }
@@ -80,6 +85,8 @@ type ProductChange struct {
 	Price         *Money  `json:"price,omitempty"`
 	Stock         *int64  `json:"stock,omitempty"`
 	MaxQtyPerHold *int64  `json:"max_qty_per_hold,omitempty"`
+	MaxPerShopper *Limit  `json:"max_per_shopper,omitempty"`
+	Hidden        *bool   `json:"hidden,omitempty"`
 	SaleStartsAt  *Moment `json:"sale_starts_at,omitempty"`
 	SaleEndsAt    *Moment `json:"sale_ends_at,omitempty"`
 }
@@ -106,6 +113,9 @@ func (c ProductChange) Check() error {
 	if c.MaxQtyPerHold != nil {
 		expect(*c.MaxQtyPerHold >= 1 && *c.MaxQtyPerHold <= MaxQty, "max_qty_per_hold", fmt.Sprintf("expected 1 to %d", MaxQty))
 	}
+	if c.MaxPerShopper != nil && c.MaxPerShopper.Units != nil {
+		expect(*c.MaxPerShopper.Units >= 1 && *c.MaxPerShopper.Units <= MaxStock, "max_per_shopper", fmt.Sprintf("expected 1 to %d, or none", MaxStock))
+	}
 	if len(refusal.Fields) > 0 {
 		return refusal
 	}
@@ -122,20 +132,45 @@ func (m Money) isPrice() bool {
 // Moment is an optional time: a nil At removes the limit. As text it is RFC 3339, or "none".
 type Moment struct{ At *time.Time }
 
-// noMoment is the text of a Moment without At.
-const noMoment = "none"
+// none is the text of a Moment or a Limit that is removed.
+const none = "none"
+
+// Limit is an optional number of units: nil Units remove the limit. As text it is a number, or "none".
+type Limit struct{ Units *int64 }
+
+// MarshalText implements encoding.TextMarshaler.
+func (l Limit) MarshalText() ([]byte, error) {
+	if l.Units == nil {
+		return []byte(none), nil
+	}
+	return strconv.AppendInt(nil, *l.Units, 10), nil
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (l *Limit) UnmarshalText(text []byte) error {
+	if string(text) == none {
+		l.Units = nil
+		return nil
+	}
+	units, err := strconv.ParseInt(string(text), 10, 64)
+	if err != nil {
+		return errors.New("expected a number, or none")
+	}
+	l.Units = &units
+	return nil
+}
 
 // MarshalText implements encoding.TextMarshaler.
 func (m Moment) MarshalText() ([]byte, error) {
 	if m.At == nil {
-		return []byte(noMoment), nil
+		return []byte(none), nil
 	}
 	return m.At.UTC().AppendFormat(nil, time.RFC3339Nano), nil
 }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (m *Moment) UnmarshalText(text []byte) error {
-	if string(text) == noMoment {
+	if string(text) == none {
 		m.At = nil
 		return nil
 	}

@@ -15,6 +15,7 @@ type Service struct {
 	NewID         func() (ID, error) // a new UUIDv7
 	HoldTTL       time.Duration
 	PaymentWindow time.Duration
+	OrderLimit    time.Duration // how long units may be away without a sign of payment, from the hold on; 0: no limit
 }
 
 // Product reads a product, at most two seconds old. Codes: product_not_found, busy.
@@ -23,17 +24,32 @@ func (s *Service) Product(ctx context.Context, id string) (Product, error) {
 		return Product{}, ErrProductNotFound
 	}
 	found, err := s.View.Lookup(ctx, id, nil)
+	if err == nil && found.Product.Hidden {
+		return Product{}, ErrProductNotFound
+	}
 	return found.Product, err
 }
 
-// Products lists at most limit products after the given id, at most two seconds old, and reports whether there are more.
-// Codes: busy.
-func (s *Service) Products(ctx context.Context, after string, limit int) ([]Product, bool, error) {
-	products, err := s.View.Products(ctx, after, limit+1)
-	if err != nil || len(products) <= limit {
-		return products, false, err
+// Products lists at most limit public products after the given id, at most two seconds old, and reports whether there are
+// more. Codes: busy.
+func (s *Service) Products(ctx context.Context, after string, limit int) (public []Product, more bool, err error) {
+	for {
+		page, err := s.View.Products(ctx, after, limit+1)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, p := range page {
+			if after = p.ID; !p.Hidden {
+				public = append(public, p)
+			}
+		}
+		if len(public) > limit {
+			return public[:limit], true, nil
+		}
+		if len(page) <= limit {
+			return public, false, nil
+		}
 	}
-	return products[:limit], true, nil
 }
 
 // The values of the label "by" of HoldsRefused.
@@ -42,10 +58,11 @@ const (
 	byLedger = "ledger" // at least one database call
 )
 
-// PlaceHold reserves qty units of a product for HoldTTL. With a key that placed a hold before, it returns that hold
-// and replayed. Codes: those of Ledger.PlaceHold.
-func (s *Service) PlaceHold(ctx context.Context, productID string, qty int64, key *IdempotencyKey) (h Hold, replayed bool, err error) {
-	price, refusal, by := s.gate(ctx, productID, qty, key)
+// PlaceHold reserves qty units of a product for HoldTTL. With a key with which the shopper placed a hold before, it returns
+// that hold and replayed. Codes: those of Ledger.PlaceHold.
+func (s *Service) PlaceHold(ctx context.Context, shopper Shopper, productID string, qty int64, key *IdempotencyKey) (h Hold, replayed bool, err error) {
+	key = shopper.Key(key)
+	seen, refusal, by := s.gate(ctx, shopper, productID, qty, key)
 	if refusal != nil {
 		s.Recorder.Record(HoldsRefused, 1, string(refusal.Code), by)
 		return Hold{}, false, refusal
@@ -54,7 +71,11 @@ func (s *Service) PlaceHold(ctx context.Context, productID string, qty int64, ke
 	if err != nil {
 		return Hold{}, false, err
 	}
-	receipt, err := s.Ledger.PlaceHold(ctx, HoldRequest{ID: id, ProductID: productID, Qty: qty, TTL: s.HoldTTL, Key: key, Price: price})
+	request := HoldRequest{ID: id, Shopper: shopper, ProductID: productID, Qty: qty, TTL: s.HoldTTL, Key: key}
+	if seen != nil {
+		request.Price, request.MaxPerShopper = &seen.Price, seen.MaxPerShopper
+	}
+	receipt, err := s.Ledger.PlaceHold(ctx, request)
 	granted := key
 	if err != nil {
 		granted = nil
@@ -72,8 +93,8 @@ func (s *Service) PlaceHold(ctx context.Context, productID string, qty int64, ke
 
 // gate refuses a hold that the stock view shows to be impossible; by tells whether that took a database call. It never
 // grants. A key that may have placed a hold passes, since that hold exists even if the product has sold out since.
-// Without a refusal it returns the price that the view shows, or nil if a product cannot have that price.
-func (s *Service) gate(ctx context.Context, productID string, qty int64, key *IdempotencyKey) (price *Money, refusal *Error, by string) {
+// Without a refusal it returns the product that the view shows, or nil if a product cannot have that price.
+func (s *Service) gate(ctx context.Context, shopper Shopper, productID string, qty int64, key *IdempotencyKey) (seen *Product, refusal *Error, by string) {
 	found, err := s.View.Lookup(ctx, productID, key)
 	by = byGate
 	if found.FromLedger {
@@ -87,10 +108,13 @@ func (s *Service) gate(ctx context.Context, productID string, qty int64, key *Id
 	}
 	refusal = found.Product.Refuses(qty)
 	if refusal == nil || s.mayReturn(ctx, found.Product, qty, refusal) {
-		if found.Product.Price.isPrice() {
-			price = &found.Product.Price
+		if found.Product.MaxPerShopper != nil && shopper.Anonymous() {
+			return nil, ErrSignInNeeded, by
 		}
-		return price, nil, ""
+		if found.Product.Price.isPrice() {
+			seen = &found.Product
+		}
+		return seen, nil, ""
 	}
 	if key != nil && !found.KeyUnused {
 		by = byLedger
@@ -108,19 +132,45 @@ func (s *Service) mayReturn(ctx context.Context, p Product, qty int64, refusal *
 }
 
 // Hold reads a hold as of now. Codes: hold_not_found, busy.
-func (s *Service) Hold(ctx context.Context, id ID) (Hold, error) { return s.Ledger.Hold(ctx, id) }
+func (s *Service) Hold(ctx context.Context, by Caller, id ID) (Hold, error) {
+	return s.Ledger.Hold(ctx, by, id)
+}
+
+// Holds lists at most limit holds of a shopper that were placed before the given one (nil: the latest). next is not nil if
+// there are more. Codes: busy.
+func (s *Service) Holds(ctx context.Context, shopper Shopper, before *ID, limit int) (holds []Hold, next *ID, err error) {
+	holds, err = s.Ledger.HoldsOf(ctx, shopper, orLatest(before), limit+1)
+	if err != nil || len(holds) <= limit {
+		return holds, nil, err
+	}
+	return holds[:limit], &holds[limit-1].ID, nil
+}
+
+// Orders lists at most limit orders of a shopper, by the time of their holds, as Holds does. A page may be short, or empty,
+// with more to follow. Codes: busy.
+func (s *Service) Orders(ctx context.Context, shopper Shopper, before *ID, limit int) (orders []Order, next *ID, err error) {
+	return s.Ledger.OrdersOf(ctx, shopper, orLatest(before), limit)
+}
+
+// orLatest is where a list begins.
+func orLatest(before *ID) ID {
+	if before != nil {
+		return *before
+	}
+	return lastID
+}
 
 // ReleaseHold returns a hold's units to the stock. It changes nothing once the hold has ended. Codes: those of
 // Ledger.ReleaseHold.
-func (s *Service) ReleaseHold(ctx context.Context, id ID) error {
-	receipt, err := s.Ledger.ReleaseHold(ctx, id)
+func (s *Service) ReleaseHold(ctx context.Context, by Caller, id ID) error {
+	receipt, err := s.Ledger.ReleaseHold(ctx, by, id)
 	s.updateView(ctx, receipt, nil)
 	return err
 }
 
 // CreateOrder makes the hold's order, or returns the existing one and existed. Codes: those of Ledger.CreateOrder.
-func (s *Service) CreateOrder(ctx context.Context, hold ID) (o Order, existed bool, err error) {
-	receipt, err := s.Ledger.CreateOrder(ctx, hold, s.PaymentWindow)
+func (s *Service) CreateOrder(ctx context.Context, by Caller, hold ID) (o Order, existed bool, err error) {
+	receipt, err := s.Ledger.CreateOrder(ctx, by, hold, OrderTimes{Window: s.PaymentWindow, Unpaid: s.OrderLimit})
 	s.updateView(ctx, receipt, nil)
 	if err != nil {
 		return Order{}, false, err
@@ -129,11 +179,13 @@ func (s *Service) CreateOrder(ctx context.Context, hold ID) (o Order, existed bo
 }
 
 // Order reads an order. Codes: order_not_found, busy.
-func (s *Service) Order(ctx context.Context, id ID) (Order, error) { return s.Ledger.Order(ctx, id) }
+func (s *Service) Order(ctx context.Context, by Caller, id ID) (Order, error) {
+	return s.Ledger.Order(ctx, by, id)
+}
 
 // CancelOrder cancels an unpaid order. Codes: those of Ledger.CancelOrder.
-func (s *Service) CancelOrder(ctx context.Context, id ID) (Order, error) {
-	receipt, err := s.Ledger.CancelOrder(ctx, id)
+func (s *Service) CancelOrder(ctx context.Context, by Caller, id ID) (Order, error) {
+	receipt, err := s.Ledger.CancelOrder(ctx, by, id)
 	s.updateView(ctx, receipt, nil)
 	if err != nil {
 		return Order{}, err

@@ -38,7 +38,7 @@ type fakeLedger struct {
 }
 
 func (fakeLedger) PlaceHold(context.Context, checkout.HoldRequest) (checkout.Receipt, error) {
-	return checkout.Receipt{}, checkout.SoldOut(0)
+	return checkout.Receipt{}, checkout.SoldOut(0, 0)
 }
 
 func (fakeLedger) KeyUsed(context.Context, checkout.IdempotencyKey) (bool, error) { return false, nil }
@@ -109,7 +109,7 @@ func TestRefusalsByGateCostNoDatabaseCall(t *testing.T) {
 			t.Parallel()
 			counted := counts{}
 			s := checkout.Service{Ledger: fakeLedger{}, View: c.view, Recorder: counted, NewID: newID}
-			if _, _, err := s.PlaceHold(t.Context(), "p", 1, c.key); checkout.CodeOf(err) == "" {
+			if _, _, err := s.PlaceHold(t.Context(), checkout.Shopper{}, "p", 1, c.key); checkout.CodeOf(err) == "" {
 				t.Fatalf("PlaceHold returned %v, expected a refusal", err)
 			}
 			if counted["holds_refused_total/"+c.want] != 1 || len(counted) != 1 {

@@ -29,7 +29,7 @@ func (t *Tally) Add(e PaymentEvent) {
 		t.AddRefund(refundOf(e, RefundByDispute, DisputeWon))
 	case PaymentDisputeLost:
 		t.AddRefund(refundOf(e, RefundByDispute, DisputeLost))
-	case PaymentFailed, PaymentOther: // they bring no money, and take none
+	case PaymentFailed, PaymentProcessing, PaymentOther: // they bring no money, and take none
 	}
 }
 

@@ -45,12 +45,19 @@ var checks = []check{
 		FROM orders o LEFT JOIN holds h ON h.id = o.id
 		WHERE {o} AND (h.id IS NULL OR o.product_id <> h.product_id OR o.qty <> h.qty OR o.amount <> h.qty * h.unit_price OR o.currency <> h.currency)`},
 	{name: "hold_facts_differ", query: `
-		SELECT CONCAT(0x01, h.id), 'its product, quantity, price, key or duration was changed' FROM holds h
-		WHERE {h} AND facts <> CRC32(CONCAT_WS('|', HEX(id), product_id, qty, unit_price, currency, HEX(idempotency_key), TIMESTAMPDIFF(MICROSECOND, created_at, expires_at)))`},
+		SELECT CONCAT(0x01, h.id), 'its product, quantity, price, key, duration or shopper was changed' FROM holds h
+		WHERE {h} AND facts <> CRC32(CONCAT_WS('|', HEX(id), product_id, qty, unit_price, currency, HEX(idempotency_key), TIMESTAMPDIFF(MICROSECOND, created_at, expires_at), HEX(shopper)))`},
 	{name: "holds_missing", query: `
 		SELECT p.id, 'a hold of it was deleted, or moved from or to another product'
 		FROM products p LEFT JOIN (SELECT product_id, SUM(facts) AS facts FROM {holds} WHERE {product_id} GROUP BY product_id) h ON h.product_id = p.id
 		WHERE {p.id} AND p.holds_sum <> COALESCE(h.facts, 0)`},
+	{name: "shopper_over_limit", query: `
+		SELECT s.product_id, CONCAT('a shopper has ', s.units, ' units, but took the last of them under a limit of at most ', s.allowed, ': ', HEX(s.shopper))
+		FROM (SELECT h.product_id, h.shopper, SUM(h.qty) AS units, MAX(h.per_shopper) AS allowed, COUNT(*) - COUNT(h.per_shopper) AS unlimited
+		      FROM holds h LEFT JOIN orders o ON o.id = h.id
+		      WHERE {h} AND h.shopper IS NOT NULL AND IF(o.id IS NULL, h.status = 'active', o.stock <> 'none')
+		      GROUP BY h.product_id, h.shopper) s
+		WHERE s.unlimited = 0 AND s.units > s.allowed`},
 	{name: "hold_expired_early", query: `
 		SELECT CONCAT(0x01, h.id), CONCAT('it expired at ', h.ended_at, ', but was granted until ', h.expires_at) FROM holds h
 		WHERE {h} AND h.status = 'expired' AND h.ended_at < h.expires_at`},

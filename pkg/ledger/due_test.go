@@ -55,7 +55,7 @@ func TestHoldLastsFromItsGrant(t *testing.T) {
 	if r.Hold.CreatedAt.Before(unlocked) || r.Hold.ExpiresAt.Sub(r.Hold.CreatedAt) != ttl {
 		t.Errorf("granted after %v, the hold lasts from %v to %v, expected %v from the grant", unlocked, r.Hold.CreatedAt, r.Hold.ExpiresAt, ttl)
 	}
-	stored, err := c.Hold(t.Context(), r.Hold.ID)
+	stored, err := c.Hold(t.Context(), checkout.Caller{}, r.Hold.ID)
 	if err != nil || !stored.ExpiresAt.Equal(r.Hold.ExpiresAt) || !stored.CreatedAt.Equal(r.Hold.CreatedAt) {
 		t.Errorf("the stored hold is %+v (%v), expected %+v", stored, err, r.Hold)
 	}
@@ -106,7 +106,7 @@ func TestAllDueStockIsReclaimed(t *testing.T) {
 			if _, err := env.PlaceHold(t.Context(), checkout.HoldRequest{ID: late, ProductID: "p", Qty: wanted, TTL: ttl}); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := env.ReleaseHold(t.Context(), late); err != nil {
+			if _, err := env.ReleaseHold(t.Context(), checkout.Caller{}, late); err != nil {
 				t.Fatal(err)
 			}
 			var wg sync.WaitGroup

@@ -274,8 +274,8 @@ func TestFailureLeavesNothingHalfDone(t *testing.T) {
 	env := ledgertest.New(t)
 	ctx := context.Background()
 	for name, call := range map[string]func(*stage) error{
-		"release_hold": func(s *stage) error { _, err := s.ReleaseHold(ctx, s.id); return err },
-		"cancel_order": func(s *stage) error { _, err := s.CancelOrder(ctx, s.id); return err },
+		"release_hold": func(s *stage) error { _, err := s.ReleaseHold(ctx, checkout.Caller{}, s.id); return err },
+		"cancel_order": func(s *stage) error { _, err := s.CancelOrder(ctx, checkout.Caller{}, s.id); return err },
 		"apply_event": func(s *stage) error {
 			receipt, err := s.ApplyEvent(ctx, s.event(onSucceeded), window)
 			if err != nil || receipt.Result != checkout.PaymentStored {

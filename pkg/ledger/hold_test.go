@@ -42,7 +42,7 @@ func TestRefusalsDoNotDependOnThePriceSeen(t *testing.T) {
 			if checkout.CodeOf(err) != tc.want || (err != nil) != (tc.want != "") {
 				t.Errorf("%s, price seen: %s: %v, want %q", name, seen, err, tc.want)
 			}
-			if _, err := env.Hold(ctx, id); (err == nil) != (tc.want == "") {
+			if _, err := env.Hold(ctx, checkout.Caller{}, id); (err == nil) != (tc.want == "") {
 				t.Errorf("%s, price seen: %s: reading the hold: %v", name, seen, err)
 			}
 		}

@@ -189,7 +189,7 @@ func TestMigrateForIAMDiffersOnlyByPlugin(t *testing.T) {
 	if a, err := l.Audit(context.Background()); err != nil || !a.Clean {
 		t.Errorf("the application's user gets the audit %+v (%v), expected a clean one", a, err)
 	}
-	if _, err := l.Hold(context.Background(), ledgertest.NewID()); checkout.CodeOf(err) != checkout.CodeHoldNotFound {
+	if _, err := l.Hold(context.Background(), checkout.Caller{}, ledgertest.NewID()); checkout.CodeOf(err) != checkout.CodeHoldNotFound {
 		t.Errorf("the application's user gets %v from a routine, expected hold_not_found", err)
 	}
 }

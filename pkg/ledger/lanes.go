@@ -42,6 +42,7 @@ var routes = map[string]route{
 	"place_hold":     {&holdLane, 1, none, none},
 	"release_hold":   {&holdLane, none, 0, none},
 	"create_order":   {&orderLane, none, 0, none},
+	"block_shopper":  {&orderLane, none, none, none},
 	"cancel_order":   {&orderLane, none, 0, none},
 	"apply_event":    {&orderLane, none, 4, 5},
 	"record_refund":  {&orderLane, none, none, 2},

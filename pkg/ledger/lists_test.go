@@ -49,7 +49,7 @@ func TestOwedSaysWhyEachPaymentOwesMoney(t *testing.T) {
 	}
 	t.Run("late payment", func(t *testing.T) {
 		s := newPurse(t, env, 1, true)
-		if _, err := s.CancelOrder(context.Background(), s.id); err != nil {
+		if _, err := s.CancelOrder(context.Background(), checkout.Caller{}, s.id); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.PlaceHold(context.Background(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: s.product, Qty: 1, TTL: ttl}); err != nil {

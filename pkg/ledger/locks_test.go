@@ -38,7 +38,7 @@ func newCrowd(t *testing.T) *crowd {
 	}
 	c.mustPlace(t, "free", c.other)
 	for _, id := range []checkout.ID{c.ordered, c.other} {
-		if _, err := env.CreateOrder(t.Context(), id, window); err != nil {
+		if _, err := env.CreateOrder(t.Context(), checkout.Caller{}, id, checkout.OrderTimes{Window: window}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -107,13 +107,19 @@ func TestLockedRowDelaysNobodyElse(t *testing.T) {
 		{"a read of the product", read("locked")},
 		{"a read of another product", read("free")},
 		{"a list of products", func(c *crowd) error { _, err := c.Products(context.Background(), "", 10); return err }},
-		{"a read of the hold", func(c *crowd) error { _, err := c.Hold(context.Background(), c.due); return err }},
-		{"a read of the order", func(c *crowd) error { _, err := c.Order(context.Background(), c.ordered); return err }},
+		{"a read of the hold", func(c *crowd) error { _, err := c.Hold(context.Background(), checkout.Caller{}, c.due); return err }},
+		{"a read of the order", func(c *crowd) error {
+			_, err := c.Order(context.Background(), checkout.Caller{}, c.ordered)
+			return err
+		}},
 		{"a hold of another product", place("free")},
 		{"a sweep of another product", sweep("free")},
 		{"the list of due products", func(c *crowd) error { _, err := c.DueProducts(context.Background(), 10); return err }},
 		{"the list of waiting events", func(c *crowd) error { _, err := c.WaitingEvents(context.Background(), 10); return err }},
-		{"an order of a hold", func(c *crowd) error { _, err := c.CreateOrder(context.Background(), c.held, window); return err }},
+		{"an order of a hold", func(c *crowd) error {
+			_, err := c.CreateOrder(context.Background(), checkout.Caller{}, c.held, checkout.OrderTimes{Window: window})
+			return err
+		}},
 		{"a payment of another order", func(c *crowd) error {
 			_, err := c.ApplyEvent(context.Background(), (&stage{Env: c.Env, product: "free", id: c.other}).event(onSucceeded), window)
 			return err
@@ -183,7 +189,7 @@ func TestLockedProductLeavesConnections(t *testing.T) {
 				s := &stage{Env: c.Env, product: "locked", id: c.held}
 				_, _ = c.ApplyEvent(context.Background(), s.event(onSecond), window)
 			},
-			func() { _, _ = c.CancelOrder(context.Background(), c.ordered) },
+			func() { _, _ = c.CancelOrder(context.Background(), checkout.Caller{}, c.ordered) },
 			func() { // a refund that names its payment only
 				e := checkout.PaymentEvent{
 					Provider: checkout.ProviderStandard, EventID: uuid.NewString(), Type: "payment.refunded", Kind: checkout.PaymentRefunded,
@@ -196,7 +202,7 @@ func TestLockedProductLeavesConnections(t *testing.T) {
 		}
 	}
 	c.mustPlace(t, "free", ledgertest.NewID())
-	if _, err := c.CancelOrder(t.Context(), c.other); err != nil {
+	if _, err := c.CancelOrder(t.Context(), checkout.Caller{}, c.other); err != nil {
 		t.Errorf("the order of another product: %v", err)
 	}
 	if n := returned.Load(); n > 0 {

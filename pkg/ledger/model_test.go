@@ -202,7 +202,7 @@ func (m *machine) want(t *rapid.T, err error, code checkout.Code) {
 
 func (m *machine) release(t *rapid.T) {
 	id, e := m.draw(t)
-	_, err := m.ledger.ReleaseHold(m.ctx, id)
+	_, err := m.ledger.ReleaseHold(m.ctx, checkout.Caller{}, id)
 	switch e.hold {
 	case checkout.HoldOrdered:
 		m.want(t, err, checkout.CodeHoldOrdered)
@@ -220,7 +220,7 @@ func (m *machine) release(t *rapid.T) {
 func (m *machine) order(t *rapid.T) {
 	id, e := m.draw(t)
 	state := m.state(e)
-	_, err := m.ledger.CreateOrder(m.ctx, id, window)
+	_, err := m.ledger.CreateOrder(m.ctx, checkout.Caller{}, id, checkout.OrderTimes{Window: window})
 	switch state {
 	case checkout.NoOrderReleased:
 		m.want(t, err, checkout.CodeHoldReleased)
@@ -234,7 +234,7 @@ func (m *machine) order(t *rapid.T) {
 
 func (m *machine) cancel(t *rapid.T) {
 	id, e := m.draw(t)
-	_, err := m.ledger.CancelOrder(m.ctx, id)
+	_, err := m.ledger.CancelOrder(m.ctx, checkout.Caller{}, id)
 	switch {
 	case e.standing.Status == "":
 		m.want(t, err, checkout.CodeOrderNotFound)
@@ -354,7 +354,7 @@ func (m *machine) check(t *rapid.T) {
 		t.Fatalf("reserved %d, sold %d, keyed %d; the model has %d, %d, %d", p.ReservedStock, p.SoldStock, p.KeyedHolds, reserved, sold, len(m.keys))
 	}
 	for id, e := range m.accounts {
-		h, err := m.ledger.Hold(m.ctx, id)
+		h, err := m.ledger.Hold(m.ctx, checkout.Caller{}, id)
 		must(t, err)
 		wantHold := e.hold
 		if e.hold == checkout.HoldActive && m.due(e) {
@@ -366,7 +366,7 @@ func (m *machine) check(t *rapid.T) {
 		if e.standing.Status == "" {
 			continue
 		}
-		o, err := m.ledger.Order(m.ctx, id)
+		o, err := m.ledger.Order(m.ctx, checkout.Caller{}, id)
 		must(t, err)
 		got, want := fmt.Sprint(o.Status, o.Reason, o.PayBy), fmt.Sprint(e.standing.Status, e.standing.Reason, e.payBy)
 		if got != want {

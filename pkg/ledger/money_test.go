@@ -29,7 +29,7 @@ func newPurse(t *testing.T, env *ledgertest.Env, stock int64, ordered bool) *pur
 		t.Fatal(err)
 	}
 	if ordered {
-		if _, err := s.CreateOrder(ctx, s.id, window); err != nil {
+		if _, err := s.CreateOrder(ctx, checkout.Caller{}, s.id, checkout.OrderTimes{Window: window}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -100,7 +100,7 @@ func (s *purse) standing(t *testing.T) string {
 	t.Helper()
 	ctx := context.Background()
 	state := "no order"
-	if o, err := s.Order(ctx, s.id); err == nil {
+	if o, err := s.Order(ctx, checkout.Caller{}, s.id); err == nil {
 		state = strings.TrimSpace(string(o.Status) + " " + string(o.Reason))
 	}
 	var owed, sold int64

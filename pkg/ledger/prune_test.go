@@ -75,8 +75,8 @@ func TestPruneDeletesOldHoldsWithoutOrder(t *testing.T) {
 		return receipt.Hold.ID
 	}
 	released, expired, active, ordered, late := hold("key-of-a-released-hold"), hold(""), hold("key-of-an-active-hold"), hold(""), hold("")
-	_, err1 := env.ReleaseHold(ctx, released)
-	_, err2 := env.CreateOrder(ctx, ordered, window)
+	_, err1 := env.ReleaseHold(ctx, checkout.Caller{}, released)
+	_, err2 := env.CreateOrder(ctx, checkout.Caller{}, ordered, checkout.OrderTimes{Window: window})
 	exec(t, env.Admin, "UPDATE holds SET created_at = created_at - INTERVAL 1 HOUR, expires_at = expires_at - INTERVAL 1 HOUR WHERE id IN (?, ?)", expired[:], late[:])
 	_, err3 := env.ExpireDue(ctx, product, checkout.DueBatch{Holds: 10, Orders: 10})
 	_, err4 := env.ApplyEvent(ctx, checkout.PaymentEvent{
@@ -106,7 +106,7 @@ func TestPruneDeletesOldHoldsWithoutOrder(t *testing.T) {
 		t.Errorf("before %+v, after %+v, expected two holds fewer and nothing else", before, after)
 	}
 	for id, there := range map[checkout.ID]bool{released: false, expired: false, active: true, ordered: true, late: true} {
-		if _, err := env.Hold(ctx, id); (err == nil) != there {
+		if _, err := env.Hold(ctx, checkout.Caller{}, id); (err == nil) != there {
 			t.Errorf("hold %s: %v, expected it to be there: %v", id.HoldID(), err, there)
 		}
 	}
@@ -174,10 +174,10 @@ func TestPruneDuringASale(t *testing.T) {
 			t.Error(err)
 		}
 		if release {
-			if _, err := env.ReleaseHold(ctx, id); err != nil {
+			if _, err := env.ReleaseHold(ctx, checkout.Caller{}, id); err != nil {
 				t.Error(err)
 			}
-		} else if _, err := env.CreateOrder(ctx, id, window); err != nil {
+		} else if _, err := env.CreateOrder(ctx, checkout.Caller{}, id, checkout.OrderTimes{Window: window}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -230,7 +230,7 @@ func TestPruneLeavesLockedHolds(t *testing.T) {
 		if _, err := env.PlaceHold(ctx, checkout.HoldRequest{ID: id, ProductID: product, Qty: 1, TTL: ttl}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := env.ReleaseHold(ctx, id); err != nil {
+		if _, err := env.ReleaseHold(ctx, checkout.Caller{}, id); err != nil {
 			t.Fatal(err)
 		}
 	}

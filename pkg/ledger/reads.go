@@ -22,24 +22,24 @@ var columnsWithoutDue = strings.Replace(productColumns, "reserved_stock AS", `CA
 const maxDueCounted = 1000
 
 // Hold reads a hold with its current status.
-func (l *Ledger) Hold(ctx context.Context, id checkout.ID) (checkout.Hold, error) {
+func (l *Ledger) Hold(ctx context.Context, by checkout.Caller, id checkout.ID) (checkout.Hold, error) {
 	r, err := l.call(ctx, "snapshot", "read", id[:], nil, 0, 0, nil)
 	if err != nil {
 		return checkout.Hold{}, err
 	}
-	if r.hold == nil {
+	if r.hold == nil || !by.Owns(r.hold.Shopper) {
 		return checkout.Hold{}, checkout.ErrHoldNotFound
 	}
 	return *r.hold, nil
 }
 
 // Order reads an order.
-func (l *Ledger) Order(ctx context.Context, id checkout.ID) (checkout.Order, error) {
+func (l *Ledger) Order(ctx context.Context, by checkout.Caller, id checkout.ID) (checkout.Order, error) {
 	r, err := l.call(ctx, "snapshot", "read", id[:], nil, 0, 0, nil)
 	if err != nil {
 		return checkout.Order{}, err
 	}
-	if r.order == nil {
+	if r.order == nil || r.hold == nil || !by.Owns(r.hold.Shopper) {
 		return checkout.Order{}, checkout.ErrOrderNotFound
 	}
 	return *r.order, nil

@@ -17,6 +17,7 @@ type result struct {
 	hold    *checkout.Hold
 	order   *checkout.Order
 	product *checkout.Product
+	yours   int64 // with shopper_limit: the units that the shopper has
 }
 
 func (r result) receipt(repeated bool) checkout.Receipt {
@@ -24,7 +25,7 @@ func (r result) receipt(repeated bool) checkout.Receipt {
 }
 
 // resultRowColumns is the number of columns of a resultRow.
-const resultRowColumns = 31
+const resultRowColumns = 35
 
 // scanResult reads the row of a routine.
 func scanResult(rows *sql.Rows) (result, error) {
@@ -38,7 +39,7 @@ func scanResult(rows *sql.Rows) (result, error) {
 	}
 	return result{
 		outcome: r.outcome, holds: int(r.holds.Int64), orders: int(r.orders.Int64), lag: time.Duration(r.lag.Int64) * time.Microsecond,
-		hold: r.toHold(), order: r.toOrder(), product: r.toProduct(),
+		hold: r.toHold(), order: r.toOrder(), product: r.toProduct(), yours: r.yours.Int64,
 	}, nil
 }
 
@@ -63,8 +64,9 @@ func scanByName(rows *sql.Rows, names []string, expected int, column func(name s
 type resultRow struct {
 	outcome            string
 	holds, orders, lag sql.NullInt64
+	yours              sql.NullInt64
 
-	holdID                       []byte
+	holdID, shopper              []byte
 	holdProduct, holdStatus      sql.NullString
 	qty                          sql.NullInt64
 	holdCreatedAt, holdExpiresAt sql.NullTime
@@ -87,6 +89,10 @@ func (r *resultRow) column(name string) any {
 		return &r.orders
 	case "lag_us":
 		return &r.lag
+	case "shopper_units":
+		return &r.yours
+	case "hold_shopper":
+		return &r.shopper
 	case "hold_id":
 		return &r.holdID
 	case "hold_product_id":
@@ -123,10 +129,14 @@ func (r *resultRow) toHold() *checkout.Hold {
 	if r.holdID == nil {
 		return nil
 	}
-	return &checkout.Hold{
+	h := &checkout.Hold{
 		ID: checkout.ID(r.holdID), ProductID: r.holdProduct.String, Qty: r.qty.Int64, Status: checkout.HoldStatus(r.holdStatus.String),
 		CreatedAt: r.holdCreatedAt.Time, ExpiresAt: r.holdExpiresAt.Time, HasOrder: r.orderID != nil,
 	}
+	if r.shopper != nil {
+		h.Shopper = checkout.Shopper(r.shopper)
+	}
+	return h
 }
 
 func (r *resultRow) toOrder() *checkout.Order {
@@ -145,10 +155,10 @@ func (r *resultRow) toOrder() *checkout.Order {
 const productColumns = `UTC_TIMESTAMP(6) AS as_of, id AS product_id, name AS product_name, price_amount AS product_price,
 	currency AS product_currency, stock AS product_stock, reserved_stock AS product_reserved_stock, sold_stock AS product_sold_stock,
 	keyed_holds AS product_keyed_holds, version AS product_version, max_qty_per_hold AS product_max_qty,
-	sale_starts_at AS product_starts_at, sale_ends_at AS product_ends_at`
+	sale_starts_at AS product_starts_at, sale_ends_at AS product_ends_at, max_per_shopper AS product_max_per_shopper, hidden AS product_hidden`
 
 // productRowColumns is the number of columns of a productRow.
-const productRowColumns = 13
+const productRowColumns = 15
 
 // productRow has the columns of a product. Those of a missing product are NULL.
 type productRow struct {
@@ -156,6 +166,8 @@ type productRow struct {
 	id, name, priceCurrency                              sql.NullString
 	price, stock, reserved, sold, keyed, version, maxQty sql.NullInt64
 	starts, ends                                         sql.NullTime
+	perShopper                                           sql.NullInt64
+	hidden                                               sql.NullBool
 }
 
 func (r *productRow) column(name string) any {
@@ -182,6 +194,10 @@ func (r *productRow) column(name string) any {
 		return &r.version
 	case "product_max_qty":
 		return &r.maxQty
+	case "product_max_per_shopper":
+		return &r.perShopper
+	case "product_hidden":
+		return &r.hidden
 	case "product_starts_at":
 		return &r.starts
 	case "product_ends_at":
@@ -197,7 +213,10 @@ func (r *productRow) toProduct() *checkout.Product {
 	p := &checkout.Product{
 		ID: r.id.String, Name: r.name.String, Price: checkout.Money{Amount: r.price.Int64, Currency: r.priceCurrency.String},
 		Stock: r.stock.Int64, ReservedStock: r.reserved.Int64, SoldStock: r.sold.Int64,
-		KeyedHolds: r.keyed.Int64, Version: r.version.Int64, MaxQtyPerHold: r.maxQty.Int64, AsOf: r.asOf,
+		KeyedHolds: r.keyed.Int64, Version: r.version.Int64, MaxQtyPerHold: r.maxQty.Int64, Hidden: r.hidden.Bool, AsOf: r.asOf,
+	}
+	if r.perShopper.Valid {
+		p.MaxPerShopper = &r.perShopper.Int64
 	}
 	if r.starts.Valid {
 		p.SaleStartsAt = &r.starts.Time

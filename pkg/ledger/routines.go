@@ -17,14 +17,18 @@ func (l *Ledger) PlaceHold(ctx context.Context, req checkout.HoldRequest) (check
 	if req.Key != nil {
 		key = req.Key[:]
 	}
-	var price, currency any
+	var price, currency, perShopper any
 	if req.Price != nil {
 		price, currency = req.Price.Amount, req.Price.Currency
+		if req.MaxPerShopper != nil {
+			perShopper = *req.MaxPerShopper
+		}
 	}
 	var r result
 	for tries := 0; tries == 0 || r.outcome == "overtaken" && tries <= maxRetries; tries++ {
 		var err error
-		if r, err = l.call(ctx, "place_hold", req.ID[:], req.ProductID, req.Qty, req.TTL.Microseconds(), key, price, currency); err != nil {
+		if r, err = l.call(ctx, "place_hold", req.ID[:], req.ProductID, req.Qty, req.TTL.Microseconds(), key, price, currency,
+			shopperArg(req.Shopper), perShopper); err != nil {
 			return checkout.Receipt{}, err
 		}
 	}
@@ -32,13 +36,22 @@ func (l *Ledger) PlaceHold(ctx context.Context, req checkout.HoldRequest) (check
 	case "placed", "replayed":
 		return r.receipt(r.outcome == "replayed"), nil
 	case "sold_out":
-		return r.receipt(false), checkout.SoldOut(r.product.AvailableStock())
+		return r.receipt(false), checkout.SoldOut(r.product.AvailableStock(), r.product.ReservedStock)
 	case "sale_not_started":
 		return r.receipt(false), checkout.SaleNotStarted(*r.product.SaleStartsAt)
 	case "sale_ended":
 		return r.receipt(false), checkout.ErrSaleEnded
 	case "qty_over_limit":
 		return r.receipt(false), checkout.QtyOverLimit(r.product.MaxQtyPerHold)
+	case "sign_in_needed":
+		return r.receipt(false), checkout.ErrSignInNeeded
+	case "shopper_limit":
+		if r.product.MaxPerShopper == nil { // removed meanwhile
+			return r.receipt(false), checkout.Busy(errors.New("the limit per shopper changed"))
+		}
+		return r.receipt(false), checkout.ShopperLimit(*r.product.MaxPerShopper, r.yours)
+	case "shopper_blocked":
+		return r.receipt(false), checkout.ShopperLimit(0, r.yours)
 	case "idempotency_key_reused":
 		return checkout.Receipt{}, checkout.ErrIdempotencyReused
 	case "product_not_found":
@@ -49,9 +62,17 @@ func (l *Ledger) PlaceHold(ctx context.Context, req checkout.HoldRequest) (check
 	return checkout.Receipt{}, unknownOutcome("place_hold", r)
 }
 
+// shopperArg is NULL for an anonymous shopper.
+func shopperArg(s checkout.Shopper) []byte {
+	if s.Anonymous() {
+		return nil
+	}
+	return s[:]
+}
+
 // ReleaseHold returns a hold's units to the stock: routines/release_hold.sql.
-func (l *Ledger) ReleaseHold(ctx context.Context, hold checkout.ID) (checkout.Receipt, error) {
-	r, err := l.call(ctx, "release_hold", hold[:])
+func (l *Ledger) ReleaseHold(ctx context.Context, by checkout.Caller, hold checkout.ID) (checkout.Receipt, error) {
+	r, err := l.call(ctx, "release_hold", hold[:], shopperArg(by.Shopper), by.Operator)
 	if err != nil {
 		return checkout.Receipt{}, err
 	}
@@ -67,8 +88,12 @@ func (l *Ledger) ReleaseHold(ctx context.Context, hold checkout.ID) (checkout.Re
 }
 
 // CreateOrder turns a hold into an order: routines/create_order.sql.
-func (l *Ledger) CreateOrder(ctx context.Context, hold checkout.ID, paymentWindow time.Duration) (checkout.Receipt, error) {
-	r, err := l.call(ctx, "create_order", hold[:], paymentWindow.Microseconds())
+func (l *Ledger) CreateOrder(ctx context.Context, by checkout.Caller, hold checkout.ID, times checkout.OrderTimes) (checkout.Receipt, error) {
+	var unpaid any
+	if times.Unpaid > 0 {
+		unpaid = times.Unpaid.Microseconds()
+	}
+	r, err := l.call(ctx, "create_order", hold[:], times.Window.Microseconds(), unpaid, shopperArg(by.Shopper), by.Operator)
 	if err != nil {
 		return checkout.Receipt{}, err
 	}
@@ -86,8 +111,8 @@ func (l *Ledger) CreateOrder(ctx context.Context, hold checkout.ID, paymentWindo
 }
 
 // CancelOrder cancels an unpaid order: routines/cancel_order.sql.
-func (l *Ledger) CancelOrder(ctx context.Context, order checkout.ID) (checkout.Receipt, error) {
-	r, err := l.call(ctx, "cancel_order", order[:])
+func (l *Ledger) CancelOrder(ctx context.Context, by checkout.Caller, order checkout.ID) (checkout.Receipt, error) {
+	r, err := l.call(ctx, "cancel_order", order[:], shopperArg(by.Shopper), by.Operator)
 	if err != nil {
 		return checkout.Receipt{}, err
 	}
@@ -107,6 +132,9 @@ func (l *Ledger) CancelOrder(ctx context.Context, order checkout.ID) (checkout.R
 func (l *Ledger) ApplyEvent(ctx context.Context, e checkout.PaymentEvent, paymentWindow time.Duration) (checkout.PaymentReceipt, error) {
 	args := eventArgs(e)
 	r, err := l.call(ctx, "apply_event", append(args, paymentWindow.Microseconds())...)
+	if err != nil && e.Kind == checkout.PaymentProcessing {
+		return checkout.PaymentReceipt{}, err // it helps now or never, and an earlier release could not apply a stored one
+	}
 	if err != nil {
 		kept, keepErr := l.call(ctx, "keep_event", args...)
 		if keepErr != nil {
@@ -242,8 +270,12 @@ func (l *Ledger) PutProduct(ctx context.Context, c checkout.ProductChange) (p ch
 	if c.SaleEndsAt != nil {
 		ends = c.SaleEndsAt.At
 	}
+	var perShopper *int64
+	if c.MaxPerShopper != nil {
+		perShopper = c.MaxPerShopper.Units
+	}
 	r, err := l.call(ctx, "put_product", c.ID, c.Name, price, currency, c.Stock, c.MaxQtyPerHold,
-		c.SaleStartsAt != nil, starts, c.SaleEndsAt != nil, ends)
+		c.SaleStartsAt != nil, starts, c.SaleEndsAt != nil, ends, c.MaxPerShopper != nil, perShopper, c.Hidden)
 	if err != nil {
 		return checkout.Product{}, false, err
 	}

@@ -135,10 +135,10 @@ func (s *stage) fire(t *testing.T, on checkout.Trigger) checkout.PaymentResult {
 	ctx := context.Background()
 	switch on {
 	case checkout.OnOrder:
-		_, err := s.CreateOrder(ctx, s.id, window)
+		_, err := s.CreateOrder(ctx, checkout.Caller{}, s.id, checkout.OrderTimes{Window: window})
 		mustBeDomain(t, err)
 	case checkout.OnCancel:
-		_, err := s.CancelOrder(ctx, s.id)
+		_, err := s.CancelOrder(ctx, checkout.Caller{}, s.id)
 		mustBeDomain(t, err)
 	case checkout.OnPayBy:
 		s.age(t, s.id)
@@ -171,14 +171,14 @@ func mustBeDomain(t *testing.T, err error) {
 // state returns the stage's state: the order's status, or the hold's while there is no order.
 func (s *stage) state(t *testing.T) (checkout.State, checkout.Reason) {
 	t.Helper()
-	o, err := s.Order(context.Background(), s.id)
+	o, err := s.Order(context.Background(), checkout.Caller{}, s.id)
 	if err == nil {
 		return checkout.State(o.Status), o.Reason
 	}
 	if checkout.CodeOf(err) != checkout.CodeOrderNotFound {
 		t.Fatal(err)
 	}
-	h, err := s.Hold(context.Background(), s.id)
+	h, err := s.Hold(context.Background(), checkout.Caller{}, s.id)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ func (s *stage) play(t *testing.T, w *world, on checkout.Trigger) {
 		overdue()
 		return
 	case onRelease:
-		if _, err := s.ReleaseHold(context.Background(), s.id); err != nil {
+		if _, err := s.ReleaseHold(context.Background(), checkout.Caller{}, s.id); err != nil {
 			t.Fatal(err)
 		}
 		a.hold, a.units = checkout.HoldReleased, checkout.StockAvailable
@@ -215,7 +215,7 @@ func TestLatePayment(t *testing.T) {
 				t.Errorf("the payments are%s\nthe model says%s", got, want)
 			}
 			// Once units are back, another success of the same payment takes them.
-			if _, err := s.ReleaseHold(t.Context(), other); err != nil {
+			if _, err := s.ReleaseHold(t.Context(), checkout.Caller{}, other); err != nil {
 				t.Fatal(err)
 			}
 			w.free = func() int64 { return 3 }

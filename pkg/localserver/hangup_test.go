@@ -58,7 +58,7 @@ func (l *slowLedger) PlaceHold(ctx context.Context, _ checkout.HoldRequest) (che
 	return checkout.Receipt{}, checkout.Busy(errors.New("lock wait timeout"))
 }
 
-func (l *slowLedger) Order(ctx context.Context, _ checkout.ID) (checkout.Order, error) {
+func (l *slowLedger) Order(ctx context.Context, _ checkout.Caller, _ checkout.ID) (checkout.Order, error) {
 	return checkout.Order{}, l.await(ctx, "order")
 }
 

@@ -20,6 +20,7 @@ import (
 const (
 	StandardSucceeded     = "payment.succeeded"
 	StandardFailed        = "payment.failed"
+	StandardProcessing    = "payment.processing"
 	StandardRefunded      = "payment.refunded"
 	StandardRefundFailed  = "payment.refund_failed"
 	StandardDisputed      = "payment.disputed"
@@ -138,6 +139,12 @@ func (r *reader) standard(event *checkout.PaymentEvent, data object, named bool)
 				event.PaymentID = event.EventID
 			}
 		}
+		event.Amount = r.money(data, "amount")
+	case StandardProcessing:
+		if !named {
+			r.expect(data, "order_id", "an order_id or a hold_id")
+		}
+		event.Kind = checkout.PaymentProcessing
 		event.Amount = r.money(data, "amount")
 	case StandardRefunded, StandardRefundFailed:
 		event.Kind, event.RefundID = checkout.PaymentRefunded, r.text(data, "refund_id")

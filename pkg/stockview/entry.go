@@ -21,6 +21,8 @@ type entry struct {
 	KeyedHolds    int64          `json:"keyed_holds"`
 	Version       int64          `json:"version"`
 	MaxQtyPerHold int64          `json:"max_qty_per_hold"`
+	MaxPerShopper *int64         `json:"max_per_shopper,omitempty"`
+	Hidden        bool           `json:"hidden,omitempty"`
 	SaleStartsAt  *time.Time     `json:"sale_starts_at,omitempty"`
 	SaleEndsAt    *time.Time     `json:"sale_ends_at,omitempty"`
 	AsOf          time.Time      `json:"as_of"`

@@ -192,7 +192,7 @@ func TestSaleWindowAndSoldOut(t *testing.T) {
 			return first.Code() != "sale_not_started"
 		})
 		id, _ := checkout.ParseHoldID(first.Text("id"))
-		if h := shoptest.Must(s.Hold(context.Background(), id))(t); h.CreatedAt.Before(soon) {
+		if h := shoptest.Must(s.Hold(context.Background(), checkout.Caller{}, id))(t); h.CreatedAt.Before(soon) {
 			t.Errorf("the first hold was granted %s before the start of the sale", soon.Sub(h.CreatedAt))
 		}
 		past := time.Now().Add(-time.Second).UTC()

@@ -23,7 +23,7 @@ func TestMetrics(t *testing.T) {
 	s.Deliver(t, "evt-metrics", s.Event("payment.succeeded", id, 2))
 	s.Deliver(t, "evt-metrics", s.Event("payment.succeeded", id, 2))
 	body := s.Event("payment.succeeded", id, 2)
-	s.Do(t, http.MethodPost, "/v1/payments/webhook", string(body)+" ", s.Signer.Sign(uuid.NewString(), shoptest.Must(s.Order(t.Context(), id))(t).CreatedAt, body))
+	s.Do(t, http.MethodPost, "/v1/payments/webhook", string(body)+" ", s.Signer.Sign(uuid.NewString(), shoptest.Must(s.Order(t.Context(), checkout.Caller{}, id))(t).CreatedAt, body))
 	for _, want := range []struct {
 		name, labels string
 		value        float64

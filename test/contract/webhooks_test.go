@@ -34,7 +34,7 @@ func TestWebhooks(t *testing.T) {
 		shoptest.CheckProblem(t, post(s.Signer.Sign("e1", now, noOrder), noOrder), 422, "invalid_request")
 		big := bytes.Repeat([]byte(" "), 256<<10+1)
 		shoptest.CheckProblem(t, post(s.Signer.Sign("e1", now, big), big), 413, "body_too_large")
-		if o := shoptest.Must(s.Order(context.Background(), id))(t); o.Status != checkout.OrderPendingPayment {
+		if o := shoptest.Must(s.Order(context.Background(), checkout.Caller{}, id))(t); o.Status != checkout.OrderPendingPayment {
 			t.Fatalf("a refused webhook made it %s", o.Status)
 		}
 

@@ -82,7 +82,7 @@ func TestDatabaseKilledAndRestarted(t *testing.T) {
 			t.Fatalf("the key %s got the hold %q, expected one that no other key has", key, id)
 		}
 		ids[id] = true
-		if _, err := s.Hold(context.Background(), parsed); err != nil {
+		if _, err := s.Hold(context.Background(), checkout.Caller{}, parsed); err != nil {
 			t.Errorf("a hold that was promised is lost: %v", err)
 		}
 	}

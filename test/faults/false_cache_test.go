@@ -92,7 +92,7 @@ func TestCacheWithFalsePrice(t *testing.T) {
 			s := shoptest.Open(t, 3, shoptest.Options{CacheAddr: cache.addr})
 			cache.lie(t, s, func(p *checkout.Product) { p.Price = price }, true)
 			id := s.MustOrder(t, 2)
-			if o := shoptest.Must(s.Order(t.Context(), id))(t); o.Amount != (checkout.Money{Amount: 2 * 4999, Currency: "USD"}) {
+			if o := shoptest.Must(s.Order(t.Context(), checkout.Caller{}, id))(t); o.Amount != (checkout.Money{Amount: 2 * 4999, Currency: "USD"}) {
 				t.Errorf("the order is %+v, expected the ledger's price", o)
 			}
 			s.MustAudit(t)

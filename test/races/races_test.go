@@ -176,7 +176,7 @@ func TestSuccessFailureAndCancelAtOnce(t *testing.T) {
 				},
 			}
 			responses := shoptest.AtOnce(len(calls), func(i int) shoptest.Response { return calls[i]() })
-			order := shoptest.Must(s.Order(context.Background(), id))(t)
+			order := shoptest.Must(s.Order(context.Background(), checkout.Caller{}, id))(t)
 			p := s.Stock(t)
 			won := responses[3].Status == http.StatusCreated || responses[3].Status == http.StatusOK
 			switch {
@@ -259,7 +259,7 @@ func expiryRound(t *testing.T, s *shoptest.Shop) {
 		sweep, sweep,
 	}
 	responses := shoptest.AtOnce(len(calls), func(i int) shoptest.Response { return calls[i]() })
-	hold := shoptest.Must(s.Hold(ctx, id))(t)
+	hold := shoptest.Must(s.Hold(ctx, checkout.Caller{}, id))(t)
 	ordered, released := responses[0], responses[1]
 	ok := false
 	switch hold.Status {
@@ -279,7 +279,7 @@ func expiryRound(t *testing.T, s *shoptest.Shop) {
 func TestUnitIsBackInTime(t *testing.T) {
 	t.Parallel()
 	s := shoptest.Open(t, 1, shoptest.Options{HoldTTL: time.Second})
-	first := shoptest.Must(s.Hold(context.Background(), s.MustHold(t, 1)))(t)
+	first := shoptest.Must(s.Hold(context.Background(), checkout.Caller{}, s.MustHold(t, 1)))(t)
 	var lags []time.Duration
 	for range ledgertest.Thorough(2, 5) {
 		var next checkout.Hold
@@ -291,7 +291,7 @@ func TestUnitIsBackInTime(t *testing.T) {
 			switch {
 			case a.Status == http.StatusCreated:
 				id, _ := checkout.ParseHoldID(a.Text("id"))
-				next = shoptest.Must(s.Hold(context.Background(), id))(t)
+				next = shoptest.Must(s.Hold(context.Background(), checkout.Caller{}, id))(t)
 			case a.Code() == "sold_out":
 				time.Sleep(5 * time.Millisecond) // between two requests
 			default:

@@ -73,7 +73,7 @@ BEGIN
       SET v_outcome = 'duplicate';
     ELSEIF p_kind = 'other' THEN
       SET v_outcome = 'ignored';
-    ELSEIF p_kind NOT IN ('succeeded', 'failed') THEN
+    ELSEIF p_kind NOT IN ('succeeded', 'failed', 'processing') THEN
       SET v_payment_id = p_payment_id;
       IF v_payment_id = '' THEN
         SELECT payment_id INTO v_payment_id FROM refunds WHERE provider = p_provider AND refund_id = p_refund_id;
@@ -98,6 +98,15 @@ BEGIN
       SET v_outcome = IF(v_hold IS NULL, 'unmatched', IF(v_order = 'pending_payment' AND v_n = 0, 'applied', 'ignored'));
       IF v_replay THEN
         SET v_outcome = v_result; -- it had its effect
+      END IF;
+
+    ELSEIF p_kind = 'processing' THEN
+      -- A payment is under way: the order has the whole window. One that is not made yet finds this event.
+      SET v_outcome = 'ignored';
+      IF v_order = 'pending_payment' THEN
+        UPDATE orders SET pay_by = created_at + INTERVAL p_window_us MICROSECOND, updated_at = UTC_TIMESTAMP(6)
+        WHERE id = v_order_id AND pay_by < created_at + INTERVAL p_window_us MICROSECOND;
+        SET v_outcome = IF(ROW_COUNT() = 1, 'applied', 'ignored');
       END IF;
 
     ELSEIF p_kind = 'succeeded' THEN
@@ -187,7 +196,7 @@ BEGIN
       END IF;
       UPDATE products SET reserved_stock = reserved_stock - v_qty, sold_stock = sold_stock + v_qty, version = version + 1, updated_at = v_now
       WHERE id = v_product_id;
-    ELSEIF v_hold IS NOT NULL AND p_kind <> 'failed' AND v_outcome IN ('applied', 'applied_wakes', 'ignored', 'unmatched') THEN
+    ELSEIF v_hold IS NOT NULL AND p_kind NOT IN ('failed', 'processing') AND v_outcome IN ('applied', 'applied_wakes', 'ignored', 'unmatched') THEN
       SET v_n = 0;
       IF v_replay THEN
         SELECT COUNT(*) INTO v_n FROM payment_events

@@ -1,8 +1,10 @@
 -- cancel_order cancels an unpaid order and returns its units to the stock.
 --
+-- p_shopper is the owner that the order must have (NULL: anonymous), unless p_operator.
+--
 -- Locks, in order: the hold, the order, the product.
 -- Outcomes: cancelled, already_cancelled (for any reason), order_not_cancellable, order_not_found.
-CREATE PROCEDURE cancel_order(p_id BINARY(16))
+CREATE PROCEDURE cancel_order(p_id BINARY(16), p_shopper BINARY(16), p_operator BOOLEAN)
 MODIFIES SQL DATA
 SQL SECURITY DEFINER
 BEGIN
@@ -19,8 +21,10 @@ BEGIN
 
   SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
   START TRANSACTION;
-  SELECT product_id, qty INTO v_product_id, v_qty FROM holds WHERE id = p_id FOR UPDATE;
-  SELECT status INTO v_status FROM orders WHERE id = p_id FOR UPDATE;
+  SELECT product_id, qty INTO v_product_id, v_qty FROM holds WHERE id = p_id AND (p_operator OR shopper <=> p_shopper) FOR UPDATE;
+  IF v_product_id IS NOT NULL THEN
+    SELECT status INTO v_status FROM orders WHERE id = p_id FOR UPDATE;
+  END IF;
   SET v_now = UTC_TIMESTAMP(6);
   SET v_outcome = CASE v_status
     WHEN 'pending_payment' THEN 'cancelled'

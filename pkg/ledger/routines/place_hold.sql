@@ -1,15 +1,21 @@
 -- place_hold reserves p_qty units of a product for p_ttl_us microseconds.
 --
--- p_price and p_currency are the product's price as the caller last saw it, or NULL. They only save a read: the hold is
--- written with them, and the guarded UPDATE succeeds only if they are current and nothing else forbids the hold. If it
--- fails, the routine reads the product without a lock to find out why.
+-- p_price, p_currency and p_per_shopper (the limit per shopper) are the product's as the caller last saw them; a NULL p_price
+-- means that it saw none. They only save a read: the hold is written with them, and the guarded UPDATE succeeds only if they are
+-- current and nothing else forbids the hold. If it fails, the routine reads the product without a lock to find out why.
+--
+-- p_shopper owns the hold; NULL: anonymous. The limit is decided from the shopper's own rows, under the product's lock: no
+-- other call can take units of it meanwhile. A sum over all of the shopper's holds, from the index alone, mostly is enough. Only
+-- if that exceeds the limit, the holds and orders themselves tell which units have come back. Before the lock the same sum
+-- refuses what is over the limit without waiting for the product.
 --
 -- Locks, in order: the new hold's row with its idempotency key, then the product's row, last, for one UPDATE and the
 -- COMMIT. A hot product's throughput is 1 / (the time this lock is held).
 --
 -- The caller makes p_id before the call, so that a retry after a lost response finds its own hold.
 -- Outcomes: placed, replayed, idempotency_key_reused, product_not_found, qty_over_limit, sale_not_started, sale_ended,
--- sold_out, busy (other calls were faster five times in a row, or more is due than can be reclaimed in a second),
+-- sold_out, sign_in_needed (there is a limit per shopper), shopper_limit (also for one with more than a thousand holds, whose
+-- sum would take too long), shopper_blocked, busy (other calls were faster five times in a row, or more is due than can be reclaimed in a second),
 -- overtaken (the reason to refuse it has gone: call again).
 CREATE PROCEDURE place_hold(
   p_id         BINARY(16),
@@ -18,7 +24,9 @@ CREATE PROCEDURE place_hold(
   p_ttl_us     BIGINT,
   p_key        BINARY(32),
   p_price      BIGINT,
-  p_currency   CHAR(3) CHARACTER SET ascii COLLATE ascii_bin
+  p_currency   CHAR(3) CHARACTER SET ascii COLLATE ascii_bin,
+  p_shopper     BINARY(16),
+  p_per_shopper INT
 )
 MODIFIES SQL DATA
 SQL SECURITY DEFINER
@@ -29,7 +37,8 @@ BEGIN
   DECLARE v_lag_us BIGINT;
   DECLARE v_holds, v_orders, v_all_holds, v_all_orders, v_same INT DEFAULT 0;
   DECLARE v_tries_left INT DEFAULT 5;
-  DECLARE v_duplicate, v_ended BOOLEAN DEFAULT FALSE;
+  DECLARE v_duplicate, v_ended, v_over, v_blocked BOOLEAN DEFAULT FALSE;
+  DECLARE v_own, v_yours BIGINT;
   DECLARE v_first BINARY(16);
   DECLARE v_facts INT UNSIGNED;
   DECLARE EXIT HANDLER FOR SQLEXCEPTION
@@ -41,19 +50,31 @@ BEGIN
   IF p_key IS NOT NULL THEN
     SELECT id INTO v_first FROM holds WHERE idempotency_key = p_key;
   END IF;
+  IF p_shopper IS NOT NULL THEN
+    SELECT COUNT(*) INTO v_blocked FROM blocked_shoppers WHERE shopper = p_shopper;
+    SET v_outcome = IF(v_blocked, 'shopper_blocked', NULL);
+  END IF;
 
   attempt: WHILE v_first IS NULL AND v_outcome IS NULL DO
-    SET v_now = UTC_TIMESTAMP(6);
-    IF p_price IS NOT NULL THEN
+    SET v_now = UTC_TIMESTAMP(6), v_over = FALSE;
+    IF p_price IS NOT NULL AND p_per_shopper IS NOT NULL THEN
+      SELECT COUNT(*), COALESCE(SUM(IF(product_id = p_product_id, qty, 0)), 0) INTO v_own, v_yours
+        FROM holds FORCE INDEX (holds_shopper) WHERE shopper = p_shopper;
+      IF v_yours + p_qty > p_per_shopper THEN
+        CALL shopper_units(p_shopper, p_product_id, v_yours);
+      END IF;
+      SET v_over = v_yours + p_qty > p_per_shopper OR v_own > 1000;
+    END IF;
+    IF p_price IS NOT NULL AND NOT v_over THEN
       SET v_tries_left = v_tries_left - 1;
       -- The audit recomputes it (audit_checks.go), so that a changed, moved or deleted hold leaves evidence.
-      SET v_facts = CRC32(CONCAT_WS('|', HEX(p_id), p_product_id, p_qty, p_price, p_currency, HEX(p_key), p_ttl_us));
+      SET v_facts = CRC32(CONCAT_WS('|', HEX(p_id), p_product_id, p_qty, p_price, p_currency, HEX(p_key), p_ttl_us, HEX(p_shopper)));
       SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
       START TRANSACTION;
       BEGIN
         DECLARE CONTINUE HANDLER FOR 1062 SET v_duplicate = TRUE; -- this id, or a concurrent call with this key
-        INSERT INTO holds (id, product_id, qty, unit_price, currency, status, idempotency_key, created_at, expires_at, facts)
-        VALUES (p_id, p_product_id, p_qty, p_price, p_currency, 'active', p_key, v_now, v_now + INTERVAL p_ttl_us MICROSECOND, v_facts);
+        INSERT INTO holds (id, product_id, qty, unit_price, currency, status, idempotency_key, created_at, expires_at, facts, shopper, per_shopper)
+        VALUES (p_id, p_product_id, p_qty, p_price, p_currency, 'active', p_key, v_now, v_now + INTERVAL p_ttl_us MICROSECOND, v_facts, p_shopper, p_per_shopper);
       END;
       IF v_duplicate THEN
         ROLLBACK;
@@ -66,15 +87,24 @@ BEGIN
           version = version + 1, updated_at = v_now
       WHERE id = p_product_id AND stock - reserved_stock - sold_stock >= p_qty
         AND price_amount = p_price AND currency = p_currency AND max_qty_per_hold >= p_qty
+        AND max_per_shopper <=> p_per_shopper AND NOT hidden
         AND (sale_starts_at IS NULL OR sale_starts_at <= v_now) AND (sale_ends_at IS NULL OR sale_ends_at > v_now);
       IF ROW_COUNT() = 1 THEN
+        IF p_per_shopper IS NOT NULL THEN
+          SELECT COALESCE(SUM(qty), 0) INTO v_yours
+            FROM holds FORCE INDEX (holds_shopper) WHERE shopper = p_shopper AND product_id = p_product_id;
+          IF v_yours > p_per_shopper THEN
+            CALL shopper_units(p_shopper, p_product_id, v_yours);
+            SET v_over = v_yours > p_per_shopper;
+          END IF;
+        END IF;
         -- The hold is granted now, after the wait for the lock. Under 10 ms the difference is not worth a second write.
         IF UTC_TIMESTAMP(6) > v_now + INTERVAL 10000 MICROSECOND THEN
           SET v_now = UTC_TIMESTAMP(6);
           SELECT COALESCE(sale_ends_at <= v_now, FALSE) INTO v_ended FROM products WHERE id = p_product_id;
           UPDATE holds SET created_at = v_now, expires_at = v_now + INTERVAL p_ttl_us MICROSECOND WHERE id = p_id;
         END IF;
-        IF NOT v_ended THEN
+        IF NOT v_ended AND NOT v_over THEN
           COMMIT;
           SET v_outcome = 'placed';
           LEAVE attempt;
@@ -84,19 +114,23 @@ BEGIN
     END IF;
 
     SET p_price = NULL;
-    SELECT price_amount, currency, CASE
+    -- The outcome comes first, because MariaDB assigns one after the other, and p_per_shopper is what the limit was.
+    SELECT CASE
+        WHEN hidden THEN 'product_not_found'
         WHEN p_qty > max_qty_per_hold THEN 'qty_over_limit'
         WHEN sale_starts_at > v_now THEN 'sale_not_started'
         WHEN sale_ends_at <= v_now THEN 'sale_ended'
         WHEN p_qty > stock - reserved_stock - sold_stock THEN 'sold_out'
+        WHEN max_per_shopper IS NOT NULL AND p_shopper IS NULL THEN 'sign_in_needed'
+        WHEN v_over AND max_per_shopper <=> p_per_shopper THEN 'shopper_limit'
         WHEN v_tries_left <= 0 THEN 'busy'
-      END
-      INTO p_price, p_currency, v_outcome
+      END, price_amount, currency, max_per_shopper
+      INTO v_outcome, p_price, p_currency, p_per_shopper
       FROM products WHERE id = p_product_id;
     IF p_price IS NULL THEN
       SET v_outcome = 'product_not_found';
-    ELSEIF v_outcome = 'sold_out' THEN
-      -- Short of stock: reclaim overdue stock first, in separate transactions, until nothing is due.
+    ELSEIF v_outcome IN ('sold_out', 'shopper_limit') THEN
+      -- Short of stock, or of the shopper's share: reclaim overdue stock first, in separate transactions, until nothing is due.
       CALL reclaim_due(p_product_id, 500, 500, 0, v_holds, v_orders, v_lag_us);
       SET v_all_holds = v_all_holds + v_holds, v_all_orders = v_all_orders + v_orders;
       IF v_holds + v_orders > 0 THEN
@@ -116,17 +150,21 @@ BEGIN
   ELSEIF v_outcome = 'placed' THEN
     -- The common case knows the hold that it wrote, so it reads only the product. The columns are those of snapshot.
     SELECT
-      v_outcome AS outcome, v_all_holds AS expired_holds, v_all_orders AS cancelled_orders, v_lag_us AS lag_us, UTC_TIMESTAMP(6) AS as_of,
+      v_outcome AS outcome, v_all_holds AS expired_holds, v_all_orders AS cancelled_orders, v_lag_us AS lag_us, UTC_TIMESTAMP(6) AS as_of, NULL AS shopper_units,
       p_id AS hold_id, p_product_id AS hold_product_id, p_qty AS hold_qty, 'active' AS hold_status,
-      v_now AS hold_created_at, v_now + INTERVAL p_ttl_us MICROSECOND AS hold_expires_at,
+      v_now AS hold_created_at, v_now + INTERVAL p_ttl_us MICROSECOND AS hold_expires_at, p_shopper AS hold_shopper,
       NULL AS order_id, NULL AS order_amount, NULL AS order_currency, NULL AS order_status, NULL AS order_reason,
       NULL AS order_pay_by, NULL AS order_created_at, NULL AS order_updated_at,
       id AS product_id, name AS product_name, price_amount AS product_price, currency AS product_currency,
       stock AS product_stock, reserved_stock AS product_reserved_stock, sold_stock AS product_sold_stock,
       keyed_holds AS product_keyed_holds, version AS product_version, max_qty_per_hold AS product_max_qty,
+      max_per_shopper AS product_max_per_shopper, hidden AS product_hidden,
       sale_starts_at AS product_starts_at, sale_ends_at AS product_ends_at
     FROM products WHERE id = p_product_id;
   ELSE
-    CALL refuse_hold(v_outcome, p_product_id, p_qty, v_now, v_all_holds, v_all_orders, v_lag_us);
+    IF v_outcome IN ('shopper_limit', 'shopper_blocked') THEN
+      CALL shopper_units(p_shopper, p_product_id, v_yours);
+    END IF;
+    CALL refuse_hold(v_outcome, p_product_id, p_qty, COALESCE(v_now, v_began), v_all_holds, v_all_orders, v_lag_us, v_yours);
   END IF;
 END

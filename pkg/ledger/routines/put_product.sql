@@ -1,5 +1,5 @@
--- put_product creates a product or changes it. NULL keeps the current value. p_set_starts and p_set_ends tell whether
--- the sale's start and end are given, and NULL then means no limit.
+-- put_product creates a product or changes it. NULL keeps the current value. p_set_starts, p_set_ends and p_set_per_shopper tell
+-- whether the sale's start and end and the limit per shopper are given, and NULL then means no limit.
 --
 -- Locks: the product.
 -- Outcomes: created, changed, incomplete (a new product without name, price or stock), stock_below_taken (less than
@@ -14,7 +14,10 @@ CREATE PROCEDURE put_product(
   p_set_starts BOOLEAN,
   p_starts_at  DATETIME(6),
   p_set_ends   BOOLEAN,
-  p_ends_at    DATETIME(6)
+  p_ends_at    DATETIME(6),
+  p_set_per_shopper BOOLEAN,
+  p_per_shopper     INT,
+  p_hidden          BOOLEAN
 )
 MODIFIES SQL DATA
 SQL SECURITY DEFINER
@@ -42,13 +45,14 @@ BEGIN
     ELSE 'changed'
   END;
   IF v_outcome = 'created' THEN
-    INSERT INTO products (id, name, price_amount, currency, stock, max_qty_per_hold, sale_starts_at, sale_ends_at, created_at, updated_at)
-    VALUES (p_id, p_name, p_price, p_currency, p_stock, COALESCE(p_max_qty, 10), v_starts_at, v_ends_at, v_now, v_now);
+    INSERT INTO products (id, name, price_amount, currency, stock, max_qty_per_hold, sale_starts_at, sale_ends_at, max_per_shopper, hidden, created_at, updated_at)
+    VALUES (p_id, p_name, p_price, p_currency, p_stock, COALESCE(p_max_qty, 10), v_starts_at, v_ends_at, p_per_shopper, COALESCE(p_hidden, FALSE), v_now, v_now);
   ELSEIF v_outcome = 'changed' THEN
     UPDATE products
     SET name = COALESCE(p_name, name), price_amount = COALESCE(p_price, price_amount), currency = COALESCE(p_currency, currency),
         stock = COALESCE(p_stock, stock), max_qty_per_hold = COALESCE(p_max_qty, max_qty_per_hold),
-        sale_starts_at = v_starts_at, sale_ends_at = v_ends_at, version = version + 1, updated_at = v_now
+        sale_starts_at = v_starts_at, sale_ends_at = v_ends_at,
+        max_per_shopper = IF(p_set_per_shopper, p_per_shopper, max_per_shopper), hidden = COALESCE(p_hidden, hidden), version = version + 1, updated_at = v_now
     WHERE id = p_id;
   END IF;
   COMMIT;

@@ -1,8 +1,10 @@
 -- release_hold returns a hold's units to the stock at once. It expires a hold that is past expires_at and not yet swept.
 --
+-- p_shopper is the owner that the hold must have (NULL: anonymous), unless p_operator. To everybody else there is no such hold.
+--
 -- Locks, in order: the hold, the product.
 -- Outcomes: released, already_ended (no units left to return), hold_ordered, hold_not_found.
-CREATE PROCEDURE release_hold(p_id BINARY(16))
+CREATE PROCEDURE release_hold(p_id BINARY(16), p_shopper BINARY(16), p_operator BOOLEAN)
 MODIFIES SQL DATA
 SQL SECURITY DEFINER
 BEGIN
@@ -20,7 +22,7 @@ BEGIN
   SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
   START TRANSACTION;
   SELECT status, product_id, qty, expires_at INTO v_status, v_product_id, v_qty, v_expires_at
-    FROM holds WHERE id = p_id FOR UPDATE;
+    FROM holds WHERE id = p_id AND (p_operator OR shopper <=> p_shopper) FOR UPDATE;
   SET v_now = UTC_TIMESTAMP(6); -- after the lock: the wait for it counts
   SET v_outcome = CASE
     WHEN v_status IS NULL THEN 'hold_not_found'

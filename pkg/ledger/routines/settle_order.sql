@@ -2,7 +2,8 @@
 -- checkout.StandingOf what its status is. It makes the order of a hold that was paid before POST /orders. Routines
 -- call it inside their transaction, after they locked the hold and changed a payment.
 --
--- p_take: take units for an order that has none. p_short tells that there were not enough.
+-- p_take: take units for an order that has none, unless its shopper would have more than the limit then. p_short tells that
+-- there were not enough.
 --
 -- Locks, in order: the hold and its order, its payments, the product. The product comes last and the COMMIT soon after it.
 CREATE PROCEDURE settle_order(p_id BINARY(16), p_take BOOLEAN, p_window_us BIGINT, OUT p_short BOOLEAN)
@@ -20,11 +21,14 @@ main: BEGIN
   DECLARE v_provider VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin;
   DECLARE v_payment_id VARBINARY(255);
   DECLARE v_kept BIGINT DEFAULT 0;
+  DECLARE v_shopper BINARY(16);
+  DECLARE v_per_shopper INT;
+  DECLARE v_yours BIGINT;
 
   SET p_short = FALSE;
   SELECT h.status, h.product_id, h.qty, h.qty * h.unit_price, h.currency, h.expires_at, o.status, o.reason,
-         COALESCE(o.stock, IF(h.status = 'active', 'reserved', 'none'))
-    INTO v_hold, v_product_id, v_qty, v_amount, v_currency, v_expires_at, v_order, v_reason, v_from
+         COALESCE(o.stock, IF(h.status = 'active', 'reserved', 'none')), h.shopper
+    INTO v_hold, v_product_id, v_qty, v_amount, v_currency, v_expires_at, v_order, v_reason, v_from, v_shopper
     FROM holds h LEFT JOIN orders o ON o.id = h.id WHERE h.id = p_id FOR UPDATE;
   SELECT COUNT(*), COALESCE(SUM(received), 0), COALESCE(SUM(GREATEST(received - returned, 0)), 0), COALESCE(MAX(exact), FALSE),
          COALESCE(MAX(settles IS NOT NULL), FALSE), MAX(provider), MAX(payment_id), MAX(kept)
@@ -48,6 +52,16 @@ main: BEGIN
     WHERE id = v_product_id AND stock - reserved_stock - sold_stock >= v_qty;
     SET v_units = IF(ROW_COUNT() = 1, 'sold', 'none');
     SET p_short = v_units = 'none';
+    IF v_units = 'sold' AND v_shopper IS NOT NULL THEN
+      SELECT max_per_shopper INTO v_per_shopper FROM products WHERE id = v_product_id;
+      CALL shopper_units(v_shopper, v_product_id, v_yours);
+      IF v_yours + v_qty > v_per_shopper THEN
+        UPDATE products SET sold_stock = sold_stock - v_qty WHERE id = v_product_id;
+        SET v_units = 'none';
+      ELSE
+        UPDATE holds SET per_shopper = v_per_shopper WHERE id = p_id;
+      END IF;
+    END IF;
   END IF;
   IF v_units = 'none' THEN
     SET v_payment_id = NULL, v_kept = 0;

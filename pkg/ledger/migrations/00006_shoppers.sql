@@ -1,0 +1,47 @@
+-- +goose Up
+
+-- Shoppers own holds, and products may limit what one shopper takes. The release before knows nothing of it and keeps working:
+-- what it writes is anonymous, as all was before. Each step can run again after a migration that was killed.
+
+-- Shoppers whom an operator has blocked.
+CREATE TABLE IF NOT EXISTS blocked_shoppers (
+  shopper    BINARY(16) NOT NULL PRIMARY KEY,
+  operator   VARCHAR(255) NOT NULL COMMENT 'the operator who blocked it',
+  blocked_at DATETIME(6) NOT NULL
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+DROP PROCEDURE IF EXISTS migrate_00006;
+-- +goose StatementBegin
+CREATE PROCEDURE migrate_00006()
+BEGIN
+  IF NOT EXISTS (SELECT 1 FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'products' AND column_name = 'hidden') THEN
+    ALTER TABLE products
+      ADD COLUMN max_per_shopper INT NULL COMMENT 'units that one shopper may have held, ordered and bought; NULL: no limit',
+      ADD COLUMN hidden BOOLEAN NOT NULL DEFAULT FALSE COMMENT 'not public',
+      ADD CONSTRAINT products_max_per_shopper_positive CHECK (max_per_shopper > 0);
+  END IF;
+  IF NOT EXISTS (SELECT 1 FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'holds' AND column_name = 'shopper') THEN
+    ALTER TABLE holds
+      ADD COLUMN shopper BINARY(16) NULL COMMENT 'its owner: the first 16 bytes of SHA-256(iss, newline, sub); NULL: anonymous',
+      ADD COLUMN per_shopper INT NULL COMMENT 'the limit per shopper when its units were taken; NULL: there was none';
+  END IF;
+  -- Lists a shopper's holds and orders, the latest first, and sums their units without reading the rows.
+  IF NOT EXISTS (SELECT 1 FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = 'holds' AND index_name = 'holds_shopper') THEN
+    ALTER TABLE holds ADD KEY holds_shopper (shopper, id, product_id, qty);
+  END IF;
+END;
+-- +goose StatementEnd
+CALL migrate_00006();
+DROP PROCEDURE migrate_00006;
+
+-- A payment may be under way before it succeeds.
+ALTER TABLE payment_events
+  MODIFY kind ENUM('succeeded', 'failed', 'refunded', 'other', 'refunded_sum', 'refund_failed', 'disputed', 'dispute_won', 'dispute_lost', 'processing') NOT NULL;
+
+-- +goose Down
+UPDATE payment_events SET kind = 'other' WHERE kind = 'processing';
+ALTER TABLE payment_events
+  MODIFY kind ENUM('succeeded', 'failed', 'refunded', 'other', 'refunded_sum', 'refund_failed', 'disputed', 'dispute_won', 'dispute_lost') NOT NULL;
+ALTER TABLE holds DROP KEY holds_shopper, DROP COLUMN per_shopper, DROP COLUMN shopper;
+ALTER TABLE products DROP CONSTRAINT products_max_per_shopper_positive, DROP COLUMN hidden, DROP COLUMN max_per_shopper;
+DROP TABLE blocked_shoppers;
