@@ -371,6 +371,27 @@ func TestBlockedShopperPlacesNothing(t *testing.T) {
 	s.mustPlace(t, me, 1)
 }
 
+// A shopper with very many holds gets no more of a product with a limit: their sum would take long, with the product locked.
+func TestShopperWithTooManyHoldsIsAtTheLimit(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, 100, 5)
+	me := shopper(1)
+	first := s.mustPlace(t, me, 1)
+	s.order(t, me, first)
+	if _, err := s.CancelOrder(t.Context(), checkout.Caller{Shopper: me}, first); err != nil {
+		t.Fatal(err)
+	}
+	s.MustPut(t, "other", 10)
+	exec(t, s.Admin, `INSERT INTO holds (id, product_id, qty, unit_price, currency, status, created_at, expires_at, ended_at, shopper)
+		SELECT UNHEX(LPAD(HEX(i), 32, '0')), 'other', 1, 4999, 'USD', 'expired', created_at, expires_at, expires_at, shopper
+		FROM holds, JSON_TABLE(CONCAT('[', REPEAT('0,', 999), '0]'), '$[*]' COLUMNS (i FOR ORDINALITY)) n WHERE id = ?`, first[:])
+	s.refused(t, me, 1, 5, 5)
+	s.mustPlace(t, shopper(2), 5)
+	if r := s.event(t, first, checkout.PaymentSucceeded); r.Order.Status != checkout.OrderRefundDue {
+		t.Errorf("a late payment gave %s, expected refund_due", r.Order.Status)
+	}
+}
+
 // ORDER_LIMIT bounds how long units are away unpaid, from the hold on. A payment under way gives the order its whole window.
 func TestUnpaidOrderIsNoFreeExtension(t *testing.T) {
 	t.Parallel()
