@@ -111,6 +111,7 @@ func register(mux *http.ServeMux, o Options) huma.API {
 			part.operations.register(api)
 		}
 	}
+	documentChallenges(api.OpenAPI())
 	return api
 }
 

@@ -26,7 +26,8 @@ type requestInfo struct {
 	code string // the code of the problem in the response
 	err  error  // its cause
 
-	shopper checkout.Shopper // signed in, or anonymous
+	shopper  checkout.Shopper // signed in, or anonymous
+	badToken bool             // a token was sent, and refused
 
 	hungUp bool // the client closed the connection before it had the response
 }
@@ -115,7 +116,8 @@ func logRequest(log *slog.Logger, r *http.Request, info *requestInfo, status int
 	if info.err != nil && failed {
 		level = slog.LevelError
 	}
-	if info.err != nil && (failed || status == statusHungUp) {
+	// Why a token was refused is for the operator. It stays at the level INFO, because anybody can send a bad one.
+	if info.err != nil && (failed || status == statusHungUp || info.badToken) {
 		attrs = append(attrs, slog.String("error", info.err.Error()))
 	}
 	log.LogAttrs(r.Context(), level, "request", attrs...)
