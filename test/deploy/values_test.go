@@ -33,8 +33,8 @@ func TestSettingsThatMustNotChange(t *testing.T) {
 		{"Parameters.Architecture.Default", "arm64", "it is cheaper, and `make size` checks it"},
 		{"Parameters.SaleSize.Default", "none", "a new account has a Lambda quota of 10"},
 		{"Resources.Api.Properties.CorsConfiguration.AllowOrigins", []any{ref("AllowedOrigin")}, "SAM expects a list"},
-		{"Resources.Api.Properties.CorsConfiguration.AllowHeaders", []any{"content-type", "idempotency-key", "if-none-match"}, "pages send these headers"},
-		{"Resources.Api.Properties.CorsConfiguration.ExposeHeaders", []any{"etag", "location", "idempotent-replayed", "retry-after", "x-request-id"}, "pages read these headers"},
+		{"Resources.Api.Properties.CorsConfiguration.AllowHeaders", []any{"authorization", "content-type", "idempotency-key", "if-none-match"}, "pages send these headers"},
+		{"Resources.Api.Properties.CorsConfiguration.ExposeHeaders", []any{"etag", "location", "idempotent-replayed", "retry-after", "www-authenticate", "x-request-id"}, "pages read these headers"},
 		{"Resources.Api.Properties.StageName", "$default", "another stage would prefix every path"},
 
 		{"Resources.Db.Properties.EnableIAMDatabaseAuthentication", true, "the functions have no password"},
@@ -119,9 +119,14 @@ func TestEveryFunctionLogsToItsOwnGroup(t *testing.T) {
 }
 
 func TestLogGroupsHaveRetention(t *testing.T) {
+	addresses := map[string]bool{"ApiLogs": true, "ProductsLogs": true, "HoldsLogs": true, "OrdersLogs": true, "WebhookLogs": true}
 	for id, g := range checkoutTemplate(t).OfType(t, "AWS::Logs::LogGroup") {
-		if template.At(g, "Properties", "RetentionInDays", "Ref") != "LogRetentionDays" {
-			t.Errorf("%s: expected the retention LogRetentionDays, got %v", id, template.At(g, "Properties", "RetentionInDays"))
+		want := "LogRetentionDays"
+		if addresses[id] {
+			want = "AccessLogDays"
+		}
+		if template.At(g, "Properties", "RetentionInDays", "Ref") != want {
+			t.Errorf("%s: expected the retention %s, got %v", id, want, template.At(g, "Properties", "RetentionInDays"))
 		}
 	}
 }
