@@ -28,6 +28,7 @@ type Config struct {
 	StripeWebhookSecrets []string      `env:"STRIPE_WEBHOOK_SECRETS"`
 	StripeLivemode       string        `env:"STRIPE_LIVEMODE"` // true or false; empty: not checked
 	StripeAccount        string        `env:"STRIPE_ACCOUNT"`  // empty: not checked
+	EdgeSecrets          []string      `env:"EDGE_SECRET"`     // of requests through the edge; empty: there is none
 	LogLevel             slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
 }
 
@@ -56,12 +57,13 @@ type FunctionConfig struct {
 	MetricsNamespace string `env:"METRICS_NAMESPACE" envDefault:"flashsale"`
 }
 
-// The limits of HOLD_TTL and PAYMENT_WINDOW, and of RETENTION.
+// The limits of HOLD_TTL and PAYMENT_WINDOW, of RETENTION, and of EDGE_SECRET.
 const (
-	minTTL       = 100 * time.Millisecond
-	maxTTL       = 30 * 24 * time.Hour
-	minRetention = time.Hour
-	maxRetention = 10 * 365 * 24 * time.Hour
+	minTTL        = 100 * time.Millisecond
+	maxTTL        = 30 * 24 * time.Hour
+	minRetention  = time.Hour
+	minEdgeSecret = 32 // characters, of letters and digits: more than anybody can guess
+	maxRetention  = 10 * 365 * 24 * time.Hour
 )
 
 // ReadLocalConfig reads the environment of the flashsale command. The error for an invalid variable is one line with its
@@ -127,6 +129,12 @@ func (c *Config) tidy() error {
 	}
 	if c.Retention < minRetention || c.Retention > maxRetention {
 		return fmt.Errorf("RETENTION is %s, expected %s to %s", c.Retention, minRetention, maxRetention)
+	}
+	c.EdgeSecrets = trimmed(c.EdgeSecrets)
+	for i, secret := range c.EdgeSecrets {
+		if len(secret) < minEdgeSecret {
+			return fmt.Errorf("EDGE_SECRET: secret %d is shorter than %d characters", i+1, minEdgeSecret)
+		}
 	}
 	if _, _, err := net.SplitHostPort(c.CacheAddr); c.CacheAddr != "" && err != nil {
 		return fmt.Errorf("CACHE_ADDR is %q, expected host:port", c.CacheAddr)
