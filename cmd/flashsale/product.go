@@ -197,7 +197,7 @@ func (c productEndCmd) Run(env environment) error {
 		if !changed {
 			return write(env.out, "The sale of %s had ended before, at %s.\n", p.ID, optionalTime(p.SaleEndsAt))
 		}
-		return write(env.out, "Ended the sale of %s at %s. %s stay reserved by holds and orders, which go on.\n", p.ID, optionalTime(p.SaleEndsAt), plural(p.ReservedStock, "unit"))
+		return write(env.out, "Ended the sale of %s at %s. Holds and orders of %s go on.\n", p.ID, optionalTime(p.SaleEndsAt), plural(p.ReservedStock, "unit"))
 	})
 }
 
@@ -224,6 +224,6 @@ func hide(env environment, id string, hidden bool) error {
 		if !changed {
 			before = " already"
 		}
-		return write(env.out, "%s is %s%s. %s stay reserved by holds and orders, which go on.\n", p.ID, state, before, plural(p.ReservedStock, "unit"))
+		return write(env.out, "%s is %s%s. Holds and orders of %s go on.\n", p.ID, state, before, plural(p.ReservedStock, "unit"))
 	})
 }

@@ -197,7 +197,11 @@ func given(c checkout.ProductChange) (attrs []slog.Attr) {
 		attrs = append(attrs, slog.Int64("max_qty_per_hold", *c.MaxQtyPerHold))
 	}
 	if c.MaxPerShopper != nil {
-		attrs = append(attrs, slog.Any("max_per_shopper", *c.MaxPerShopper)) // a text: a number, or none
+		perShopper := slog.String("max_per_shopper", "none")
+		if c.MaxPerShopper.Units != nil {
+			perShopper = slog.Int64("max_per_shopper", *c.MaxPerShopper.Units)
+		}
+		attrs = append(attrs, perShopper)
 	}
 	if c.Hidden != nil {
 		attrs = append(attrs, slog.Bool("hidden", *c.Hidden))
