@@ -56,7 +56,7 @@ type Reservations struct {
 
 const (
 	// MaxReservations limits the holds, and the orders, that one list looks at. A list with a total of so many may be incomplete.
-	MaxReservations = 100_000
+	MaxReservations = 50_000
 	maxShoppers     = 5
 )
 
