@@ -136,6 +136,7 @@ func (s *Shop) serve(t testing.TB, o Options) {
 	}
 	metrics := localserver.NewMetrics()
 	s.App = app.New(config, app.Deps{
+		SignIn:    signIn,
 		Ledger:    Must(ledger.Open(Must(ledger.AccountsOf(s.AdminDSN))(t).DSN(ledger.RoleApp), metrics))(t),
 		CacheAddr: o.CacheAddr, Recorder: metrics,
 		Logger: slog.New(slog.NewJSONHandler(o.Log, &slog.HandlerOptions{Level: slog.LevelDebug})),
