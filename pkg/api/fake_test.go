@@ -20,7 +20,8 @@ import (
 // fake replaces the ledger, the stock view and both webhook verifiers. It records each call and returns the values that
 // the test has set. It decides nothing.
 type fake struct {
-	calls []string
+	calls   []string
+	callers []checkout.Caller // of each call about a hold or an order
 
 	err     error            // returned by every method of the ledger and the view
 	product checkout.Product // returned by the view
@@ -64,21 +65,24 @@ func (f *fake) Put(context.Context, checkout.Product, *checkout.IdempotencyKey) 
 
 func (f *fake) PlaceHold(ctx context.Context, r checkout.HoldRequest) (checkout.Receipt, error) {
 	f.called(ctx, "place %d of %s for %s", r.Qty, r.ProductID, r.TTL)
-	f.key = r.Key
+	f.key, f.callers = r.Key, append(f.callers, checkout.Caller{Shopper: r.Shopper})
 	return checkout.Receipt{Hold: &f.hold, Repeated: f.repeat}, f.err
 }
 
-func (f *fake) ReleaseHold(ctx context.Context, _ checkout.Caller, id checkout.ID) (checkout.Receipt, error) {
+func (f *fake) ReleaseHold(ctx context.Context, by checkout.Caller, id checkout.ID) (checkout.Receipt, error) {
+	f.callers = append(f.callers, by)
 	f.called(ctx, "release %s", id.HoldID())
 	return checkout.Receipt{Hold: &f.hold}, f.err
 }
 
-func (f *fake) CreateOrder(ctx context.Context, _ checkout.Caller, id checkout.ID, times checkout.OrderTimes) (checkout.Receipt, error) {
+func (f *fake) CreateOrder(ctx context.Context, by checkout.Caller, id checkout.ID, times checkout.OrderTimes) (checkout.Receipt, error) {
+	f.callers = append(f.callers, by)
 	f.called(ctx, "order %s for %s", id.HoldID(), times.Window)
 	return checkout.Receipt{Order: &f.order, Repeated: f.repeat}, f.err
 }
 
-func (f *fake) CancelOrder(ctx context.Context, _ checkout.Caller, id checkout.ID) (checkout.Receipt, error) {
+func (f *fake) CancelOrder(ctx context.Context, by checkout.Caller, id checkout.ID) (checkout.Receipt, error) {
+	f.callers = append(f.callers, by)
 	f.called(ctx, "cancel %s", id.OrderID())
 	return checkout.Receipt{Order: &f.order}, f.err
 }
@@ -97,12 +101,14 @@ func (f *fake) RejectEvent(ctx context.Context, e checkout.RejectedEvent) error 
 	return f.err
 }
 
-func (f *fake) Hold(ctx context.Context, _ checkout.Caller, id checkout.ID) (checkout.Hold, error) {
+func (f *fake) Hold(ctx context.Context, by checkout.Caller, id checkout.ID) (checkout.Hold, error) {
+	f.callers = append(f.callers, by)
 	f.called(ctx, "read %s", id.HoldID())
 	return f.hold, f.err
 }
 
-func (f *fake) Order(ctx context.Context, _ checkout.Caller, id checkout.ID) (checkout.Order, error) {
+func (f *fake) Order(ctx context.Context, by checkout.Caller, id checkout.ID) (checkout.Order, error) {
+	f.callers = append(f.callers, by)
 	f.called(ctx, "read %s", id.OrderID())
 	return f.order, f.err
 }
@@ -222,6 +228,9 @@ type problem struct {
 	RequestID                 string                           `json:"request_id"`
 	Errors                    []struct{ Field, Detail string } `json:"errors"`
 	AvailableStock            *int64                           `json:"available_stock"`
+	ReservedStock             *int64                           `json:"reserved_stock"`
+	MaxPerShopper             *int64                           `json:"max_per_shopper"`
+	Yours                     *int64                           `json:"yours"`
 	SaleStartsAt              string                           `json:"sale_starts_at"`
 }
 

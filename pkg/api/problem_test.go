@@ -26,6 +26,8 @@ func TestErrorCodesHaveTheirStatus(t *testing.T) {
 		"sold_out":                   {checkout.SoldOut(1, 0), 409},
 		"sale_not_started":           {checkout.SaleNotStarted(starts), 409},
 		"sale_ended":                 {checkout.ErrSaleEnded, 409},
+		"shopper_limit":              {checkout.ShopperLimit(2, 1), 409},
+		"unauthenticated":            {checkout.ErrSignInNeeded, 401},
 		"hold_released":              {checkout.ErrHoldReleased, 409},
 		"hold_ordered":               {checkout.ErrHoldOrdered, 409},
 		"order_not_cancellable":      {checkout.ErrOrderNotCancellable, 409},
@@ -77,9 +79,15 @@ func TestRefusalsCarryTheirFigures(t *testing.T) {
 	if p := wantProblem(t, e.send(t, http.MethodPost, "/v1/holds", holdBody, nil), 409, "sold_out"); p.AvailableStock == nil || *p.AvailableStock != 1 {
 		t.Errorf("available_stock is %v, expected 1", p.AvailableStock)
 	}
-	f.err = checkout.SoldOut(0, 0)
+	f.err = checkout.SoldOut(0, 3)
 	if p := wantProblem(t, e.send(t, http.MethodPost, "/v1/holds", holdBody, nil), 409, "sold_out"); p.AvailableStock == nil || *p.AvailableStock != 0 {
 		t.Errorf("available_stock is %v, expected 0 and not left out", p.AvailableStock)
+	} else if p.ReservedStock == nil || *p.ReservedStock != 3 {
+		t.Errorf("reserved_stock is %v, expected 3", p.ReservedStock)
+	}
+	f.err = checkout.ShopperLimit(2, 0)
+	if p := wantProblem(t, e.send(t, http.MethodPost, "/v1/holds", holdBody, nil), 409, "shopper_limit"); p.MaxPerShopper == nil || *p.MaxPerShopper != 2 || p.Yours == nil || *p.Yours != 0 {
+		t.Errorf("the limit is %v and yours is %v, expected 2 and 0", p.MaxPerShopper, p.Yours)
 	}
 	f.err = checkout.SaleNotStarted(at)
 	if p := wantProblem(t, e.send(t, http.MethodPost, "/v1/holds", holdBody, nil), 409, "sale_not_started"); p.SaleStartsAt != "2026-11-27T09:00:00.123Z" {

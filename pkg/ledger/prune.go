@@ -66,13 +66,13 @@ func (l *Ledger) Prune(ctx context.Context, retention time.Duration, limit int) 
 type prunableHolds struct{ productID, status string }
 
 // prunable finds products with holds to delete. For each product and status it looks up the oldest hold after the position
-// of prune_ended.
+// of prune_ended. ORDER BY names the whole index: by expires_at alone, MySQL would sort all that ended of each product.
 func (l *Ledger) prunable(ctx context.Context, retention time.Duration) ([]prunableHolds, error) {
 	const one = `
 		(SELECT p.id, '{status}' AS status FROM products p LEFT JOIN prune_marks m ON m.product_id = p.id AND m.status = '{status}'
 		 WHERE (SELECT h.expires_at FROM holds h FORCE INDEX (holds_due)
 		        WHERE h.product_id = p.id AND h.status = '{status}' AND h.expires_at > COALESCE(m.upto, '1000-01-01')
-		        ORDER BY h.expires_at LIMIT 1) < UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND
+		        ORDER BY h.product_id, h.status, h.expires_at LIMIT 1) < UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND
 		 LIMIT ?)`
 	query := "SELECT * FROM (" + strings.ReplaceAll(one, "{status}", "released") + " UNION ALL " + strings.ReplaceAll(one, "{status}", "expired") + ") AS due"
 	age := retention.Microseconds()

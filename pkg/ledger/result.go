@@ -17,7 +17,7 @@ type result struct {
 	hold    *checkout.Hold
 	order   *checkout.Order
 	product *checkout.Product
-	yours   int64 // with shopper_limit: the units that the shopper has
+	yours   *int64 // with shopper_limit: the units that the shopper has; nil: too many holds to sum
 }
 
 func (r result) receipt(repeated bool) checkout.Receipt {
@@ -39,7 +39,7 @@ func scanResult(rows *sql.Rows) (result, error) {
 	}
 	return result{
 		outcome: r.outcome, holds: int(r.holds.Int64), orders: int(r.orders.Int64), lag: time.Duration(r.lag.Int64) * time.Microsecond,
-		hold: r.toHold(), order: r.toOrder(), product: r.toProduct(), yours: r.yours.Int64,
+		hold: r.toHold(), order: r.toOrder(), product: r.toProduct(), yours: optional(r.yours),
 	}, nil
 }
 
@@ -213,10 +213,8 @@ func (r *productRow) toProduct() *checkout.Product {
 	p := &checkout.Product{
 		ID: r.id.String, Name: r.name.String, Price: checkout.Money{Amount: r.price.Int64, Currency: r.priceCurrency.String},
 		Stock: r.stock.Int64, ReservedStock: r.reserved.Int64, SoldStock: r.sold.Int64,
-		KeyedHolds: r.keyed.Int64, Version: r.version.Int64, MaxQtyPerHold: r.maxQty.Int64, Hidden: r.hidden.Bool, AsOf: r.asOf,
-	}
-	if r.perShopper.Valid {
-		p.MaxPerShopper = &r.perShopper.Int64
+		KeyedHolds: r.keyed.Int64, Version: r.version.Int64, MaxQtyPerHold: r.maxQty.Int64, MaxPerShopper: optional(r.perShopper), Hidden: r.hidden.Bool,
+		AsOf: r.asOf,
 	}
 	if r.starts.Valid {
 		p.SaleStartsAt = &r.starts.Time
@@ -225,4 +223,12 @@ func (r *productRow) toProduct() *checkout.Product {
 		p.SaleEndsAt = &r.ends.Time
 	}
 	return p
+}
+
+// optional is nil for NULL.
+func optional(n sql.NullInt64) *int64 {
+	if !n.Valid {
+		return nil
+	}
+	return &n.Int64
 }

@@ -137,6 +137,29 @@ func TestShopperLimitCountsWhatIsAway(t *testing.T) {
 	s.MustAudit(t)
 }
 
+// A call that is repeated after its response was lost finds its hold, though the shopper is at the limit now.
+func TestRepeatedHoldAtTheLimitIsTheSame(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, 100, 1)
+	me, text := shopper(1), checkout.IdempotencyKey{1}
+	for name, key := range map[string]*checkout.IdempotencyKey{"without a key": nil, "with a key": me.Key(&text)} {
+		req := checkout.HoldRequest{
+			ID: ledgertest.NewID(), Shopper: me, ProductID: s.product, Qty: 1, TTL: ttl, Key: key,
+			Price: &checkout.Money{Amount: 4999, Currency: "USD"}, MaxPerShopper: &s.limit,
+		}
+		for range 3 {
+			r, err := s.PlaceHold(t.Context(), req)
+			if err != nil || r.Hold.ID != req.ID {
+				t.Fatalf("%s: a repeated call gave %v, expected the same hold", name, err)
+			}
+		}
+		if _, err := s.ReleaseHold(t.Context(), checkout.Caller{Shopper: me}, req.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.MustAudit(t)
+}
+
 // Units that came back and are paid late would be too many.
 func TestLatePaymentTakesNoUnitsOverTheLimit(t *testing.T) {
 	t.Parallel()
@@ -369,6 +392,27 @@ func TestBlockedShopperPlacesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.mustPlace(t, me, 1)
+}
+
+// A shopper with very many holds gets no more of a product with a limit: their sum would take long, with the product locked.
+func TestShopperWithTooManyHoldsIsAtTheLimit(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, 100, 5)
+	me := shopper(1)
+	first := s.mustPlace(t, me, 1)
+	s.order(t, me, first)
+	if _, err := s.CancelOrder(t.Context(), checkout.Caller{Shopper: me}, first); err != nil {
+		t.Fatal(err)
+	}
+	s.MustPut(t, "other", 10)
+	exec(t, s.Admin, `INSERT INTO holds (id, product_id, qty, unit_price, currency, status, created_at, expires_at, ended_at, shopper)
+		SELECT UNHEX(LPAD(HEX(i), 32, '0')), 'other', 1, 4999, 'USD', 'expired', created_at, expires_at, expires_at, shopper
+		FROM holds, JSON_TABLE(CONCAT('[', REPEAT('0,', 999), '0]'), '$[*]' COLUMNS (i FOR ORDINALITY)) n WHERE id = ?`, first[:])
+	s.refused(t, me, 1, 5, 5)
+	s.mustPlace(t, shopper(2), 5)
+	if r := s.event(t, first, checkout.PaymentSucceeded); r.Order.Status != checkout.OrderRefundDue {
+		t.Errorf("a late payment gave %s, expected refund_due", r.Order.Status)
+	}
 }
 
 // ORDER_LIMIT bounds how long units are away unpaid, from the hold on. A payment under way gives the order its whole window.

@@ -153,7 +153,7 @@ func (r *reader) stripe(event *checkout.PaymentEvent, data object) {
 	case "checkout.session.completed": // unpaid: a slow method such as bank debit, whose success is a separate event
 		if status := r.text(data, "payment_status"); status == "paid" || status == "no_payment_required" {
 			r.stripeSuccess(event, data, "amount_total", ours)
-		} else if ours {
+		} else if ours && status == "unpaid" {
 			event.Kind = checkout.PaymentProcessing
 		}
 	case "payment_intent.processing", "payment_intent.requires_action": // the bank has the payment, or asks the shopper

@@ -88,8 +88,9 @@ func checkStripe(t *testing.T, cases []stripeCase) {
 
 // What stripeIntent and stripeSession are read as, and one attempt to pay.
 var (
-	stripeSuccess = checkout.PaymentEvent{Kind: checkout.PaymentSucceeded, Subject: &subject, PaymentID: "pi_1", Amount: checkout.Money{Amount: 4999, Currency: "USD"}}
-	stripeAttempt = checkout.PaymentEvent{Kind: checkout.PaymentOther, Subject: &subject, PaymentID: "pi_1"}
+	stripeSuccess  = checkout.PaymentEvent{Kind: checkout.PaymentSucceeded, Subject: &subject, PaymentID: "pi_1", Amount: checkout.Money{Amount: 4999, Currency: "USD"}}
+	stripeUnderWay = checkout.PaymentEvent{Kind: checkout.PaymentProcessing, Subject: &subject, PaymentID: "pi_1"}
+	stripeAttempt  = checkout.PaymentEvent{Kind: checkout.PaymentOther, Subject: &subject, PaymentID: "pi_1"}
 )
 
 func TestStripePayments(t *testing.T) {
@@ -103,12 +104,13 @@ func TestStripePayments(t *testing.T) {
 	checkStripe(t, []stripeCase{
 		{"paid", "payment_intent.succeeded", stripeIntent, stripeSuccess},
 		{"declined", "payment_intent.payment_failed", stripeIntent, stripeAttempt},
-		{"processing", "payment_intent.processing", stripeIntent, stripeAttempt},
+		{"processing", "payment_intent.processing", stripeIntent, stripeUnderWay},
+		{"the bank asks the shopper", "payment_intent.requires_action", stripeIntent, stripeUnderWay},
 		{"one attempt cancelled", "payment_intent.canceled", stripeIntent, stripeAttempt},
 		{"session paid", "checkout.session.completed", stripeSession, stripeSuccess},
 		{"session, expanded intent", "checkout.session.completed", edit(stripeSession, `"pi_1"`, `{"id":"pi_1","metadata":{"order_id":"ORD2"}}`), stripeSuccess},
 		{"session, no intent", "checkout.session.completed", edit(stripeSession, `"pi_1"`, `null`), noIntent},
-		{"session unpaid", "checkout.session.completed", edit(stripeSession, `"paid"`, `"unpaid"`), stripeAttempt},
+		{"session unpaid", "checkout.session.completed", edit(stripeSession, `"paid"`, `"unpaid"`), stripeUnderWay},
 		{"session of a free order", "checkout.session.completed", edit(edit(edit(stripeSession, `"paid"`, `"no_payment_required"`), `"pi_1"`, `null`), `4999`, `0`), free},
 		{"session without status", "checkout.session.completed", edit(stripeSession, `"paid"`, `null`), stripeAttempt},
 		{"session paid later", "checkout.session.async_payment_succeeded", stripeSession, stripeSuccess},

@@ -25,7 +25,7 @@ CREATE PROCEDURE place_hold(
   p_key        BINARY(32),
   p_price      BIGINT,
   p_currency   CHAR(3) CHARACTER SET ascii COLLATE ascii_bin,
-  p_shopper     BINARY(16),
+  p_shopper    BINARY(16),
   p_per_shopper INT
 )
 MODIFIES SQL DATA
@@ -51,19 +51,22 @@ BEGIN
     SELECT id INTO v_first FROM holds WHERE idempotency_key = p_key;
   END IF;
   IF p_shopper IS NOT NULL THEN
-    SELECT COUNT(*) INTO v_blocked FROM blocked_shoppers WHERE shopper = p_shopper;
+    SELECT COUNT(*), (SELECT COUNT(*) FROM (SELECT 1 FROM holds FORCE INDEX (holds_shopper) WHERE shopper = p_shopper LIMIT 1001) AS some)
+      INTO v_blocked, v_own FROM blocked_shoppers WHERE shopper = p_shopper;
     SET v_outcome = IF(v_blocked, 'shopper_blocked', NULL);
   END IF;
 
   attempt: WHILE v_first IS NULL AND v_outcome IS NULL DO
     SET v_now = UTC_TIMESTAMP(6), v_over = FALSE;
     IF p_price IS NOT NULL AND p_per_shopper IS NOT NULL THEN
-      SELECT COUNT(*), COALESCE(SUM(IF(product_id = p_product_id, qty, 0)), 0) INTO v_own, v_yours
-        FROM holds FORCE INDEX (holds_shopper) WHERE shopper = p_shopper;
+      SET v_yours = NULL;
+      IF v_own <= 1000 THEN
+        SELECT COALESCE(SUM(qty), 0) INTO v_yours FROM holds FORCE INDEX (holds_shopper) WHERE shopper = p_shopper AND product_id = p_product_id;
+      END IF;
       IF v_yours + p_qty > p_per_shopper THEN
         CALL shopper_units(p_shopper, p_product_id, v_yours);
       END IF;
-      SET v_over = v_yours + p_qty > p_per_shopper OR v_own > 1000;
+      SET v_over = COALESCE(v_yours + p_qty > p_per_shopper, TRUE);
     END IF;
     IF p_price IS NOT NULL AND NOT v_over THEN
       SET v_tries_left = v_tries_left - 1;
@@ -95,7 +98,7 @@ BEGIN
             FROM holds FORCE INDEX (holds_shopper) WHERE shopper = p_shopper AND product_id = p_product_id;
           IF v_yours > p_per_shopper THEN
             CALL shopper_units(p_shopper, p_product_id, v_yours);
-            SET v_over = v_yours > p_per_shopper;
+            SET v_over = COALESCE(v_yours > p_per_shopper, TRUE);
           END IF;
         END IF;
         -- The hold is granted now, after the wait for the lock. Under 10 ms the difference is not worth a second write.
@@ -139,9 +142,9 @@ BEGIN
     END IF;
   END WHILE;
 
-  IF v_first IS NULL AND v_outcome <> 'placed' AND p_key IS NOT NULL THEN
-    -- The stock may have gone to the hold that a concurrent call with this key placed.
-    SELECT id INTO v_first FROM holds WHERE idempotency_key = p_key;
+  IF v_first IS NULL AND v_outcome <> 'placed' AND (p_key IS NOT NULL OR v_over) THEN
+    -- The stock may have gone to the hold that a concurrent call with this key placed, and the limit to this very hold.
+    SELECT id INTO v_first FROM holds WHERE id = p_id OR idempotency_key = p_key LIMIT 1;
   END IF;
   IF v_first IS NOT NULL THEN
     SELECT COUNT(*) INTO v_same FROM holds WHERE id = v_first AND product_id = p_product_id AND qty = p_qty;

@@ -54,8 +54,10 @@ main: BEGIN
     SET p_short = v_units = 'none';
     IF v_units = 'sold' AND v_shopper IS NOT NULL THEN
       SELECT max_per_shopper INTO v_per_shopper FROM products WHERE id = v_product_id;
-      CALL shopper_units(v_shopper, v_product_id, v_yours);
-      IF v_yours + v_qty > v_per_shopper THEN
+      IF v_per_shopper IS NOT NULL THEN
+        CALL shopper_units(v_shopper, v_product_id, v_yours);
+      END IF;
+      IF v_per_shopper IS NOT NULL AND COALESCE(v_yours + v_qty > v_per_shopper, TRUE) THEN
         UPDATE products SET sold_stock = sold_stock - v_qty WHERE id = v_product_id;
         SET v_units = 'none';
       ELSE
