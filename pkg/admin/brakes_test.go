@@ -125,33 +125,25 @@ func TestBrakesWorkThroughTheHandler(t *testing.T) {
 	}
 }
 
+// line is an expected line: keys and values, besides those of every line.
+func line(more ...any) map[string]any {
+	all := map[string]any{"level": "INFO", "msg": "operator action", "operator": "grace"}
+	for i := 0; i < len(more); i += 2 {
+		all[more[i].(string)] = more[i+1] //nolint:forcetypeassert // the keys are texts
+	}
+	return all
+}
+
 // Each change is one line with its operator, the number, the units and the ids. What changes nothing has no line.
 func TestBrakesAreLogged(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	holds, orders := admin.Ended{IDs: []string{"hold_1", "hold_2"}, Units: 5}, admin.Ended{IDs: []string{"ord_1"}, Units: 2}
 	filter := ledger.ReservationFilter{ProductID: "mug"}
-	line := func(more map[string]any) map[string]any {
-		all := map[string]any{"level": "INFO", "msg": "operator action", "operator": "grace"}
-		for k, v := range more {
-			all[k] = v
-		}
-		return all
+	ended := func(more ...any) map[string]any {
+		return line(append([]any{"operation", "release_holds", "entity", "holds", "count", 2.0, "units", 5.0, "ids", []any{"hold_1", "hold_2"}}, more...)...)
 	}
-	failed := func(more map[string]any) map[string]any {
-		all := line(more)
-		all["level"], all["msg"], all["cause"] = "WARN", "operator action failed, and may have taken effect", "connection lost"
-		return all
-	}
-	ended := map[string]any{"operation": "release_holds", "entity": "holds", "count": 2.0, "units": 5.0, "ids": []any{"hold_1", "hold_2"}}
-	with := func(m map[string]any, key string, value any) map[string]any {
-		c := map[string]any{key: value}
-		for k, v := range m {
-			c[k] = v
-		}
-		return c
-	}
-	byFilter := with(ended, "selection", map[string]any{"filter": map[string]any{"product_id": "mug"}})
+	chosen := map[string]any{"filter": map[string]any{"product_id": "mug"}}
 	for name, tc := range map[string]struct {
 		guard guard
 		do    func(c admin.Client) error
@@ -160,15 +152,15 @@ func TestBrakesAreLogged(t *testing.T) {
 		"released by id": {guard{ended: holds}, func(c admin.Client) error {
 			_, err := c.ReleaseHolds(ctx, admin.Selection{IDs: holds.IDs})
 			return err
-		}, []map[string]any{line(ended)}},
+		}, []map[string]any{ended()}},
 		"released by filter": {guard{ended: holds}, func(c admin.Client) error {
 			_, err := c.ReleaseHolds(ctx, admin.Selection{Filter: &filter})
 			return err
-		}, []map[string]any{line(byFilter)}},
+		}, []map[string]any{ended("selection", chosen)}},
 		"cancelled": {guard{ended: orders}, func(c admin.Client) error {
 			_, err := c.CancelOrders(ctx, admin.Selection{IDs: orders.IDs})
 			return err
-		}, []map[string]any{line(map[string]any{"operation": "cancel_orders", "entity": "orders", "count": 1.0, "units": 2.0, "ids": []any{"ord_1"}})}},
+		}, []map[string]any{line("operation", "cancel_orders", "entity", "orders", "count", 1.0, "units", 2.0, "ids", []any{"ord_1"})}},
 		"nothing to release": {guard{ended: admin.Ended{Refused: []admin.Refusal{{ID: "hold_1"}}}}, func(c admin.Client) error {
 			_, err := c.ReleaseHolds(ctx, admin.Selection{IDs: holds.IDs})
 			return err
@@ -180,18 +172,18 @@ func TestBrakesAreLogged(t *testing.T) {
 		"failed half-way": {guard{ended: holds, err: errors.New("connection lost")}, func(c admin.Client) error {
 			_, err := c.ReleaseHolds(ctx, admin.Selection{Filter: &filter})
 			return err
-		}, []map[string]any{failed(byFilter)}},
+		}, []map[string]any{
+			ended("selection", chosen, "level", "WARN", "msg", "operator action failed, and may have taken effect", "cause", "connection lost"),
+		}},
 		"blocked": {guard{block: admin.Block{Holds: holds, Orders: orders}}, func(c admin.Client) error {
 			_, err := c.BlockShopper(ctx, hoarder)
 			return err
-		}, []map[string]any{line(map[string]any{
-			"operation": "block_shopper", "entity": "shopper " + hoarder.String(), "again": false, "holds": 2.0, "orders": 1.0, "units": 7.0,
-			"hold_ids": []any{"hold_1", "hold_2"}, "order_ids": []any{"ord_1"},
-		})}},
+		}, []map[string]any{line("operation", "block_shopper", "entity", "shopper "+hoarder.String(), "again", false, "holds", 2.0, "orders", 1.0,
+			"units", 7.0, "hold_ids", []any{"hold_1", "hold_2"}, "order_ids", []any{"ord_1"})}},
 		"unblocked": {guard{changed: true}, func(c admin.Client) error {
 			_, err := c.UnblockShopper(ctx, hoarder)
 			return err
-		}, []map[string]any{line(map[string]any{"operation": "unblock_shopper", "entity": "shopper " + hoarder.String()})}},
+		}, []map[string]any{line("operation", "unblock_shopper", "entity", "shopper "+hoarder.String())}},
 		"was not blocked": {guard{}, func(c admin.Client) error { _, err := c.UnblockShopper(ctx, hoarder); return err }, nil},
 		"had ended":       {guard{}, func(c admin.Client) error { _, _, err := c.EndSale(ctx, "mug"); return err }, nil},
 		"is hidden":       {guard{}, func(c admin.Client) error { _, _, err := c.HideProduct(ctx, "mug", true); return err }, nil},

