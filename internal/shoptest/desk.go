@@ -31,7 +31,8 @@ func NewDesk(t testing.TB, env ...string) Desk {
 	for _, v := range os.Environ() {
 		name, _, _ := strings.Cut(v, "=")
 		switch name {
-		case "MYSQL_DSN", "CACHE_ADDR", "ADDR", "HOLD_TTL", "PAYMENT_WINDOW", "RETENTION", "WEBHOOK_SECRETS", "STRIPE_WEBHOOK_SECRETS", "LOG_LEVEL":
+		case "MYSQL_DSN", "CACHE_ADDR", "ADDR", "HOLD_TTL", "PAYMENT_WINDOW", "ORDER_LIMIT", "RETENTION", "WEBHOOK_SECRETS", "STRIPE_WEBHOOK_SECRETS", "LOG_LEVEL",
+			"JWT_ISSUER", "JWT_AUDIENCE", "JWT_JWKS":
 		default:
 			d.Env = append(d.Env, v)
 		}

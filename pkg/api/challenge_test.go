@@ -31,6 +31,14 @@ func TestChallengeSaysWhetherATokenWasRefused(t *testing.T) {
 	wantHeader(t, w, "WWW-Authenticate", `Bearer realm="flashsale"`)
 }
 
+// A shop without accounts reads no token, so it does not say that one is bad.
+func TestShopWithoutAccountsRefusesNoToken(t *testing.T) {
+	t.Parallel()
+	w := newEdge(newFake()).send(t, http.MethodGet, "/v1/holds", "", http.Header{"Authorization": {"Bearer any"}})
+	wantProblem(t, w, http.StatusUnauthorized, "unauthenticated")
+	wantHeader(t, w, "WWW-Authenticate", `Bearer realm="flashsale"`)
+}
+
 // A page may send its token with every request. Products and webhooks do not read it.
 func TestProductsAndWebhooksReadNoToken(t *testing.T) {
 	t.Parallel()

@@ -24,10 +24,12 @@ const bearer = "shopper"
 
 var securitySchemes = map[string]*huma.SecurityScheme{bearer: {
 	Type: "http", Scheme: "bearer", BearerFormat: "JWT",
-	Description: "A token of the shop's sign-in service: `Authorization: Bearer …`. In a shop with accounts, holds and orders need it. They belong " +
-		"to the shopper who placed them, and other shoppers get 404. A shop without accounts needs no token: there, any caller who knows an id " +
-		"can use it. A token that is sent and not valid is always refused with 401. On AWS, API Gateway refuses such a token itself, with " +
-		"401 and `{\"message\":\"Unauthorized\"}` in place of a problem.",
+	Description: "A token of the shop's sign-in service, as `Authorization: Bearer …`. A shop with accounts needs it for holds and orders. " +
+		"They belong to the shopper who placed them; for other shoppers they do not exist.\n\n" +
+		"A shop without accounts needs no token: there, any caller who knows an id can use it. With `flashsale run`, you can try a token that " +
+		"`flashsale token NAME` prints.\n\n" +
+		"A token that is not valid is refused with 401, also where none is needed. On AWS, API Gateway does so: with " +
+		"`{\"message\":\"Unauthorized\"}` in place of a problem.",
 }}
 
 // mayBeShoppers and areShoppers are the security of the operations that belong to a shopper: with a token, if the shop has

@@ -73,6 +73,12 @@ func TestRejectsInvalidCommandLines(t *testing.T) {
 		{"events", 2, "--unmatched"},
 		{"events --stored --reused", 2, "--reused"},
 		{"events --stored --disputes", 2, "--disputes"},
+		{"token", 2, "<name>"},
+		{"token ada --ttl 0s", 2, "--ttl is 0s, expected 1s to 720h0m0s"},
+		{"token ada --ttl 721h", 2, "--ttl"},
+		{"token ada --ttl soon", 2, "--ttl"},
+		{"token ada", 2, "use the directory of `flashsale run`"},
+		{"--stack flashsale-dev token ada", 2, "without --stack"},
 		{"with-servers", 2, "command"},
 	})
 	d.Env = append(d.Env, "HOLD_TTL=soon")
