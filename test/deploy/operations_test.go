@@ -136,7 +136,7 @@ func TestCostTablesAddUp(t *testing.T) {
 	}
 }
 
-// What reaches the functions in a stampede follows from the rates of a large sale, and from the rate of an address.
+// The requests that reach the functions in a stampede follow from the rates of a large sale, and from the rate of an address.
 func TestStampedeFollowsFromTheRates(t *testing.T) {
 	large := func(rate string) float64 {
 		return float64(checkoutTemplate(t).At("Mappings", "SaleSizes", "large", rate).(int))
