@@ -124,7 +124,7 @@ func TestFirewallRefusesARateLikeTheAPI(t *testing.T) {
 	}
 }
 
-// What lets somebody else act as a shopper or a provider is in no log: tokens, keys, signatures, and the ids in a path.
+// No log shows anything with which somebody else can act as a shopper or a provider: tokens, keys, signatures, ids in paths.
 func TestFirewallLogsNoSecret(t *testing.T) {
 	edge := edgeTemplate(t)
 	hidden := map[string]bool{}

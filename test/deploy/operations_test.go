@@ -122,7 +122,7 @@ func costTable(t testing.TB, header string) (rows [][]string, total []string) {
 }
 
 func TestCostTablesAddUp(t *testing.T) {
-	for _, header := range []string{"| line | formula | $ |", "| line | formula | dev $ | prod $ |"} {
+	for _, header := range []string{"| line | formula | $ |", "| line | formula | dev $ | prod $ |", "| line | formula | month without a sale $ | one sale $ |"} {
 		rows, total := costTable(t, header)
 		for column := 2; column < len(total); column++ {
 			sum := 0.0
@@ -132,6 +132,30 @@ func TestCostTablesAddUp(t *testing.T) {
 			if want := number(t, strings.Trim(total[column], "*")); math.Abs(sum-want) > 0.001 {
 				t.Errorf("%s: column %d adds up to %.2f, the total says %.2f", header, column, sum, want)
 			}
+		}
+	}
+}
+
+// The requests that reach the functions in a stampede follow from the rates of a large sale, and from the rate of an address.
+func TestStampedeFollowsFromTheRates(t *testing.T) {
+	large := func(rate string) float64 {
+		return float64(checkoutTemplate(t).At("Mappings", "SaleSizes", "large", rate).(int))
+	}
+	const readers, buyers, caches = 200_000, 100_000, 13 // a second, of a million shoppers; CloudFront's regional caches
+	products, holds := large("ProductsRate"), large("HoldsRate")
+	for pattern, want := range map[string]float64{
+		`\| product reads \| 200,000 \| .ProductsRate. admits ([\d,]+):`:        products,
+		`\| holds \| 100,000 \| .HoldsRate. admits ([\d,]+):`:                   holds,
+		`answered, all together \| 300,000 \| ([\d,]+): 3 %`:                    products + holds,
+		`answered, all together \| 300,000 \| [\d,]+: 3 % \| ([\d,]+): 68 %`:    readers + holds,
+		`by functions \| \| [\d,]+ \| ([\d,]+) \|`:                              holds + caches,
+		`429 from API Gateway \| \| ([\d,]+) \|`:                                readers + buyers - products - holds,
+		`429 from API Gateway \| \| [\d,]+ \| ([\d,]+) \|`:                      buyers - holds,
+		`At 300 a minute each, ([\d,]+) addresses reach .HoldsRate.`:            holds / (float64(edgeTemplate(t).At("Parameters", "AddressRate", "Default").(int)) / 60),
+		`10,000 units at 3,000 holds a second are gone after ([\d.]+) s\. From`: math.Floor(10*10_000/holds+1) / 10, // rounded up
+	} {
+		if got := numberIn(t, pattern); got != want {
+			t.Errorf("docs/operations.md says %v in %q, the templates give %v", got, pattern, want)
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"flashsale/internal/lambdaemu"
 	"flashsale/internal/ledgertest"
 	"flashsale/internal/shoptest"
+	"flashsale/pkg/api"
 	"flashsale/pkg/checkout"
 )
 
@@ -159,5 +160,29 @@ func TestMisconfiguredFunctionLogsOneLine(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "exit status 2") || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("Start returned %v, expected an error with %s", err, want)
 		}
+	}
+}
+
+// With EDGE_SECRET, the functions answer a request around the edge as if nothing were there, and log the address that the edge names.
+func TestFunctionsServeOnlyTheEdge(t *testing.T) {
+	t.Parallel()
+	o := shoptest.WithDefaults(t, shoptest.Options{})
+	s := shoptest.New(t, 5, o)
+	secret := strings.Repeat("0123456789abcdef", 2)
+	s.Deploy(t, func(string) []string { return append(shoptest.FunctionEnv(s, o), "EDGE_SECRET="+secret+",") })
+	for _, request := range [][2]string{
+		{http.MethodGet, "/v1/products/" + s.ProductID}, {http.MethodPost, "/v1/holds"}, {http.MethodPost, "/v1/orders"},
+		{http.MethodPost, "/v1/payments/webhook"}, {http.MethodPost, "/v1/payments/webhook/stripe"},
+	} {
+		shoptest.CheckProblem(t, s.Do(t, request[0], request[1], "{}", http.Header{api.ViewerHeader: {"198.51.100.8"}}), http.StatusNotFound, "not_found")
+	}
+	edge := http.Header{api.EdgeHeader: {secret}, api.ViewerHeader: {"198.51.100.7"}}
+	if a := s.Do(t, http.MethodGet, "/v1/products/"+s.ProductID, "", edge); a.Status != http.StatusOK {
+		t.Errorf("through the edge the product is %+v, expected 200", a)
+	}
+	s.Stop() // the logs are complete
+	log := s.Cloud.Output()
+	if !strings.Contains(log, `"address":"198.51.100.7"`) || strings.Contains(log, "198.51.100.8") || strings.Contains(log, secret) {
+		t.Errorf("expected the address of the edge's request alone, and no secret: %s", log)
 	}
 }
