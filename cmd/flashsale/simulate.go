@@ -163,7 +163,7 @@ type saleOperator struct{ admin.Operator }
 func (o saleOperator) PutOnSale(ctx context.Context, offer simulator.Offer) error {
 	_, created, err := o.PutProduct(ctx, checkout.ProductChange{
 		ID: offer.ID, Name: &offer.Name, Price: &checkout.Money{Amount: offer.Price, Currency: offer.Currency},
-		Stock: &offer.Stock, MaxQtyPerHold: &offer.MaxQtyPerHold,
+		Stock: &offer.Stock, MaxQtyPerHold: &offer.MaxQtyPerHold, MaxPerShopper: &checkout.Limit{Units: offer.MaxPerShopper},
 	})
 	if err == nil && !created {
 		err = fmt.Errorf("the product %s already exists", offer.ID)

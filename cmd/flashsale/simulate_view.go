@@ -125,7 +125,13 @@ func summary(r *simulator.Report) string {
 	if f.SoldOutAfter >= 0 {
 		fmt.Fprintf(&s, "The first \"sold out\" came after %.2f s. ", f.SoldOutAfter)
 	}
-	fmt.Fprintf(&s, "%d holds, %d orders, %d units sold, %d left, %d refunds due.\n\n", f.Holds, f.Orders, f.UnitsSold, f.UnitsLeft, f.RefundsDue)
+	fmt.Fprintf(&s, "%d holds, %d orders, %d units sold, %d left, %d refunds due.\n", f.Holds, f.Orders, f.UnitsSold, f.UnitsLeft, f.RefundsDue)
+	if g := r.Greedy; g.Shoppers > 0 {
+		fmt.Fprintf(&s, "%d greedy shoppers sent %d requests for holds, and the limit of %d units refused %d. One had at most %d units at a time; together they bought %d.\n",
+			g.Shoppers, g.Asked, g.Limit, g.Refused, g.MostUnits, g.Kept)
+		fmt.Fprintf(&s, "%d requests named other shoppers' holds and orders; %d got anything but 404.\n", g.Foreign, g.Reached)
+	}
+	s.WriteString("\n")
 	fmt.Fprintf(&s, "%-12s %9s %19s %19s %29s\n", "", "", "server", "connection wait", "whole step, with retries")
 	fmt.Fprintf(&s, "%-12s %9s %9s %9s %9s %9s %9s %9s %9s\n", "operation", "steps", "p50", "p99", "p50", "p99", "p50", "p99", "max")
 	for _, o := range r.Operations {

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -45,7 +46,7 @@ func On(tb testing.TB, serverDSN string) *Env {
 	dsn := cfg.FormatDSN()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := ledger.Migrate(ctx, dsn); err != nil {
+	if err := migrate(ctx, dsn); err != nil {
 		tb.Fatal(err)
 	}
 	counts := &Counts{}
@@ -62,9 +63,10 @@ func On(tb testing.TB, serverDSN string) *Env {
 // Drop drops the schema of an administrator's DSN and its users.
 func Drop(tb testing.TB, admin *sql.DB, dsn string) {
 	tb.Helper()
-	statements := []string{"DROP DATABASE IF EXISTS " + must(mysql.ParseDSN(dsn))(tb).DBName}
-	for _, user := range must(ledger.AccountsOf(dsn))(tb).Users() {
-		statements = append(statements, "DROP USER IF EXISTS "+user+"@'%'")
+	users := must(ledger.AccountsOf(dsn))(tb).Users()
+	statements := []string{
+		"DROP DATABASE IF EXISTS " + must(mysql.ParseDSN(dsn))(tb).DBName,
+		"DROP USER IF EXISTS " + strings.Join(users, "@'%', ") + "@'%'",
 	}
 	for _, statement := range statements {
 		if _, err := admin.ExecContext(context.Background(), statement); err != nil {

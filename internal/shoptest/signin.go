@@ -11,15 +11,15 @@ import (
 	"flashsale/pkg/signin"
 )
 
-// requireSignIn makes an issuer for the Shop.
-func (s *Shop) requireSignIn(t testing.TB) {
+// acceptTokens makes an issuer for the Shop.
+func (s *Shop) acceptTokens(t testing.TB, required bool) {
 	t.Helper()
-	s.issuer = Must(signin.NewDevelopment())(t)
+	s.issuer, s.required = Must(signin.NewDevelopment())(t), required
 	keys := signin.NewKeys(s.issuer.Keys, slog.New(slog.DiscardHandler))
-	s.verifier = signin.NewVerifier(signin.DevelopmentIssuer, signin.DevelopmentAudience, keys, true)
+	s.verifier = signin.NewVerifier(signin.DevelopmentIssuer, signin.DevelopmentAudience, keys, required)
 }
 
-// Token returns a token of the shopper with this name. The Shop needs Options.SignIn.
+// Token returns a token of the shopper with this name.
 func (s *Shop) Token(t testing.TB, name string) string {
 	t.Helper()
 	return Must(s.issuer.Token(name, time.Hour))(t)

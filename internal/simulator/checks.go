@@ -33,10 +33,8 @@ func (e *evidence) attemptsAndProbe() []*attempt {
 
 // holds returns every hold that a shopper knows of.
 func (e *evidence) holds() (all []*hold) {
-	for _, a := range e.attempts() {
-		if a.hold != nil {
-			all = append(all, a.hold)
-		}
+	for _, b := range e.histories {
+		all = append(all, b.holds()...)
 	}
 	return all
 }
@@ -46,6 +44,12 @@ func (e *evidence) responses(see func(a *response, subject string)) {
 	for _, b := range e.histories {
 		for i := range b.badLooks {
 			see(&b.badLooks[i], e.Product)
+		}
+		for i := range b.foreign {
+			see(&b.foreign[i].response, b.foreign[i].request)
+		}
+		for i := range b.lists {
+			see(&b.lists[i], "a shopper's list")
 		}
 	}
 	for _, a := range e.attemptsAndProbe() {
@@ -114,6 +118,9 @@ var invariants = []struct {
 	{"events_apply_once", "A payment event is applied at most once, however often it is delivered.", (*evidence).checkEvents},
 	{"sold_out_is_true", "No shopper is told \"sold out\" while units are certainly left.", (*evidence).checkSoldOut},
 	{"never_oversold", "At no instant do the shoppers certainly have more units than the stock.", (*evidence).checkOversold},
+	{"limit_is_kept", "No shopper ever has more units than the limit: held, ordered and sold.", (*evidence).checkLimitKept},
+	{"limit_is_true", "No shopper is refused by the limit while it has less.", (*evidence).checkLimitTrue},
+	{"shoppers_reach_their_own", "For a shopper, others' holds and orders do not exist, and its list has all of its own.", (*evidence).checkOwn},
 	{"stock_adds_up", "In every read of the product, available + reserved + sold is the stock, and none is negative.", (*evidence).checkAddsUp},
 	{"reads_are_fresh", "A read of the product is at most two seconds old (five, for a slow machine).", (*evidence).checkFresh},
 	{"sold_is_what_was_paid", "The server's count of units sold is the sum of the paid orders.", (*evidence).checkSold},

@@ -11,13 +11,15 @@ import (
 // existing things: a status, and a refusal's code.
 var contract = map[Operation][]string{
 	Look:      {"200", "304"},
-	Place:     {"201", "200", "409 sold_out"},
+	Place:     {"201", "200", "409 sold_out", "409 shopper_limit"}, // checkLimitTrue looks at the second
 	LookHold:  {"200"},
 	Release:   {"204", "409 hold_ordered"},
 	Order:     {"201", "200", "409 hold_released", "410 hold_expired"},
 	LookOrder: {"200", "404 order_not_found"},
 	Cancel:    {"200", "409 order_not_cancellable"},
 	Pay:       {"200", "202"}, // 202: a refund before its payment
+	Foreign:   {"404 hold_not_found", "404 order_not_found"},
+	ListHolds: {"200"},
 }
 
 // allowed reports whether the contract allows the response. Every operation may be busy, and internal errors have their
@@ -81,6 +83,8 @@ func (e *evidence) checkKeys(c *Check) {
 				c.breaks("key %s: the hold %s was replayed without Idempotent-Replayed", a.key, a.hold.id)
 			case r.body.Code == "sold_out" && r.sent > a.hold.known+gateDelay:
 				c.breaks("key %s: it has had the hold %s since %s, and was refused as sold out at %s", a.key, a.hold.id, seconds(a.hold.known), seconds(r.received))
+			case r.body.Code == "shopper_limit" && r.sent > a.hold.known:
+				c.breaks("key %s: it has had the hold %s since %s, and was refused by the limit at %s", a.key, a.hold.id, seconds(a.hold.known), seconds(r.received))
 			}
 		}
 		if created > 1 {

@@ -51,24 +51,27 @@ type edge struct {
 	span  *span
 }
 
-// checkOversold adds up, instant by instant, the units that were certainly taken.
-func (e *evidence) checkOversold(c *Check) {
-	var edges []edge
-	for _, h := range e.holds() {
+// mostTaken adds up, instant by instant, the units that were certainly taken. It returns the most and when that was.
+func mostTaken(holds []*hold) (most int64, at time.Duration, edges []edge) {
+	for _, h := range holds {
 		spans := h.taken()
 		for i := range spans {
-			c.looks()
 			edges = append(edges, edge{spans[i].from, h.qty, &spans[i]}, edge{spans[i].to, -h.qty, &spans[i]})
 		}
 	}
 	slices.SortFunc(edges, func(a, b edge) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.units, b.units)) })
-	var taken, most int64
-	worst := time.Duration(0)
+	var taken int64
 	for _, e := range edges {
 		if taken += e.units; taken > most {
-			most, worst = taken, e.at
+			most, at = taken, e.at
 		}
 	}
+	return most, at, edges
+}
+
+func (e *evidence) checkOversold(c *Check) {
+	most, worst, edges := mostTaken(e.holds())
+	c.LookedAt += len(edges) / 2
 	if most <= e.Sale.Stock {
 		return
 	}

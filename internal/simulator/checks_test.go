@@ -158,9 +158,56 @@ var defects = map[string]struct {
 		s.end(h, "released", "", "")
 	}, []string{"never_oversold"}},
 	"sold units that are held again": {func(s *story) {
-		h := s.place(40*time.Second, 8)
-		s.end(h, "expired", "", "")
+		for range 2 {
+			s.end(s.place(40*time.Second, 4), "expired", "", "")
+		}
 	}, []string{"never_oversold"}},
+	"a shopper who has more than the limit": {func(s *story) {
+		s.place(36*time.Second, 1)
+		s.mergeLast()
+		h := s.greedy.attempts[2].hold
+		s.release(h, 37*time.Second)
+		s.end(h, "released", "", "")
+		s.greedy.lists[0].body.Data = append(s.greedy.lists[0].body.Data, h.granted)
+	}, []string{"limit_is_kept"}},
+	"a shopper who has more than the limit at the end, unseen before": {func(s *story) {
+		s.grabbed.actions = nil // it is not released
+		s.place(theEnd-2*time.Second, 1)
+		s.mergeLast()
+		h := s.greedy.attempts[2].hold
+		s.order(h, theEnd-time.Second)
+		s.end(h, "ordered", "pending_payment", "")
+		s.end(s.grabbed, "active", "", "")
+		s.final = s.sample(theEnd, 30, 2, 5, 3)
+		s.greedy.lists = nil
+	}, []string{"no_hold_ends_early", "limit_is_kept"}},
+	"a refusal by the limit of a shopper who has given all back": {func(s *story) {
+		s.over.responses[0].sent, s.over.responses[0].received = 38*time.Second, 38*time.Second
+	}, []string{"limit_is_true"}},
+	"a refusal by the limit of a shopper who never had a unit": {func(s *story) {
+		s.refused.responses[0] = at(1050*time.Millisecond, Place, 409, body{Code: "shopper_limit", Limit: maxPerShopper})
+	}, []string{"limit_is_true"}},
+	"a refusal by another limit": {func(s *story) {
+		s.over.responses[0].body.Limit = 1
+	}, []string{"limit_is_true"}},
+	"a refusal that says more than the shopper ever asked for": {func(s *story) {
+		s.over.responses[0].body.Yours = 5
+	}, []string{"limit_is_true"}},
+	"a key whose hold is there, refused by the limit": {func(s *story) {
+		s.attempt(s.grabbed).add(at(36*time.Second, Place, 409, body{Code: "shopper_limit", Limit: maxPerShopper, Yours: maxPerShopper}))
+	}, []string{"one_key_one_hold"}},
+	"another shopper's hold that can be read": {func(s *story) {
+		s.greedy.foreign[0].response = at(36*time.Second, Foreign, 200, s.buyer.granted)
+	}, []string{"answers_are_the_contracts", "shoppers_reach_their_own"}},
+	"another shopper's hold in a list": {func(s *story) {
+		s.greedy.lists[0].body.Data = append(s.greedy.lists[0].body.Data, s.buyer.granted)
+	}, []string{"shoppers_reach_their_own"}},
+	"a list without the shopper's own hold": {func(s *story) {
+		s.greedy.lists[0].body.Data = nil
+	}, []string{"shoppers_reach_their_own"}},
+	"an internal error about another shopper's hold": {func(s *story) {
+		s.greedy.foreign[0].response = at(36*time.Second, Foreign, 500, body{Code: "internal", RequestID: "r1"})
+	}, []string{"no_internal_error"}},
 	"counters that do not add up": {func(s *story) {
 		*s.samples[1].response.body.Available++
 	}, []string{"stock_adds_up"}},
@@ -261,7 +308,18 @@ func TestChecksAcceptDelaysAndLostResponses(t *testing.T) {
 		"a hold may be unreadable for a moment at the end": func(s *story) {
 			*s.releaser.finalHold = at(theEnd, LookHold, 503, body{Code: "busy"})
 		},
-		"nothing is left to try": func(s *story) { s.probe = nil },
+		"a refusal by the limit may count a request without a response": func(s *story) {
+			s.greedy.attempts[0] = &attempt{qty: maxPerShopper, responses: []response{at(35*time.Second, Place, 0, body{})}}
+			s.greedy.lists = nil
+		},
+		"a refusal by the limit may count units that a late payment took again": func(s *story) {
+			s.over.responses[0].sent, s.over.responses[0].received = 39*time.Second, 39*time.Second
+			s.pay(s.grabbed, 38*time.Second, "evt_late_grab", succeeded, "applied", "paid")
+			s.end(s.grabbed, "released", "paid", "")
+			s.final = s.sample(theEnd, 30, 3, 0, 7)
+		},
+		"the shoppers are anonymous": func(s *story) { s.SignIn = nil },
+		"nothing is left to try":     func(s *story) { s.probe = nil },
 		"the audit's list from before the sale was cut off": func(s *story) {
 			for n := range auditLimit {
 				s.auditBefore = append(s.auditBefore, Finding{Check: "sold", Entity: "old" + strconv.Itoa(n)})

@@ -10,6 +10,9 @@
 // arrive twice, out of order and before the order (visit.go, intents.go). Each shopper's history (history.go) has every
 // request with the time it was sent, the time its response was complete, and the response.
 //
+// With sign-in the product has a limit per shopper, and some shoppers are greedy (greedy.go): they ask for many holds at once
+// and try others' holds.
+//
 // At the end the simulation retries requests whose outcome is unknown and reads every hold and order back (settle.go).
 // Then it compares the histories with the server's state, invariant by invariant (checks*.go). The checks use safe bounds
 // only: a slow machine, a lost response or another sale on the same server never breaks one. A server that is dead by

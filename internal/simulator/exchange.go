@@ -27,9 +27,11 @@ const (
 	LookOrder Operation = "look_order" // GET /orders/{id}
 	Cancel    Operation = "cancel"     // POST /orders/{id}/cancel
 	Pay       Operation = "pay"        // POST /payments/webhook
+	Foreign   Operation = "foreign"    // any of these about another shopper's hold or order
+	ListHolds Operation = "list_holds" // GET /holds, at the end of the sale only
 )
 
-var operations = []Operation{Look, Place, LookHold, Release, Order, LookOrder, Cancel, Pay}
+var operations = []Operation{Look, Place, LookHold, Release, Order, LookOrder, Cancel, Pay, Foreign}
 
 const (
 	maxConnections  = 512             // below the default limit of open files
@@ -44,6 +46,7 @@ type request struct {
 	path    string
 	body    []byte
 	header  http.Header
+	token   string // of the shopper; empty: anonymous
 	timeout time.Duration
 }
 
@@ -115,6 +118,10 @@ type body struct {
 	Reserved    int64     `json:"reserved_stock"`
 	Sold        int64     `json:"sold_stock"`
 	Available   *int64    `json:"available_stock"`
+	Limit       int64     `json:"max_per_shopper"`
+	Yours       int64     `json:"yours"`
+	Data        []body    `json:"data"`
+	NextCursor  string    `json:"next_cursor"`
 }
 
 func (b body) state() string {
@@ -220,6 +227,9 @@ func (c *client) exchange(ctx context.Context, r request, a *response) {
 	}
 	for name, values := range r.header {
 		message.Header[name] = values
+	}
+	if r.token != "" {
+		message.Header.Set("Authorization", "Bearer "+r.token)
 	}
 	if r.body != nil {
 		message.Header.Set("Content-Type", "application/json")

@@ -16,14 +16,35 @@ const rounding = 2 * time.Millisecond
 // history is everything that one shopper did and saw.
 type history struct {
 	arrived  bool
+	greedy   bool
+	token    string // of its sign-in
 	attempts []*attempt
 	looks    int        // at the product
 	badLooks []response // only those that a check has to see: there are too many to keep all
+	foreign  []foreign  // what it tried with others' holds and orders
+	lists    []response // the pages of its list of holds at the end; none: it was not read
 }
 
-// attempt is one idempotency key with every response to it.
+// foreign is a request about another shopper's hold or order.
+type foreign struct {
+	response
+	request string // its method and path
+}
+
+// holds returns the holds that the shopper knows of.
+func (b *history) holds() (all []*hold) {
+	for _, a := range b.attempts {
+		if a.hold != nil {
+			all = append(all, a.hold)
+		}
+	}
+	return all
+}
+
+// attempt is one idempotency key with every response to it, or one request without a key.
 type attempt struct {
-	key       string
+	key       string // empty: none
+	token     string // of the shopper's sign-in
 	qty       int64
 	responses []response
 	hold      *hold // nil: the shopper knows of none
@@ -65,7 +86,7 @@ func (a *attempt) add(r response) {
 	a.responses = append(a.responses, r)
 	if r.ok() && r.body.ID != "" {
 		if a.hold == nil {
-			a.hold = &hold{id: r.body.ID, qty: a.qty, ttl: r.body.ExpiresAt.Sub(r.body.CreatedAt), known: r.received, granted: r.body}
+			a.hold = &hold{id: r.body.ID, token: a.token, qty: a.qty, ttl: r.body.ExpiresAt.Sub(r.body.CreatedAt), known: r.received, granted: r.body}
 		}
 		a.hold.known = min(a.hold.known, r.received) // two responses may arrive in either order
 	}
@@ -77,6 +98,7 @@ func (a *attempt) add(r response) {
 // hold is a granted hold with every action on it.
 type hold struct {
 	id      string
+	token   string // of its shopper's sign-in
 	qty     int64
 	asked   time.Duration // the server placed it no earlier
 	known   time.Duration // the server placed it no later

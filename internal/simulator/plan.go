@@ -30,6 +30,9 @@ const (
 	MaxDuration = time.Hour
 )
 
+// greedyPermille is how many of 1000 shoppers are greedy.
+const greedyPermille = 20
+
 // fullPace is the shortest sale in which shoppers take their normal time; in a shorter one they think faster.
 const fullPace = 15 * time.Second
 
@@ -91,6 +94,7 @@ type Shopper struct {
 	ByHold     bool             // its events name the hold, not the order
 	Fraction   float64          // of a time limit, after which it acts when it waits
 	Token      uint64           // makes its keys and event ids unique
+	Greedy     bool             // in a sale with sign-in it wants more than its share, whatever its intent: see greedy.go
 }
 
 // Draw draws all shoppers of a sale.
@@ -131,6 +135,7 @@ func draw(s Sale, number int) Shopper {
 		p.HangsUp = between(500*time.Microsecond, 8*time.Millisecond)
 	}
 	p.Twice = r.IntN(25) == 0
+	p.Greedy = r.IntN(1000) < greedyPermille
 	return p
 }
 
@@ -160,6 +165,9 @@ func Digest(shoppers []Shopper) string {
 	}
 	return hex.EncodeToString(h.Sum(nil))[:16]
 }
+
+// name is the shopper's name at the sign-in service, another one in each sale.
+func (s *Shopper) name(product string) string { return fmt.Sprintf("%s-%d", product, s.Number) }
 
 // key is the Idempotency-Key of an attempt: a UUID, as a shop page would send. It is not random but follows from the seed,
 // so that a sale can be repeated, and from the product, because the server never forgets a key.

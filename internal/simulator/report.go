@@ -30,6 +30,7 @@ type Report struct {
 	WindowS     float64   `json:"payment_window_s"`
 
 	Figures      Figures     `json:"figures"`
+	Greedy       Greedy      `json:"greedy"`
 	Generator    Generator   `json:"generator"`
 	Operations   []Measured  `json:"operations"`
 	Outcomes     []Outcome   `json:"outcomes"`
@@ -93,7 +94,7 @@ func (s *simulation) report(began time.Time, played time.Duration, interrupted b
 		Schema: Schema, Interrupted: interrupted, StartedAt: began.UTC().Truncate(time.Millisecond), URL: s.URL, Product: s.Product,
 		Machine: thisMachine(), Version: version(), Sale: s.Sale, SpikeS: s.Sale.Spike.Seconds(), DurationS: s.Sale.Duration.Seconds(),
 		SpikeShare: SpikeShare, PlanDigest: Digest(s.shoppers), Invariants: s.check(), Stock: s.samples, Moments: m.moments,
-		BrokenThen: s.auditBefore, Outcomes: s.outcomes(), Figures: s.figures(), OverallMS: m.all.steps.percentiles(),
+		BrokenThen: s.auditBefore, Outcomes: s.outcomes(), Figures: s.figures(), Greedy: s.greed(), OverallMS: m.all.steps.percentiles(),
 		ServerMS: m.all.server.percentiles(), ConnectionMS: m.all.waiting.percentiles(),
 	}
 	r.Generator = Generator{LateMS: m.late.percentiles(), WaitedMS: r.ConnectionMS}
@@ -158,7 +159,7 @@ func (s *simulation) figures() Figures {
 // endings are how a visit can end, the best first.
 var endings = []string{
 	"paid", "refunded", "refund due", "declined", "cancelled the order", "let the order lapse", "order is open",
-	"released the hold", "let the hold lapse", "hold is open", "sold out", "only looked", "got no response", "did not arrive",
+	"released the hold", "let the hold lapse", "hold is open", "sold out", "only looked", "greedy", "got no response", "did not arrive",
 }
 
 func (s *simulation) outcomes() (list []Outcome) {
@@ -178,6 +179,8 @@ func (b *history) ending(intent Intent) string {
 	switch {
 	case !b.arrived:
 		return "did not arrive"
+	case b.greedy:
+		return "greedy"
 	case intent == OnlyLooks:
 		return "only looked"
 	}

@@ -19,6 +19,7 @@ func (s *simulation) settle(ctx context.Context) {
 		s.clock.until(ctx, last+s.Quiet)
 	}
 	s.retryLost(ctx)
+	s.findUnknown(ctx)
 	due, soon := s.lastDue()
 	if soon {
 		s.clock.until(ctx, due)
@@ -49,6 +50,9 @@ func (s *simulation) retryLost(ctx context.Context) {
 	replays := 0
 	var again []*attempt
 	for _, a := range s.attempts() {
+		if a.key == "" {
+			continue // it would place another hold: findUnknown looks for what it placed
+		}
 		if a.uncertain() {
 			again = append(again, a)
 		} else if a.hold != nil && replays < maxReplays {
@@ -155,12 +159,15 @@ func (s *simulation) readBack(ctx context.Context) {
 	})
 }
 
+// probeName is the name of the shopper that tries the leftovers.
+func (s *simulation) probeName() string { return s.Product + "-leftovers" }
+
 // tryLeftovers holds one unit if the server shows any as available, and releases it.
 func (s *simulation) tryLeftovers(ctx context.Context) {
 	if s.leftovers = s.observer.last(); s.leftovers.Available < 1 {
 		return
 	}
-	s.probe = &attempt{key: s.Product + ":leftovers", qty: 1}
+	s.probe = &attempt{key: s.Product + ":leftovers", token: s.token(s.probeName()), qty: 1}
 	s.probe.add(s.mustAsk(ctx, s.placeRequest(s.probe)))
 	if h := s.probe.hold; h != nil {
 		h.add(action{response: s.mustAsk(ctx, h.request(Release))})

@@ -17,6 +17,8 @@ const (
 	price    = 4999
 	currency = "USD"
 	maxQty   = 4
+
+	maxPerShopper = maxQty // with sign-in: greedy shoppers want more
 )
 
 // Offer is the product that the simulation puts on sale.
@@ -27,6 +29,7 @@ type Offer struct {
 	Currency      string
 	Stock         int64
 	MaxQtyPerHold int64
+	MaxPerShopper *int64 // nil: no limit
 }
 
 // Finding is one finding of an audit.
@@ -58,6 +61,9 @@ type Options struct {
 	Product  string // a new product's id
 	Operator Operator
 	Signer   Signer
+	// SignIn returns the bearer token of the shopper with a name; the server must accept it. nil: the shoppers are
+	// anonymous, the product has no limit per shopper, and greedy shoppers behave like the others.
+	SignIn func(name string) (token string)
 	// Show is called every ShowEvery (a second if it is zero) with the progress; nil shows nothing.
 	Show      func(Progress)
 	ShowEvery time.Duration
@@ -90,6 +96,7 @@ type simulation struct {
 	client   *client
 	meter    *meter
 	observer *observer
+	recent   recentHolds
 
 	arrived, done atomic.Int64
 	closed        atomic.Int64 // when arrivals ended; 0 before
@@ -176,7 +183,7 @@ func (s *simulation) open(ctx context.Context) (err error) {
 	}
 	if err := s.Operator.PutOnSale(ctx, Offer{
 		ID: s.Product, Name: fmt.Sprintf("Rush of %d shoppers", s.Sale.Shoppers), Price: price, Currency: currency,
-		Stock: s.Sale.Stock, MaxQtyPerHold: maxQty,
+		Stock: s.Sale.Stock, MaxQtyPerHold: maxQty, MaxPerShopper: s.limit(),
 	}); err != nil {
 		return fmt.Errorf("putting the product on sale: %w", err)
 	}
@@ -196,6 +203,21 @@ func (s *simulation) open(ctx context.Context) (err error) {
 		return fmt.Errorf("%w: it does not accept this command's webhook secret (%s); give both the same WEBHOOK_SECRETS, or run this command in the directory of its `flashsale run`", ErrElsewhere, a.body.Code)
 	case !a.ok():
 		return fmt.Errorf("%s responded %s to a payment event", s.URL, a.outcome())
+	}
+	return s.checkSignIn(ctx)
+}
+
+// checkSignIn makes sure that the server accepts the shoppers' tokens.
+func (s *simulation) checkSignIn(ctx context.Context) error {
+	if s.SignIn == nil {
+		return nil
+	}
+	a := s.ask(ctx, listRequest(s.token(s.probeName()), ""))
+	switch {
+	case a.status == http.StatusUnauthorized:
+		return fmt.Errorf("%w: it does not accept this command's shoppers (%s)", ErrElsewhere, a.body.Code)
+	case !a.ok():
+		return fmt.Errorf("%s responded %s to a shopper that lists its holds", s.URL, a.outcome())
 	}
 	return nil
 }

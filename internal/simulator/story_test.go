@@ -24,6 +24,9 @@ type story struct {
 	buyer, releaser, underpayer, canceller, declined, idler *hold
 	refused                                                 *attempt
 	lapsed, refunded, late                                  *hold
+	grabbed                                                 *hold    // of the greedy shopper
+	over                                                    *attempt // its next, which the limit refuses
+	greedy                                                  *history
 	holdsMade                                               int
 }
 
@@ -42,6 +45,13 @@ func (s *story) place(when time.Duration, qty int64) *hold {
 	}))
 	s.histories = append(s.histories, &history{arrived: true, attempts: []*attempt{a}})
 	return a.hold
+}
+
+// mergeLast gives the latest shopper's attempts to the greedy one.
+func (s *story) mergeLast() {
+	last := len(s.histories) - 1
+	s.greedy.attempts = append(s.greedy.attempts, s.histories[last].attempts...)
+	s.histories = s.histories[:last]
 }
 
 // attempt returns the attempt that got a hold.
@@ -92,7 +102,7 @@ func (s *story) sample(when time.Duration, version, available, reserved, sold in
 
 // correctSale is a sale of ten units without a defect. Each invariant has something to look at.
 func correctSale() *story {
-	s := &story{evidence: evidence{Options: Options{Product: "p", Sale: Sale{Stock: 10}, HoldTTL: testTTL, TakenBack: 15 * time.Second}}}
+	s := &story{evidence: evidence{Options: Options{Product: "p", Sale: Sale{Stock: 10}, HoldTTL: testTTL, TakenBack: 15 * time.Second, SignIn: func(name string) string { return name }}}}
 	// Six shoppers take all ten units at once; a seventh is refused.
 	s.buyer, s.releaser, s.underpayer = s.place(time.Second, 2), s.place(time.Second, 1), s.place(time.Second, 3)
 	s.canceller, s.declined, s.idler = s.place(time.Second, 2), s.place(time.Second, 1), s.place(time.Second, 1)
@@ -129,6 +139,17 @@ func correctSale() *story {
 	s.end(s.refunded, "ordered", "refunded", "")
 	s.pay(s.late, 26*time.Second, "evt_late", succeeded, "applied", "refund_due")
 	s.end(s.late, "expired", "refund_due", "late_payment")
+
+	// A greedy shopper takes the limit and asks for more, without a key. It tries another shopper's hold.
+	s.grabbed = s.place(35*time.Second, maxPerShopper)
+	s.greedy = s.histories[len(s.histories)-1]
+	s.over = &attempt{qty: 1}
+	s.over.add(at(36*time.Second, Place, 409, body{Code: "shopper_limit", Limit: maxPerShopper, Yours: maxPerShopper}))
+	s.greedy.greedy, s.greedy.attempts = true, append(s.greedy.attempts, s.over)
+	s.greedy.foreign = []foreign{{at(36*time.Second, Foreign, 404, body{Code: "hold_not_found"}), "GET /holds/" + s.buyer.id}}
+	s.release(s.grabbed, 37*time.Second)
+	s.greedy.lists = []response{at(theEnd, ListHolds, 200, body{Data: []body{s.grabbed.granted}})}
+	s.end(s.grabbed, "released", "", "")
 
 	s.samples = []Sample{
 		s.sample(0, 1, 10, 0, 0), s.sample(1500*time.Millisecond, 12, 6, 2, 2), s.sample(20*time.Second, 20, 8, 0, 2), s.sample(theEnd, 30, 7, 0, 3),

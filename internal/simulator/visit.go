@@ -26,25 +26,36 @@ type visit struct {
 
 // run is the whole visit.
 func (v *visit) run(ctx context.Context) {
-	v.history.arrived = true
+	v.history.arrived, v.history.greedy, v.history.token = true, v.plan.Greedy && v.SignIn != nil, v.token(v.plan.name(v.Product))
 	for range v.plan.Looks {
 		v.step(ctx, v.lookRequest(), v.history.look)
 		v.think()
+	}
+	if v.history.greedy {
+		v.grab(ctx)
+		return
 	}
 	if v.plan.Intent == OnlyLooks {
 		return
 	}
 	for n := range v.plan.Attempts {
-		a := &attempt{key: v.plan.key(v.Product, n), qty: v.plan.Qty}
-		v.history.attempts = append(v.history.attempts, a)
+		a := v.attempt(v.plan.Qty, v.plan.key(v.Product, n))
 		v.place(ctx, a)
 		if a.hold != nil {
+			v.recent.add(a)
 			v.think()
 			v.carryOut(ctx, a.hold)
 			return
 		}
 		v.due += v.plan.ComesBack
 	}
+}
+
+// attempt begins an attempt to get a hold.
+func (v *visit) attempt(qty int64, key string) *attempt {
+	a := &attempt{key: key, token: v.history.token, qty: qty}
+	v.history.attempts = append(v.history.attempts, a)
+	return a
 }
 
 // look counts a look at the product, and keeps the response only if a check has to see it.
@@ -119,23 +130,29 @@ func (s *simulation) lookRequest() request {
 
 func (s *simulation) placeRequest(a *attempt) request {
 	text, _ := json.Marshal(map[string]any{"product_id": s.Product, "qty": a.qty}) // a string and a number: cannot fail
-	return request{op: Place, method: http.MethodPost, path: "/holds", body: text, header: http.Header{"Idempotency-Key": {a.key}}}
+	r := request{op: Place, method: http.MethodPost, path: "/holds", body: text, token: a.token}
+	if a.key != "" {
+		r.header = http.Header{"Idempotency-Key": {a.key}}
+	}
+	return r
 }
 
-// request is a request about the hold or its order.
-func (h *hold) request(op Operation) request {
+// request is a request of the hold's shopper about the hold or its order.
+func (h *hold) request(op Operation) request { return h.requestBy(op, h.token) }
+
+func (h *hold) requestBy(op Operation, token string) request {
 	switch op {
 	case LookHold:
-		return request{op: op, method: http.MethodGet, path: "/holds/" + h.id}
+		return request{op: op, method: http.MethodGet, path: "/holds/" + h.id, token: token}
 	case Release:
-		return request{op: op, method: http.MethodDelete, path: "/holds/" + h.id}
+		return request{op: op, method: http.MethodDelete, path: "/holds/" + h.id, token: token}
 	case Order:
 		text, _ := json.Marshal(map[string]string{"hold_id": h.id}) // a string: cannot fail
-		return request{op: op, method: http.MethodPost, path: "/orders", body: text}
+		return request{op: op, method: http.MethodPost, path: "/orders", body: text, token: token}
 	case Cancel:
-		return request{op: op, method: http.MethodPost, path: "/orders/" + h.orderID() + "/cancel"}
+		return request{op: op, method: http.MethodPost, path: "/orders/" + h.orderID() + "/cancel", token: token}
 	}
-	return request{op: LookOrder, method: http.MethodGet, path: "/orders/" + h.orderID()}
+	return request{op: LookOrder, method: http.MethodGet, path: "/orders/" + h.orderID(), token: token}
 }
 
 // do sends one request about a hold, records it, and returns whether it succeeded.

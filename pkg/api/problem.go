@@ -15,7 +15,7 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// The codes of refusals by the edge itself.
+// The codes of refusals by this package itself.
 const (
 	codeMethodNotAllowed checkout.Code = "method_not_allowed"
 	codeBodyTooLarge     checkout.Code = "body_too_large"

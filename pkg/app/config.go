@@ -31,6 +31,7 @@ type Config struct {
 	StripeAccount        string        `env:"STRIPE_ACCOUNT"`  // empty: not checked
 	JWTIssuer            string        `env:"JWT_ISSUER"`      // empty: nobody has to sign in
 	JWTAudience          string        `env:"JWT_AUDIENCE"`    // set with JWT_ISSUER
+	EdgeSecrets          []string      `env:"EDGE_SECRET"`     // of requests through the edge; empty: there is none
 	LogLevel             slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
 }
 
@@ -60,12 +61,13 @@ type FunctionConfig struct {
 	MetricsNamespace string `env:"METRICS_NAMESPACE" envDefault:"flashsale"`
 }
 
-// The limits of HOLD_TTL and PAYMENT_WINDOW, and of RETENTION.
+// The limits of HOLD_TTL and PAYMENT_WINDOW, of RETENTION, and of EDGE_SECRET.
 const (
-	minTTL       = 100 * time.Millisecond
-	maxTTL       = 30 * 24 * time.Hour
-	minRetention = time.Hour
-	maxRetention = 10 * 365 * 24 * time.Hour
+	minTTL        = 100 * time.Millisecond
+	maxTTL        = 30 * 24 * time.Hour
+	minRetention  = time.Hour
+	minEdgeSecret = 32 // characters, of letters and digits: more than anybody can guess
+	maxRetention  = 10 * 365 * 24 * time.Hour
 )
 
 // ReadLocalConfig reads the environment of the flashsale command. The error for an invalid variable is one line with its
@@ -151,6 +153,12 @@ func (c *Config) tidy() error {
 	for name, text := range map[string]string{"JWT_ISSUER": c.JWTIssuer, "JWT_AUDIENCE": c.JWTAudience} {
 		if strings.ContainsFunc(text, unicode.IsSpace) {
 			return fmt.Errorf("%s is %q, expected the exact text of the token's claim, without spaces", name, text)
+		}
+	}
+	c.EdgeSecrets = trimmed(c.EdgeSecrets)
+	for i, secret := range c.EdgeSecrets {
+		if len(secret) < minEdgeSecret {
+			return fmt.Errorf("EDGE_SECRET: secret %d is shorter than %d characters", i+1, minEdgeSecret)
 		}
 	}
 	if _, _, err := net.SplitHostPort(c.CacheAddr); c.CacheAddr != "" && err != nil {

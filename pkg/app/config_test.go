@@ -26,6 +26,7 @@ func TestInvalidVariableIsNamed(t *testing.T) {
 	for name, value := range map[string]string{
 		"ADDR": "8080", "HOLD_TTL": "two minutes", "PAYMENT_WINDOW": "-1m", "RETENTION": "59m", "LOG_LEVEL": "loud", "CACHE_ADDR": "cache",
 		"MYSQL_DSN": "root:hunter2@nowhere", "WEBHOOK_SECRETS": "whsec_hunter2", "STRIPE_WEBHOOK_SECRETS": "hunter2",
+		"EDGE_SECRET": strings.Repeat("a", 32) + ",hunter2",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(name, value)

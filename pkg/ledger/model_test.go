@@ -18,17 +18,20 @@ import (
 	"flashsale/pkg/ledger"
 )
 
+// TestMain decides how many random sequences a rapid.Check runs, unless the command line does.
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", ledgertest.Thorough("25", "200")); err != nil {
+		panic(err)
+	}
+	m.Run()
+}
+
 // TestModel drives random sequences of all operations against the ledger, and against a model that knows only
 // checkout.Transitions, Tally, Settle and StandingOf. After every step the counters, states and sums agree. The audit is
 // clean after every fourth and at the end. rapid prints the seed and the shortest sequence of a failure.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	env := ledgertest.New(t)
-	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue { // unless the command line says how many
-		if err := f.Value.Set(ledgertest.Thorough("40", "200")); err != nil {
-			t.Fatal(err)
-		}
-	}
 	rapid.Check(t, func(t *rapid.T) {
 		m := newMachine(t, env)
 		defer m.close(t)

@@ -166,7 +166,8 @@ func TestPruneDuringASale(t *testing.T) {
 	t.Parallel()
 	env := ledgertest.New(t)
 	ctx := context.Background()
-	const product, old, fresh = "busy", 300, 100
+	const product = "busy"
+	old, fresh := ledgertest.Thorough(150, 300), ledgertest.Thorough(50, 100)
 	env.MustPut(t, product, 10000)
 	place := func(release bool) {
 		id := ledgertest.NewID()
@@ -213,7 +214,7 @@ func TestPruneDuringASale(t *testing.T) {
 	sale.Wait()
 	prune(t, env)
 	audit := auditBoth(t, env)
-	if audit.Holds != 4*fresh || pruned == 0 {
+	if audit.Holds != int64(4*fresh) || pruned == 0 {
 		t.Errorf("%d holds are left, and one sweeper pruned %d, expected the %d of the sale and some pruned", audit.Holds, pruned, 4*fresh)
 	}
 }

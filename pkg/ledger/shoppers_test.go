@@ -137,6 +137,29 @@ func TestShopperLimitCountsWhatIsAway(t *testing.T) {
 	s.MustAudit(t)
 }
 
+// A call that is repeated after its response was lost finds its hold, though the shopper is at the limit now.
+func TestRepeatedHoldAtTheLimitIsTheSame(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, 100, 1)
+	me, text := shopper(1), checkout.IdempotencyKey{1}
+	for name, key := range map[string]*checkout.IdempotencyKey{"without a key": nil, "with a key": me.Key(&text)} {
+		req := checkout.HoldRequest{
+			ID: ledgertest.NewID(), Shopper: me, ProductID: s.product, Qty: 1, TTL: ttl, Key: key,
+			Price: &checkout.Money{Amount: 4999, Currency: "USD"}, MaxPerShopper: &s.limit,
+		}
+		for range 3 {
+			r, err := s.PlaceHold(t.Context(), req)
+			if err != nil || r.Hold.ID != req.ID {
+				t.Fatalf("%s: a repeated call gave %v, expected the same hold", name, err)
+			}
+		}
+		if _, err := s.ReleaseHold(t.Context(), checkout.Caller{Shopper: me}, req.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.MustAudit(t)
+}
+
 // Units that came back and are paid late would be too many.
 func TestLatePaymentTakesNoUnitsOverTheLimit(t *testing.T) {
 	t.Parallel()

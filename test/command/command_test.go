@@ -17,14 +17,28 @@ import (
 	"flashsale/internal/shoptest"
 )
 
+// invalid is a command line that is refused, with its exit code and a part of the reason.
+type invalid struct {
+	args string
+	code int
+	says string
+}
+
+// rejects checks that each is refused in one line.
+func rejects(t *testing.T, d shoptest.Desk, all []invalid) {
+	t.Helper()
+	for _, c := range all {
+		code, stdout, stderr := d.Run(t, strings.Fields(c.args)...)
+		if code != c.code || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.HasPrefix(stderr, "flashsale: ") || !strings.Contains(stderr, c.says) {
+			t.Errorf("%s: exit %d, expected one line with the reason, got\n%s%s", c.args, code, stdout, stderr)
+		}
+	}
+}
+
 func TestRejectsInvalidCommandLines(t *testing.T) {
 	t.Parallel()
 	d := shoptest.NewDesk(t)
-	for _, c := range []struct {
-		args string
-		code int
-		says string
-	}{
+	rejects(t, d, []invalid{
 		{"frobnicate", 2, "frobnicate"},
 		{"product put", 2, "<id>"},
 		{"product put UPPER --stock 1", 2, "1 to 64 of a-z 0-9 -"},
@@ -66,12 +80,7 @@ func TestRejectsInvalidCommandLines(t *testing.T) {
 		{"token ada", 2, "use the directory of `flashsale run`"},
 		{"--stack flashsale-dev token ada", 2, "without --stack"},
 		{"with-servers", 2, "command"},
-	} {
-		code, stdout, stderr := d.Run(t, strings.Fields(c.args)...)
-		if code != c.code || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.HasPrefix(stderr, "flashsale: ") || !strings.Contains(stderr, c.says) {
-			t.Errorf("%s: exit %d, expected one line with the reason, got\n%s%s", c.args, code, stdout, stderr)
-		}
-	}
+	})
 	d.Env = append(d.Env, "HOLD_TTL=soon")
 	if code, _, stderr := d.Run(t, "audit"); code != 2 || stderr != "flashsale: HOLD_TTL cannot be understood, expected a duration such as 2m or 90s\n" {
 		t.Errorf("an invalid HOLD_TTL: exit %d, expected 2 and the reason, got %s", code, stderr)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"flashsale/internal/ledgertest"
 	"flashsale/internal/shoptest"
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/payments"
@@ -17,9 +18,11 @@ import (
 
 const (
 	buyers   = 6
-	purchase = 40 // purchases of each phase, by all buyers together
 	patience = 30 * time.Second
 )
+
+// purchases is how many each phase waits for, by all buyers together.
+func purchases() int64 { return ledgertest.Thorough[int64](20, 40) }
 
 func signer(t *testing.T) *payments.Standard {
 	t.Helper()
@@ -62,7 +65,7 @@ func (c *clients) use(urls ...string) {
 func (c *clients) buy(t *testing.T, phase string) {
 	t.Helper()
 	from, busy := c.done.Load(), c.busy.Load()
-	shoptest.Eventually(t, fmt.Sprint(purchase, " purchases: ", phase), func() bool { return c.done.Load() >= from+purchase || t.Failed() })
+	shoptest.Eventually(t, fmt.Sprint(purchases(), " purchases: ", phase), func() bool { return c.done.Load() >= from+purchases() || t.Failed() })
 	if t.Failed() {
 		t.Fatalf("a request failed: %s", phase)
 	}

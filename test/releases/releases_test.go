@@ -149,7 +149,7 @@ func TestDeploymentAndRollbackLoseNothing(t *testing.T) {
 func TestKilledMigrationRunsAgain(t *testing.T) {
 	t.Parallel()
 	previous, this := shoptest.PreviousCommand(t), shoptest.Command(t)
-	for round := range ledgertest.Thorough(3, 20) {
+	for round := range ledgertest.Thorough(2, 20) {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
 			t.Parallel()
 			s := newDatabase(t)

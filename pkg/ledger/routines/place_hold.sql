@@ -25,7 +25,7 @@ CREATE PROCEDURE place_hold(
   p_key        BINARY(32),
   p_price      BIGINT,
   p_currency   CHAR(3) CHARACTER SET ascii COLLATE ascii_bin,
-  p_shopper     BINARY(16),
+  p_shopper    BINARY(16),
   p_per_shopper INT
 )
 MODIFIES SQL DATA
@@ -142,9 +142,9 @@ BEGIN
     END IF;
   END WHILE;
 
-  IF v_first IS NULL AND v_outcome <> 'placed' AND p_key IS NOT NULL THEN
-    -- The stock may have gone to the hold that a concurrent call with this key placed.
-    SELECT id INTO v_first FROM holds WHERE idempotency_key = p_key;
+  IF v_first IS NULL AND v_outcome <> 'placed' AND (p_key IS NOT NULL OR v_over) THEN
+    -- The stock may have gone to the hold that a concurrent call with this key placed, and the limit to this very hold.
+    SELECT id INTO v_first FROM holds WHERE id = p_id OR idempotency_key = p_key LIMIT 1;
   END IF;
   IF v_first IS NOT NULL THEN
     SELECT COUNT(*) INTO v_same FROM holds WHERE id = v_first AND product_id = p_product_id AND qty = p_qty;

@@ -1,0 +1,36 @@
+package command
+
+import (
+	"testing"
+
+	"flashsale/internal/shoptest"
+)
+
+func TestRejectsInvalidBrakes(t *testing.T) {
+	t.Parallel()
+	d := shoptest.NewDesk(t)
+	rejects(t, d, []invalid{
+		{"product put x --max-per-shopper many", 2, `--max-per-shopper is "many", expected a number, or none`},
+		{"product put x --max-per-shopper 0", 2, "--max-per-shopper: expected 1 to"},
+		{"product end", 2, "<id>"},
+		{"holds --limit 0", 2, "--limit is 0, expected 1 to 1000"},
+		{"holds --product UPPER", 2, "--product"},
+		{"holds --shopper ada", 2, `--shopper is "ada", expected shopper_ and 26 characters, or anonymous`},
+		{"holds --older-than=-1s", 2, "--older-than"},
+		{"holds --older-than yesterday", 2, "--older-than"},
+		{"holds release", 2, "expected the ids of the holds, or flags that select them"},
+		{"holds release --yes", 2, "expected the ids of the holds, or flags that select them"},
+		{"holds release ord_01h455vb4pex5vsknk084sn02q", 2, "hold_ and 26 characters"},
+		{"holds release hold_01h455vb4pex5vsknk084sn02q --product x", 2, "expected the ids of the holds, or flags that select them"},
+		{"orders cancel hold_01h455vb4pex5vsknk084sn02q", 2, "ord_ and 26 characters"},
+		{"orders cancel --shopper ada", 2, "--shopper"},
+		{"orders frob", 2, "frob"},
+		{"shopper block", 2, "expected the shopper's id, or --issuer and --subject"},
+		{"shopper block ada", 2, "shopper_ and 26 characters"},
+		{"shopper block anonymous", 2, "shopper_ and 26 characters"},
+		{"shopper unblock --issuer https://shop.example.com", 2, "expected the shopper's id, or --issuer and --subject"},
+	})
+	if len(d.Processes()) > 0 {
+		t.Error("something was started")
+	}
+}
