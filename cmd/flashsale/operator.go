@@ -44,9 +44,10 @@ func withLocal(env environment, do func(ctx context.Context, op admin.Operator) 
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
+	who := func(context.Context) string { return operatorName(env) }
 	return do(env.ctx, admin.Logged{
-		Operator: admin.Local{Ledger: l, Migration: migrate, Stripe: env.config.UsesStripe()},
-		Logger:   env.log, Who: func(context.Context) string { return operatorName(env) }, Product: l.Product,
+		Operator: admin.Local{Ledger: l, Migration: migrate, Stripe: env.config.UsesStripe(), Who: who},
+		Logger:   env.log, Who: who, Product: l.Product,
 	})
 }
 

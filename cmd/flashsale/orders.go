@@ -16,6 +16,19 @@ import (
 )
 
 type ordersCmd struct {
+	List   ordersListCmd   `cmd:"" default:"withargs" help:"List orders, the newest first. This is the default: orders --json works as well."`
+	Cancel ordersCancelCmd `cmd:"" help:"Cancel unpaid orders: their units can be sold again. If a payment comes later, the order takes units again while there are some. Name the orders, or select them with flags."`
+}
+
+type ordersCancelCmd struct {
+	IDs []string `arg:"" optional:"" name:"id" help:"The orders' ids: ord_ and 26 characters." placeholder:"ord_…"`
+	endFlags
+}
+
+// Run cancels unpaid orders.
+func (c ordersCancelCmd) Run(env environment) error { return cancelling.run(env, c.IDs, c.endFlags) }
+
+type ordersListCmd struct {
 	Product string `help:"Only orders of this product." placeholder:"ID"`
 	Status  string `help:"Only orders with this status: pending_payment, paid, cancelled, refund_due or refunded." placeholder:"STATUS"`
 	Since   string `help:"Only orders created since this time (RFC 3339), or in a time up to now, such as 24h." placeholder:"TIME"`
@@ -24,7 +37,7 @@ type ordersCmd struct {
 }
 
 // Run lists the orders, newest first.
-func (c ordersCmd) Run(env environment) error {
+func (c ordersListCmd) Run(env environment) error {
 	filter := ledger.OrderFilter{ProductID: c.Product, Status: checkout.OrderStatus(c.Status)}
 	if c.Product != "" && !checkout.ValidProductID(c.Product) {
 		return fmt.Errorf("%w: --product is %q, expected 1 to 64 of a-z 0-9 -", errUsage, c.Product)
@@ -156,9 +169,9 @@ func printHistory(out io.Writer, h ledger.OrderHistory) error {
 	if o.Reason != "" {
 		reason = " (" + string(o.Reason) + ")"
 	}
-	if err := write(out, "Order  %s: %s%s, %d of %s, %s; created %s, pay by %s, changed %s\nHold   %s: %s; placed %s, expires %s\n",
+	if err := write(out, "Order  %s: %s%s, %d of %s, %s; created %s, pay by %s, changed %s\nHold   %s: %s; placed %s, expires %s\nShopper %s\n",
 		o.OrderID, o.Status, reason, o.Qty, o.ProductID, money.Format(o.Amount), stamp(o.CreatedAt), stamp(o.PayBy), stamp(o.UpdatedAt),
-		h.Hold.HoldID, h.Hold.Status, stamp(h.Hold.CreatedAt), stamp(h.Hold.ExpiresAt)); err != nil {
+		h.Hold.HoldID, h.Hold.Status, stamp(h.Hold.CreatedAt), stamp(h.Hold.ExpiresAt), h.Hold.Shopper); err != nil {
 		return err
 	}
 	if err := printSection(out, "Payments", "PAYMENT\tPROVIDER\tRECEIVED\tRETURNED\tREFUND FAILED\tOWED\tRIGHT AMOUNT\tSETTLES\tFIRST", h.Payments, func(p ledger.PaymentRecord) []string {

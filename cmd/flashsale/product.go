@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -16,6 +17,9 @@ import (
 type productCmd struct {
 	Put  productPutCmd  `cmd:"" help:"Create a product, or change the given fields of an existing one."`
 	List productListCmd `cmd:"" help:"List all products with their stock."`
+	End  productEndCmd  `cmd:"" help:"End the sale of a product now: no further holds. Existing holds and orders go on."`
+	Hide productHideCmd `cmd:"" help:"Hide a product: within two seconds shoppers get 404. Existing holds and orders go on."`
+	Show productShowCmd `cmd:"" help:"Show a hidden product again."`
 }
 
 type productPutCmd struct {
@@ -25,6 +29,8 @@ type productPutCmd struct {
 	Currency      *string `help:"Currency of the price, ISO 4217." placeholder:"USD"`
 	Stock         *int64  `help:"Units put on sale in total (required for a new product). Must cover the units reserved and sold." placeholder:"100"`
 	MaxQtyPerHold *int64  `help:"Units that one hold may have (default for a new product: 10)." placeholder:"5"`
+	MaxPerShopper *string `help:"Units that one shopper may have held, ordered and bought, or none to remove the limit. Holds then need sign-in." placeholder:"2"`
+	Hidden        *bool   `help:"Hide it from shoppers. --hidden=false shows it."`
 	SaleStartsAt  *string `help:"Start of the sale: RFC 3339, or none to remove the limit." placeholder:"TIME"`
 	SaleEndsAt    *string `help:"End of the sale: RFC 3339, or none to remove the limit." placeholder:"TIME"`
 }
@@ -43,15 +49,21 @@ func (c productPutCmd) Run(env environment) error {
 		if created {
 			verb = "Created"
 		}
-		return write(env.out, "%s %s: %q, %s, %d of %d available, at most %d per hold%s.\n", verb, p.ID, p.Name, money.Format(p.Price),
-			p.AvailableStock(), p.Stock, p.MaxQtyPerHold, window(p))
+		return write(env.out, "%s %s: %q, %s, %d of %d available, at most %d per hold%s%s.\n", verb, p.ID, p.Name, money.Format(p.Price),
+			p.AvailableStock(), p.Stock, p.MaxQtyPerHold, access(p), window(p))
 	})
 }
 
 func (c productPutCmd) change() (checkout.ProductChange, error) {
-	change := checkout.ProductChange{ID: c.ID, Name: c.Name, Stock: c.Stock, MaxQtyPerHold: c.MaxQtyPerHold}
+	change := checkout.ProductChange{ID: c.ID, Name: c.Name, Stock: c.Stock, MaxQtyPerHold: c.MaxQtyPerHold, Hidden: c.Hidden}
 	var err error
 	var bad error
+	if c.MaxPerShopper != nil {
+		change.MaxPerShopper = &checkout.Limit{}
+		if bad = change.MaxPerShopper.UnmarshalText([]byte(*c.MaxPerShopper)); bad != nil {
+			err = errors.Join(err, fmt.Errorf("--max-per-shopper is %q, %w", *c.MaxPerShopper, bad))
+		}
+	}
 	if change.Price, bad = parsePrice(c.Price, c.Currency); bad != nil {
 		err = errors.Join(err, bad)
 	}
@@ -107,6 +119,18 @@ func parseMoment(flag string, text *string) (*checkout.Moment, error) {
 	return m, nil
 }
 
+// access says who can buy the product: what is not usual.
+func access(p checkout.Product) string {
+	text := ""
+	if p.MaxPerShopper != nil {
+		text += fmt.Sprintf(", at most %d per shopper", *p.MaxPerShopper)
+	}
+	if p.Hidden {
+		text += ", hidden"
+	}
+	return text
+}
+
 func window(p checkout.Product) string {
 	text := ""
 	if p.SaleStartsAt != nil {
@@ -126,7 +150,7 @@ const listPage = 500
 func (productListCmd) Run(env environment) error {
 	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
 		table := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
-		if err := write(table, "ID\tNAME\tPRICE\tSTOCK\tAVAILABLE\tRESERVED\tSOLD\tMAX/HOLD\tSALE\n"); err != nil {
+		if err := write(table, "ID\tNAME\tPRICE\tSTOCK\tAVAILABLE\tRESERVED\tSOLD\tMAX/HOLD\tMAX/SHOPPER\tHIDDEN\tSALE\n"); err != nil {
 			return err
 		}
 		after := ""
@@ -140,8 +164,12 @@ func (productListCmd) Run(env environment) error {
 				if sale == "" {
 					sale = "always"
 				}
-				if err := write(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", p.ID, p.Name, money.Format(p.Price), p.Stock,
-					p.AvailableStock(), p.ReservedStock, p.SoldStock, p.MaxQtyPerHold, sale); err != nil {
+				perShopper := "none"
+				if p.MaxPerShopper != nil {
+					perShopper = strconv.FormatInt(*p.MaxPerShopper, 10)
+				}
+				if err := write(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n", p.ID, p.Name, money.Format(p.Price), p.Stock,
+					p.AvailableStock(), p.ReservedStock, p.SoldStock, p.MaxQtyPerHold, perShopper, yes(p.Hidden), sale); err != nil {
 					return err
 				}
 				after = p.ID
@@ -150,5 +178,52 @@ func (productListCmd) Run(env environment) error {
 				return table.Flush()
 			}
 		}
+	})
+}
+
+type productArg struct {
+	ID string `arg:"" help:"The product's id."`
+}
+
+type productEndCmd struct{ productArg }
+
+// Run ends a product's sale.
+func (c productEndCmd) Run(env environment) error {
+	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
+		p, changed, err := op.EndSale(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		if !changed {
+			return write(env.out, "The sale of %s had ended before, at %s.\n", p.ID, optionalTime(p.SaleEndsAt))
+		}
+		return write(env.out, "Ended the sale of %s at %s. Holds and orders of %s go on.\n", p.ID, optionalTime(p.SaleEndsAt), plural(p.ReservedStock, "unit"))
+	})
+}
+
+type productHideCmd struct{ productArg }
+
+// Run hides a product.
+func (c productHideCmd) Run(env environment) error { return hide(env, c.ID, true) }
+
+type productShowCmd struct{ productArg }
+
+// Run shows a product.
+func (c productShowCmd) Run(env environment) error { return hide(env, c.ID, false) }
+
+func hide(env environment, id string, hidden bool) error {
+	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
+		p, changed, err := op.HideProduct(ctx, id, hidden)
+		if err != nil {
+			return err
+		}
+		state, before := "shown", ""
+		if hidden {
+			state = "hidden"
+		}
+		if !changed {
+			before = " already"
+		}
+		return write(env.out, "%s is %s%s. Holds and orders of %s go on.\n", p.ID, state, before, plural(p.ReservedStock, "unit"))
 	})
 }

@@ -31,6 +31,10 @@ func (runCmd) Run(env environment) (err error) {
 		}
 		env.config.WebhookSecrets = []string{secret}
 	}
+	signIn, err := shoppersSignIn(env)
+	if err != nil {
+		return err
+	}
 	listener, release, err := listen(env.ctx, env.config.Addr)
 	if err != nil {
 		return err
@@ -58,7 +62,7 @@ func (runCmd) Run(env environment) (err error) {
 	if err != nil {
 		return err
 	}
-	a := app.New(env.config.Config, app.Deps{Ledger: l, CacheAddr: s.cacheAddr, Recorder: metrics, Logger: log})
+	a := app.New(env.config.Config, app.Deps{Ledger: l, CacheAddr: s.cacheAddr, SignIn: signIn, Recorder: metrics, Logger: log})
 	defer func() { err = errors.Join(err, a.Close()) }()
 	if err := addDemo(env.ctx, a.Ledger); err != nil {
 		return err
@@ -130,9 +134,14 @@ func banner(c app.LocalConfig, addr string, s *servers) string {
 	if c.Addr != "127.0.0.1:8080" {
 		env = "ADDR=" + c.Addr + " "
 	}
+	signIn := "Shoppers are anonymous, or sign in with -H \"Authorization: Bearer $(" + os.Args[0] + " token ada)\""
+	if c.JWTIssuer != "" {
+		signIn = "Holds and orders need a token of " + c.JWTIssuer + " for " + c.JWTAudience + ": add -H \"Authorization: Bearer $TOKEN\""
+	}
 	return fmt.Sprintf(`
 Flash sale checkout on %[1]s, with %[2]s.
 A hold lasts %[3]s. An order must be paid within %[4]s. Webhook secret: %[5]s
+%[8]s
 
 Buy something (in another terminal, in this directory):
 
@@ -146,7 +155,7 @@ Buy something (in another terminal, in this directory):
 API documentation: %[1]s/docs   Health: %[1]s/healthz   Metrics: %[1]s/metrics
 Press Ctrl-C to stop.
 
-`, base, where, short(c.HoldTTL), short(c.PaymentWindow), secret, env, os.Args[0])
+`, base, where, short(c.HoldTTL), short(c.PaymentWindow), secret, env, os.Args[0], signIn)
 }
 
 // short formats 2m0s as 2m.

@@ -11,7 +11,7 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-// localDir has the data of this directory: private servers and the development webhook secret.
+// localDir has the data of this directory: private servers, the development webhook secret and the development sign-in key.
 const localDir = ".local"
 
 // servers are the database and the cache of a command.

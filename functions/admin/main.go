@@ -13,7 +13,7 @@ func main() {
 	if err != nil {
 		app.Fail(err)
 	}
-	local := admin.Local{Ledger: f.Ledger, Migration: f.Migrate, Stripe: f.Config.UsesStripe()}
+	local := admin.Local{Ledger: f.Ledger, Migration: f.Migrate, Stripe: f.Config.UsesStripe(), Who: admin.Caller}
 	operator := admin.Logged{Operator: local, Logger: f.Logger(), Who: admin.Caller, Product: f.Ledger.Product}
 	admin.Handler{Operator: operator, Logger: f.Logger(), Flush: f.Flush}.Start()
 }

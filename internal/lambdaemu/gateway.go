@@ -23,9 +23,12 @@ const functionTimeout = 10 * time.Second
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
 type Gateway struct{ routes http.ServeMux }
 
-// Route sends requests of a pattern, such as "GET /v1/products/{id}", to a function.
-func (g *Gateway) Route(pattern string, f *Pool) {
-	g.routes.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { serve(w, r, f) })
+// Authorizer is a JWT authorizer: it returns the claims of a request's token, or false if there is no valid one.
+type Authorizer func(r *http.Request) (claims map[string]string, ok bool)
+
+// Route sends requests of a pattern, such as "GET /v1/products/{id}", to a function. A nil authorizer lets all of them through.
+func (g *Gateway) Route(pattern string, f *Pool, authorize Authorizer) {
+	g.routes.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { serve(w, r, f, authorize) })
 }
 
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -36,11 +39,21 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.routes.ServeHTTP(w, r)
 }
 
-func serve(w http.ResponseWriter, r *http.Request, f *Pool) {
+func serve(w http.ResponseWriter, r *http.Request, f *Pool, authorize Authorizer) {
 	event, err := Event(r)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, "Bad Request")
 		return
+	}
+	if authorize != nil {
+		claims, ok := authorize(r)
+		if !ok {
+			w.Header().Set("Www-Authenticate", "Bearer")
+			refuse(w, http.StatusUnauthorized, "Unauthorized")
+			return
+		}
+		jwt := &events.APIGatewayV2HTTPRequestContextAuthorizerJWTDescription{Claims: claims}
+		event.RequestContext.Authorizer = &events.APIGatewayV2HTTPRequestContextAuthorizerDescription{JWT: jwt}
 	}
 	result, err := f.Invoke(r.Context(), event, functionTimeout)
 	var response events.APIGatewayV2HTTPResponse

@@ -56,6 +56,9 @@ func (s *Shop) Try(method, path, body string, header http.Header) (Response, err
 	if body != "" {
 		request.Header.Set("Content-Type", "application/json")
 	}
+	if s.token != "" {
+		request.Header.Set("Authorization", "Bearer "+s.token)
+	}
 	for name, values := range header {
 		request.Header[name] = values
 	}

@@ -21,6 +21,7 @@ import (
 	"flashsale/internal/lambdaemu"
 	"flashsale/internal/ledgertest"
 	"flashsale/pkg/ledger"
+	"flashsale/pkg/signin"
 )
 
 // FunctionNames are the Lambda functions, by the names of their folders.
@@ -69,7 +70,11 @@ func (s *Shop) Deploy(t testing.TB, env func(function string) []string) {
 	}
 	gateway := &lambdaemu.Gateway{}
 	for pattern, name := range routes(t) {
-		gateway.Route(pattern, c.Pools[name])
+		var authorize lambdaemu.Authorizer
+		if s.verifier != nil && (name == "holds" || name == "orders") {
+			authorize = s.authorize
+		}
+		gateway.Route(pattern, c.Pools[name], authorize)
 	}
 	c.gateway = httptest.NewServer(gateway)
 	s.Cloud, s.URL = c, c.gateway.URL
@@ -119,11 +124,15 @@ func (c *Cloud) tick(ctx context.Context, t testing.TB) {
 
 // FunctionEnv are the variables of a Shop's functions.
 func FunctionEnv(s *Shop, o Options) []string {
-	return []string{
+	env := []string{
 		"MYSQL_DSN=" + s.AdminDSN, "CACHE_ADDR=" + o.CacheAddr, "LOG_LEVEL=debug", "METRICS_NAMESPACE=flashsale-test",
 		"HOLD_TTL=" + o.HoldTTL.String(), "PAYMENT_WINDOW=" + o.PaymentWindow.String(),
 		"WEBHOOK_SECRETS=" + Secret("new") + "," + Secret("old"), "STRIPE_WEBHOOK_SECRETS=" + StripeSecret,
 	}
+	if o.SignIn {
+		env = append(env, "JWT_ISSUER="+signin.DevelopmentIssuer, "JWT_AUDIENCE="+signin.DevelopmentAudience)
+	}
+	return env
 }
 
 // StartFunction starts one process of a function.

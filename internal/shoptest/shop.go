@@ -15,11 +15,13 @@ import (
 	"github.com/google/uuid"
 
 	"flashsale/internal/ledgertest"
+	"flashsale/pkg/api"
 	"flashsale/pkg/app"
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger"
 	"flashsale/pkg/localserver"
 	"flashsale/pkg/payments"
+	"flashsale/pkg/signin"
 )
 
 // StripeSecret signs Stripe's events.
@@ -38,6 +40,10 @@ type Shop struct {
 	RetiredSigner *payments.Standard // signs with a secret that is no longer accepted
 	Stripe        *payments.Stripe
 	Stop          func()
+
+	issuer   *signin.Development // with Options.SignIn
+	verifier *signin.Verifier    // of the issuer's tokens
+	token    string              // of the client's shopper; empty: none
 }
 
 // Options change what Open starts.
@@ -47,6 +53,7 @@ type Options struct {
 	DSN           string        // of a database server; empty: the test server
 	CacheAddr     string        // empty: the test server
 	Log           io.Writer     // nil: the log is discarded
+	SignIn        bool          // holds and orders need a token: see Shop.As
 	Functions     bool          // the Lambda functions behind a gateway, instead of the local server
 }
 
@@ -97,6 +104,9 @@ func New(t testing.TB, stock int64, o Options) *Shop {
 		Client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 512}, Timeout: 30 * time.Second},
 	}
 	s.MustPut(t, s.ProductID, stock)
+	if o.SignIn {
+		s.requireSignIn(t)
+	}
 	s.Signer = Must(payments.NewStandard([]string{Secret("new")}))(t)
 	s.OldSigner = Must(payments.NewStandard([]string{Secret("old")}))(t)
 	s.RetiredSigner = Must(payments.NewStandard([]string{Secret("retired")}))(t)
@@ -134,11 +144,14 @@ func (s *Shop) serve(t testing.TB, o Options) {
 		HoldTTL: o.HoldTTL, PaymentWindow: o.PaymentWindow,
 		WebhookSecrets: []string{Secret("new"), Secret("old")}, StripeWebhookSecrets: []string{StripeSecret},
 	}
+	var signIn api.SignIn
+	if s.verifier != nil {
+		signIn = s.verifier.SignIn
+	}
 	metrics := localserver.NewMetrics()
 	s.App = app.New(config, app.Deps{
-		SignIn:    signIn,
 		Ledger:    Must(ledger.Open(Must(ledger.AccountsOf(s.AdminDSN))(t).DSN(ledger.RoleApp), metrics))(t),
-		CacheAddr: o.CacheAddr, Recorder: metrics,
+		CacheAddr: o.CacheAddr, SignIn: signIn, Recorder: metrics,
 		Logger: slog.New(slog.NewJSONHandler(o.Log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	listener := Must(new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0"))(t)

@@ -134,11 +134,26 @@ func (t Template) Resolve(value any, parameters map[string]string) any {
 				return t.Resolve(list[1], parameters)
 			}
 			return t.Resolve(list[2], parameters)
+		case "Fn::Join":
+			return join(list[0], t.Resolve(list[1], parameters))
 		default:
 			return Object{function: t.Resolve(argument, parameters)}
 		}
 	}
 	return nil
+}
+
+// join joins a list. The value of a list parameter is one text, with commas.
+func join(separator, value any) string {
+	items, isList := value.([]any)
+	if !isList {
+		return strings.ReplaceAll(fmt.Sprint(value), ",", fmt.Sprint(separator))
+	}
+	var texts []string
+	for _, item := range items {
+		texts = append(texts, fmt.Sprint(item))
+	}
+	return strings.Join(texts, fmt.Sprint(separator))
 }
 
 func (t Template) reference(name string, parameters map[string]string) any {

@@ -88,6 +88,62 @@ func (c Client) Events(ctx context.Context, state ledger.EventState, limit int) 
 	return result(r.Events, err)
 }
 
+// EndSale implements Operator.
+func (c Client) EndSale(ctx context.Context, id string) (checkout.Product, bool, error) {
+	return c.changeProduct(ctx, request{Operation: opEndSale, ProductID: id})
+}
+
+// HideProduct implements Operator.
+func (c Client) HideProduct(ctx context.Context, id string, hidden bool) (checkout.Product, bool, error) {
+	operation := opShowProduct
+	if hidden {
+		operation = opHideProduct
+	}
+	return c.changeProduct(ctx, request{Operation: operation, ProductID: id})
+}
+
+func (c Client) changeProduct(ctx context.Context, q request) (checkout.Product, bool, error) {
+	r, err := c.change(ctx, q)
+	p, err := result(r.Product, err)
+	return checkout.Product(p), r.Changed, err
+}
+
+// Reservations implements Operator.
+func (c Client) Reservations(ctx context.Context, f ledger.ReservationFilter, limit int) (ledger.Reservations, error) {
+	r, err := c.call(ctx, request{Operation: opReservations, Reservations: &f, Limit: limit})
+	return result(r.Reservations, err)
+}
+
+// ReleaseHolds implements Operator.
+func (c Client) ReleaseHolds(ctx context.Context, s Selection) (Ended, error) {
+	r, err := c.change(ctx, request{Operation: opReleaseHolds, Selection: &s})
+	return result(r.Ended, err)
+}
+
+// CancelOrders implements Operator.
+func (c Client) CancelOrders(ctx context.Context, s Selection) (Ended, error) {
+	r, err := c.change(ctx, request{Operation: opCancelOrders, Selection: &s})
+	return result(r.Ended, err)
+}
+
+// BlockShopper implements Operator.
+func (c Client) BlockShopper(ctx context.Context, shopper checkout.Shopper) (Block, error) {
+	r, err := c.change(ctx, request{Operation: opBlock, Shopper: shopper.String()})
+	return result(r.Block, err)
+}
+
+// UnblockShopper implements Operator.
+func (c Client) UnblockShopper(ctx context.Context, shopper checkout.Shopper) (bool, error) {
+	r, err := c.change(ctx, request{Operation: opUnblock, Shopper: shopper.String()})
+	return r.Changed, err
+}
+
+// BlockedShoppers implements Operator.
+func (c Client) BlockedShoppers(ctx context.Context, limit int) (ledger.List[ledger.BlockedShopper], error) {
+	r, err := c.call(ctx, request{Operation: opBlocked, Limit: limit})
+	return result(r.Blocked, err)
+}
+
 // result returns a part of the response, which must be there unless the call failed.
 func result[T any](part *T, err error) (T, error) {
 	if err == nil && part == nil {

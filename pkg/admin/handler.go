@@ -138,12 +138,48 @@ func (h Handler) do(ctx context.Context, q request) (r response, err error) {
 	case opRecordRefund:
 		err = h.recordRefund(ctx, q, &r)
 	default:
-		err = h.list(ctx, q, &r)
+		err = h.brake(ctx, q, &r)
 	}
 	return r, err
 }
 
-// list runs the operations that only read the ledger's orders and payments.
+// brake runs the operations for a sale that is being robbed.
+func (h Handler) brake(ctx context.Context, q request, r *response) (err error) {
+	switch q.Operation {
+	case opEndSale:
+		p, changed, endErr := h.Operator.EndSale(ctx, q.ProductID)
+		r.Product, r.Changed, err = (*product)(&p), changed, endErr
+	case opHideProduct, opShowProduct:
+		p, changed, hideErr := h.Operator.HideProduct(ctx, q.ProductID, q.Operation == opHideProduct)
+		r.Product, r.Changed, err = (*product)(&p), changed, hideErr
+	case opReleaseHolds, opCancelOrders:
+		if q.Selection == nil {
+			return checkout.Invalid("selection", "expected ids or a filter")
+		}
+		end := h.Operator.ReleaseHolds
+		if q.Operation == opCancelOrders {
+			end = h.Operator.CancelOrders
+		}
+		ended, endErr := end(ctx, *q.Selection)
+		r.Ended, err = &ended, endErr
+	case opBlock, opUnblock:
+		shopper, ok := checkout.ParseShopper(q.Shopper)
+		if !ok {
+			return checkout.Invalid("shopper", "expected shopper_ and 26 characters")
+		}
+		if q.Operation == opUnblock {
+			r.Changed, err = h.Operator.UnblockShopper(ctx, shopper)
+			return err
+		}
+		block, blockErr := h.Operator.BlockShopper(ctx, shopper)
+		r.Block, err = &block, blockErr
+	default:
+		err = h.list(ctx, q, r)
+	}
+	return err
+}
+
+// list runs the operations that only read the ledger's orders, payments and shoppers.
 func (h Handler) list(ctx context.Context, q request, r *response) (err error) {
 	switch q.Operation {
 	case opOwed:
@@ -170,6 +206,15 @@ func (h Handler) list(ctx context.Context, q request, r *response) (err error) {
 	case opEvents:
 		events, listErr := h.Operator.Events(ctx, q.State, q.Limit)
 		r.Events, err = &events, listErr
+	case opReservations:
+		if q.Reservations == nil {
+			q.Reservations = &ledger.ReservationFilter{}
+		}
+		found, listErr := h.Operator.Reservations(ctx, *q.Reservations, q.Limit)
+		r.Reservations, err = &found, listErr
+	case opBlocked:
+		blocked, listErr := h.Operator.BlockedShoppers(ctx, q.Limit)
+		r.Blocked, err = &blocked, listErr
 	default:
 		err = checkout.Invalid("operation", "expected one of "+strings.Join(operations, ", "))
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // Logged is an Operator that writes one line for each change, with the operator who made it: a migration, a product, a
-// recorded refund. A change that was refused changed nothing, and has no line.
+// recorded refund, released holds, cancelled orders, a blocked shopper. A change that was refused changed nothing, and has no line.
 type Logged struct {
 	Operator
 	Logger *slog.Logger
@@ -42,17 +42,90 @@ func (l Logged) Migrate(ctx context.Context) error {
 func (l Logged) PutProduct(ctx context.Context, change checkout.ProductChange) (checkout.Product, bool, error) {
 	before, beforeErr := l.Product(ctx, change.ID)
 	p, created, err := l.Operator.PutProduct(ctx, change)
-	more := []any{"created", created}
+	more := beforeAndAfter(before, beforeErr, p, err)
+	if err != nil {
+		more = append(more, "change", wanted(change))
+	}
+	l.log(ctx, err, opPutProduct, "product "+change.ID, "", append([]any{"created", created}, more...)...)
+	return p, created, err
+}
+
+// EndSale implements Operator.
+func (l Logged) EndSale(ctx context.Context, id string) (checkout.Product, bool, error) {
+	before, beforeErr := l.Product(ctx, id)
+	p, changed, err := l.Operator.EndSale(ctx, id)
+	if changed || err != nil {
+		l.log(ctx, err, opEndSale, "product "+id, "", beforeAndAfter(before, beforeErr, p, err)...)
+	}
+	return p, changed, err
+}
+
+// HideProduct implements Operator.
+func (l Logged) HideProduct(ctx context.Context, id string, hidden bool) (checkout.Product, bool, error) {
+	operation := opShowProduct
+	if hidden {
+		operation = opHideProduct
+	}
+	before, beforeErr := l.Product(ctx, id)
+	p, changed, err := l.Operator.HideProduct(ctx, id, hidden)
+	if changed || err != nil {
+		l.log(ctx, err, operation, "product "+id, "", beforeAndAfter(before, beforeErr, p, err)...)
+	}
+	return p, changed, err
+}
+
+// beforeAndAfter are a product's settings, as far as they could be read.
+func beforeAndAfter(before checkout.Product, beforeErr error, after checkout.Product, err error) (more []any) {
 	if beforeErr == nil {
 		more = append(more, "before", settings(before))
 	}
 	if err == nil {
-		more = append(more, "after", settings(p))
-	} else {
-		more = append(more, "change", wanted(change))
+		more = append(more, "after", settings(after))
 	}
-	l.log(ctx, err, opPutProduct, "product "+change.ID, "", more...)
-	return p, created, err
+	return more
+}
+
+// ReleaseHolds implements Operator.
+func (l Logged) ReleaseHolds(ctx context.Context, s Selection) (Ended, error) {
+	e, err := l.Operator.ReleaseHolds(ctx, s)
+	l.logEnded(ctx, err, opReleaseHolds, "holds", s, e)
+	return e, err
+}
+
+// CancelOrders implements Operator.
+func (l Logged) CancelOrders(ctx context.Context, s Selection) (Ended, error) {
+	e, err := l.Operator.CancelOrders(ctx, s)
+	l.logEnded(ctx, err, opCancelOrders, "orders", s, e)
+	return e, err
+}
+
+// logEnded writes the line of at most MaxEnded holds or orders. After a failure, others of the selection may have ended as well.
+func (l Logged) logEnded(ctx context.Context, err error, operation, entity string, s Selection, e Ended) {
+	if err == nil && len(e.IDs) == 0 {
+		return
+	}
+	more := []any{"count", len(e.IDs), "units", e.Units, "ids", e.IDs}
+	if s.Filter != nil || err != nil {
+		more = append(more, "selection", s)
+	}
+	l.log(ctx, err, operation, entity, "", more...)
+}
+
+// BlockShopper implements Operator.
+func (l Logged) BlockShopper(ctx context.Context, shopper checkout.Shopper) (Block, error) {
+	b, err := l.Operator.BlockShopper(ctx, shopper)
+	l.log(ctx, err, opBlock, "shopper "+shopper.String(), "", "again", b.Again, "holds", len(b.Holds.IDs), "orders", len(b.Orders.IDs),
+		"units", b.Holds.Units+b.Orders.Units, "hold_ids", b.Holds.IDs, "order_ids", b.Orders.IDs)
+	return b, err
+}
+
+// UnblockShopper implements Operator.
+func (l Logged) UnblockShopper(ctx context.Context, shopper checkout.Shopper) (bool, error) {
+	changed, err := l.Operator.UnblockShopper(ctx, shopper)
+	if changed || err != nil {
+		l.log(ctx, err, opUnblock, "shopper "+shopper.String(), "")
+	}
+	return changed, err
 }
 
 // RecordReturn implements Operator.
@@ -86,7 +159,10 @@ type settings checkout.Product
 
 // LogValue implements slog.LogValuer.
 func (p settings) LogValue() slog.Value {
-	change := checkout.ProductChange{Name: &p.Name, Price: &p.Price, Stock: &p.Stock, MaxQtyPerHold: &p.MaxQtyPerHold}
+	change := checkout.ProductChange{
+		Name: &p.Name, Price: &p.Price, Stock: &p.Stock, MaxQtyPerHold: &p.MaxQtyPerHold,
+		MaxPerShopper: &checkout.Limit{Units: p.MaxPerShopper}, Hidden: &p.Hidden,
+	}
 	return slog.GroupValue(append(given(change), optional("sale_starts_at", p.SaleStartsAt), optional("sale_ends_at", p.SaleEndsAt),
 		slog.Int64("version", p.Version))...)
 }
@@ -119,6 +195,16 @@ func given(c checkout.ProductChange) (attrs []slog.Attr) {
 	}
 	if c.MaxQtyPerHold != nil {
 		attrs = append(attrs, slog.Int64("max_qty_per_hold", *c.MaxQtyPerHold))
+	}
+	if c.MaxPerShopper != nil {
+		perShopper := slog.String("max_per_shopper", "none")
+		if c.MaxPerShopper.Units != nil {
+			perShopper = slog.Int64("max_per_shopper", *c.MaxPerShopper.Units)
+		}
+		attrs = append(attrs, perShopper)
+	}
+	if c.Hidden != nil {
+		attrs = append(attrs, slog.Bool("hidden", *c.Hidden))
 	}
 	return attrs
 }

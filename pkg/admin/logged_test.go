@@ -56,6 +56,7 @@ func TestChangedPriceIsLoggedWithOperatorAndBothPrices(t *testing.T) {
 	settings := func(price, version float64) map[string]any {
 		return map[string]any{
 			"name": "Mug", "price": map[string]any{"amount": price, "currency": "USD"}, "stock": 5.0, "max_qty_per_hold": 2.0,
+			"max_per_shopper": "none", "hidden": false,
 			"sale_starts_at": "none", "sale_ends_at": "none", "version": version,
 		}
 	}

@@ -17,6 +17,25 @@ type Operator interface {
 	PutProduct(ctx context.Context, change checkout.ProductChange) (p checkout.Product, created bool, err error)
 	// Products lists at most limit products by id, beginning after the given id.
 	Products(ctx context.Context, after string, limit int) ([]checkout.Product, error)
+	// EndSale ends a product's sale now, by the database's clock. Holds and orders that exist go on. changed is false if the sale
+	// had ended before. Codes: product_not_found, invalid_request.
+	EndSale(ctx context.Context, id string) (p checkout.Product, changed bool, err error)
+	// HideProduct hides a product from shoppers, or shows it. changed is false if it was so before. Codes: product_not_found.
+	HideProduct(ctx context.Context, id string, hidden bool) (p checkout.Product, changed bool, err error)
+	// Reservations lists active holds and unpaid orders, oldest first. Codes: invalid_request.
+	Reservations(ctx context.Context, f ledger.ReservationFilter, limit int) (ledger.Reservations, error)
+	// ReleaseHolds releases active holds: those with the ids, or the oldest MaxEnded that the filter selects. After a failure it
+	// returns what it has released so far. Codes: invalid_request.
+	ReleaseHolds(ctx context.Context, s Selection) (Ended, error)
+	// CancelOrders cancels unpaid orders, as ReleaseHolds does with holds.
+	CancelOrders(ctx context.Context, s Selection) (Ended, error)
+	// BlockShopper keeps a shopper from placing holds, then releases the shopper's holds and cancels the unpaid orders, each at
+	// most MaxEnded. A second call is harmless and goes on. Codes: invalid_request.
+	BlockShopper(ctx context.Context, shopper checkout.Shopper) (Block, error)
+	// UnblockShopper lets a shopper place holds again. changed is false if the shopper was not blocked.
+	UnblockShopper(ctx context.Context, shopper checkout.Shopper) (changed bool, err error)
+	// BlockedShoppers lists the blocked shoppers, the latest block first.
+	BlockedShoppers(ctx context.Context, limit int) (ledger.List[ledger.BlockedShopper], error)
 	// Audit recomputes every counter from the rows.
 	Audit(ctx context.Context) (ledger.Audit, error)
 	// Owed lists the payments that owe money, oldest first.
@@ -41,7 +60,8 @@ const MaxListed = 1000
 type Local struct {
 	*ledger.Ledger
 	Migration func(ctx context.Context) error
-	Stripe    bool // refuse prices that Stripe cannot charge
+	Stripe    bool                             // refuse prices that Stripe cannot charge
+	Who       func(ctx context.Context) string // names the operator, whom a block is kept with
 }
 
 var _ Operator = Local{}

@@ -21,39 +21,58 @@ const (
 	opOrders       = "list_orders"
 	opOrder        = "order_history"
 	opEvents       = "list_events"
+	opEndSale      = "end_sale"
+	opHideProduct  = "hide_product"
+	opShowProduct  = "show_product"
+	opReservations = "list_reservations"
+	opReleaseHolds = "release_holds"
+	opCancelOrders = "cancel_orders"
+	opBlock        = "block_shopper"
+	opUnblock      = "unblock_shopper"
+	opBlocked      = "list_blocked_shoppers"
 )
 
 // operations are all of them.
 var operations = []string{
 	opMigrate, opPutProduct, opProducts, opAudit, opOwed, opPayments, opRecordRefund, opOrders, opOrder, opEvents,
+	opEndSale, opHideProduct, opShowProduct, opReservations, opReleaseHolds, opCancelOrders, opBlock, opUnblock, opBlocked,
 }
 
 // request is the payload of an invocation.
 type request struct {
-	Operation string                  `json:"operation"`
-	Product   *checkout.ProductChange `json:"product,omitempty"`    // put_product
-	After     string                  `json:"after,omitempty"`      // list_products
-	PaymentID string                  `json:"payment_id,omitempty"` // find_payments
-	Refund    *refund                 `json:"refund,omitempty"`     // record_refund
-	Orders    *ledger.OrderFilter     `json:"orders,omitempty"`     // list_orders; none selects all
-	OrderID   string                  `json:"order_id,omitempty"`   // order_history
-	State     ledger.EventState       `json:"state,omitempty"`      // list_events
-	Limit     int                     `json:"limit,omitempty"`      // all lists; 1 to MaxListed (default)
+	Operation    string                    `json:"operation"`
+	Product      *checkout.ProductChange   `json:"product,omitempty"`      // put_product
+	After        string                    `json:"after,omitempty"`        // list_products
+	PaymentID    string                    `json:"payment_id,omitempty"`   // find_payments
+	Refund       *refund                   `json:"refund,omitempty"`       // record_refund
+	Orders       *ledger.OrderFilter       `json:"orders,omitempty"`       // list_orders; none selects all
+	OrderID      string                    `json:"order_id,omitempty"`     // order_history
+	State        ledger.EventState         `json:"state,omitempty"`        // list_events
+	ProductID    string                    `json:"product_id,omitempty"`   // end_sale, hide_product, show_product
+	Reservations *ledger.ReservationFilter `json:"reservations,omitempty"` // list_reservations; none selects all
+	Selection    *Selection                `json:"selection,omitempty"`    // release_holds, cancel_orders
+	Shopper      string                    `json:"shopper,omitempty"`      // block_shopper, unblock_shopper
+	Limit        int                       `json:"limit,omitempty"`        // all lists; 1 to MaxListed (default)
 }
 
 // response has the result of the operation, or the reason for its refusal. A list has the number of all its entries.
 type response struct {
-	Error    *refusal                         `json:"error,omitempty"`
-	Product  *product                         `json:"product,omitempty"`
-	Created  bool                             `json:"created,omitempty"`
-	Products []product                        `json:"products,omitempty"`
-	Audit    *ledger.Audit                    `json:"audit,omitempty"`
-	Owed     *ledger.OwedPayments             `json:"owed,omitempty"`
-	Payments []ledger.PaymentRecord           `json:"payments,omitempty"`
-	Payment  *ledger.PaymentRecord            `json:"payment,omitempty"`
-	Orders   *ledger.List[ledger.ListedOrder] `json:"orders,omitempty"`
-	Order    *ledger.OrderHistory             `json:"order,omitempty"`
-	Events   *ledger.List[ledger.ListedEvent] `json:"events,omitempty"`
+	Error        *refusal                            `json:"error,omitempty"`
+	Product      *product                            `json:"product,omitempty"`
+	Created      bool                                `json:"created,omitempty"`
+	Products     []product                           `json:"products,omitempty"`
+	Audit        *ledger.Audit                       `json:"audit,omitempty"`
+	Owed         *ledger.OwedPayments                `json:"owed,omitempty"`
+	Payments     []ledger.PaymentRecord              `json:"payments,omitempty"`
+	Payment      *ledger.PaymentRecord               `json:"payment,omitempty"`
+	Orders       *ledger.List[ledger.ListedOrder]    `json:"orders,omitempty"`
+	Order        *ledger.OrderHistory                `json:"order,omitempty"`
+	Events       *ledger.List[ledger.ListedEvent]    `json:"events,omitempty"`
+	Changed      bool                                `json:"changed,omitempty"`
+	Reservations *ledger.Reservations                `json:"reservations,omitempty"`
+	Ended        *Ended                              `json:"ended,omitempty"`
+	Block        *Block                              `json:"block,omitempty"`
+	Blocked      *ledger.List[ledger.BlockedShopper] `json:"blocked,omitempty"`
 }
 
 // refund is a checkout.RefundRecord in JSON.

@@ -46,6 +46,8 @@ type Options struct {
 	Standard Verifier
 	Stripe   Verifier
 	Logger   *slog.Logger
+	// EdgeSecrets are the values of EdgeHeader that a request needs one of; none means that there is no edge.
+	EdgeSecrets []string
 	// Extra, if not nil, adds routes outside of /v1, such as /healthz.
 	Extra func(mux *http.ServeMux)
 }
@@ -57,7 +59,7 @@ func New(o Options) http.Handler {
 	if o.Extra != nil {
 		o.Extra(mux)
 	}
-	return withDefaults(route(mux), o.Logger)
+	return withDefaults(behindEdge(route(mux), o.EdgeSecrets), o.Logger)
 }
 
 // OpenAPI returns the contract as OpenAPI 3.1 in YAML.
@@ -111,6 +113,7 @@ func register(mux *http.ServeMux, o Options) huma.API {
 			part.operations.register(api)
 		}
 	}
+	documentChallenges(api.OpenAPI())
 	return api
 }
 

@@ -26,7 +26,9 @@ type requestInfo struct {
 	code string // the code of the problem in the response
 	err  error  // its cause
 
-	shopper checkout.Shopper // signed in, or anonymous
+	shopper  checkout.Shopper // signed in, or anonymous
+	badToken bool             // a token was sent, and refused
+	address  string           // of the client
 
 	hungUp bool // the client closed the connection before it had the response
 }
@@ -54,7 +56,7 @@ func infoOf(ctx context.Context) *requestInfo {
 var requestID = regexp.MustCompile(`^[A-Za-z0-9._=-]{1,64}$`)
 
 // withDefaults gives every request an id, a deadline and a line in the log, and turns a panic into a problem. It never
-// logs signatures, idempotency keys or bodies.
+// logs signatures, idempotency keys, tokens, the edge's secret or bodies.
 func withDefaults(next http.Handler, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -104,6 +106,9 @@ func logRequest(log *slog.Logger, r *http.Request, info *requestInfo, status int
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.String("request_id", info.id),
 	}
 	level := slog.LevelInfo
+	if info.address != "" {
+		attrs = append(attrs, slog.String("address", info.address))
+	}
 	if !info.shopper.Anonymous() {
 		attrs = append(attrs, slog.String("shopper", info.shopper.String()))
 	}
@@ -115,7 +120,8 @@ func logRequest(log *slog.Logger, r *http.Request, info *requestInfo, status int
 	if info.err != nil && failed {
 		level = slog.LevelError
 	}
-	if info.err != nil && (failed || status == statusHungUp) {
+	// Why a token was refused is for the operator. It stays at the level INFO, because anybody can send a bad one.
+	if info.err != nil && (failed || status == statusHungUp || info.badToken) {
 		attrs = append(attrs, slog.String("error", info.err.Error()))
 	}
 	log.LogAttrs(r.Context(), level, "request", attrs...)

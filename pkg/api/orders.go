@@ -36,7 +36,7 @@ type orders struct{ service *checkout.Service }
 func (o orders) register(api huma.API) {
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "create-order", Method: http.MethodPost, Path: "/orders", Tags: []string{string(Orders)}, Security: mayBeShoppers,
-		Summary: "Turn a hold into an order", Description: "A hold makes at most one order. A repeated request returns the same order, with 200.",
+		Summary: "Turn a hold into an order", Description: "A hold makes at most one order. A repeated request returns the same order, with 200. The order belongs to the shopper of the hold." + othersHolds,
 		DefaultStatus: http.StatusCreated,
 		Responses:     map[string]*huma.Response{"200": {Description: "The order that this hold already has"}},
 	}, checkout.CodeMalformedRequest, checkout.CodeUnauthenticated, checkout.CodeHoldNotFound, checkout.CodeHoldReleased, checkout.CodeHoldExpired,
@@ -48,11 +48,11 @@ func (o orders) register(api huma.API) {
 	}, checkout.CodeUnauthenticated, checkout.CodeInvalidRequest), o.list)
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "get-order", Method: http.MethodGet, Path: "/orders/{id}", Tags: []string{string(Orders)}, Security: mayBeShoppers,
-		Summary: "Read an order", Description: "Returns the current status.",
+		Summary: "Read an order", Description: "Returns the current status." + othersOrders,
 	}, checkout.CodeUnauthenticated, checkout.CodeOrderNotFound, checkout.CodeInvalidRequest), o.get)
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "cancel-order", Method: http.MethodPost, Path: "/orders/{id}/cancel", Tags: []string{string(Orders)}, Security: mayBeShoppers,
-		Summary: "Cancel an unpaid order", Description: "Its units are available again at once. Cancelling a cancelled order changes nothing.",
+		Summary: "Cancel an unpaid order", Description: "Its units are available again at once. Cancelling a cancelled order changes nothing." + othersOrders,
 	}, checkout.CodeUnauthenticated, checkout.CodeOrderNotFound, checkout.CodeOrderNotCancellable, checkout.CodeInvalidRequest), o.cancel)
 }
 

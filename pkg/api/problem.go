@@ -15,7 +15,7 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// The codes of refusals by the edge itself.
+// The codes of refusals by this package itself.
 const (
 	codeMethodNotAllowed checkout.Code = "method_not_allowed"
 	codeBodyTooLarge     checkout.Code = "body_too_large"
@@ -145,7 +145,7 @@ func writeProblem(w http.ResponseWriter, info *requestInfo, err error) {
 	if p.Code == string(checkout.CodeBusy) {
 		w.Header().Set("Retry-After", retryAfter)
 	}
-	if c := challenge(err); c != "" {
+	if c := challenge(info, err); c != "" {
 		w.Header().Set("WWW-Authenticate", c)
 	}
 	w.Header().Set("Content-Type", p.ContentType(""))
@@ -163,7 +163,7 @@ func newHumaError(ctx huma.Context, status int, message string, errs ...error) h
 	if p.Code == string(checkout.CodeBusy) {
 		ctx.SetHeader("Retry-After", retryAfter)
 	}
-	if c := challenge(err); c != "" {
+	if c := challenge(info, err); c != "" {
 		ctx.SetHeader("WWW-Authenticate", c)
 	}
 	return p

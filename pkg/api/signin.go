@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"net/http"
+	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -22,7 +24,10 @@ const bearer = "shopper"
 
 var securitySchemes = map[string]*huma.SecurityScheme{bearer: {
 	Type: "http", Scheme: "bearer", BearerFormat: "JWT",
-	Description: "A token of the shop's sign-in service. A shop without accounts needs none: then holds and orders belong to the callers who know their ids.",
+	Description: "A token of the shop's sign-in service: `Authorization: Bearer …`. In a shop with accounts, holds and orders need it. They belong " +
+		"to the shopper who placed them, and other shoppers get 404. A shop without accounts needs no token: there, any caller who knows an id " +
+		"can use it. A token that is sent and not valid is always refused with 401. On AWS, API Gateway refuses such a token itself, with " +
+		"401 and `{\"message\":\"Unauthorized\"}` in place of a problem.",
 }}
 
 // mayBeShoppers and areShoppers are the security of the operations that belong to a shopper: with a token, if the shop has
@@ -45,6 +50,7 @@ func identify(signIn SignIn) func(huma.Context, func(huma.Context)) {
 		r, w := humago.Unwrap(ctx)
 		info := infoOf(r.Context())
 		shopper, err := signIn(r)
+		info.badToken = err != nil && sentToken(r)
 		if err == nil && shopper.Anonymous() && len(ctx.Operation().Security) == len(areShoppers) {
 			err = errSignIn
 		}
@@ -68,10 +74,36 @@ func shopperOf(ctx context.Context) checkout.Shopper {
 // callerOf returns the shopper as the caller of the checkout.
 func callerOf(ctx context.Context) checkout.Caller { return checkout.Caller{Shopper: shopperOf(ctx)} }
 
+// sentToken reports whether a request has a bearer token.
+func sentToken(r *http.Request) bool {
+	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.EqualFold(scheme, "Bearer")
+}
+
 // challenge is the WWW-Authenticate header of a refusal: RFC 6750, section 3. A request without a token gets no error code.
-func challenge(err error) string {
-	if checkout.CodeOf(err) != checkout.CodeUnauthenticated {
+func challenge(info *requestInfo, err error) string {
+	switch {
+	case checkout.CodeOf(err) != checkout.CodeUnauthenticated:
 		return ""
+	case info.badToken:
+		return `Bearer realm="flashsale", error="invalid_token"`
 	}
 	return `Bearer realm="flashsale"`
+}
+
+// documentChallenges documents the header of every 401 of an operation that belongs to a shopper.
+func documentChallenges(document *huma.OpenAPI) {
+	for _, path := range document.Paths {
+		for _, op := range []*huma.Operation{path.Get, path.Post, path.Delete} {
+			if op != nil && op.Security != nil {
+				refusal := op.Responses[strconv.Itoa(http.StatusUnauthorized)]
+				refusal.Headers = map[string]*huma.Param{"WWW-Authenticate": challengeHeader}
+			}
+		}
+	}
+}
+
+var challengeHeader = &huma.Param{
+	Description: "RFC 6750: `Bearer`, with `error=\"invalid_token\"` if a token was sent.",
+	Schema:      &huma.Schema{Type: huma.TypeString, Examples: []any{`Bearer realm="flashsale", error="invalid_token"`}},
 }

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -27,7 +28,7 @@ func newShop(f *fake) *edge {
 		case "Bearer ada":
 			return ada, nil
 		}
-		return checkout.Shopper{}, checkout.Unauthenticated("This token is not valid.", nil)
+		return checkout.Shopper{}, checkout.Unauthenticated("This token is not valid.", errors.New("no key has this id"))
 	}})
 	return e
 }

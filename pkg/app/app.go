@@ -37,6 +37,7 @@ type App struct {
 	View    *stockview.View
 
 	signIn           api.SignIn
+	edgeSecrets      []string
 	standard, stripe *payments.Rotating
 	retention        time.Duration // 0: for ever
 	rec              checkout.Recorder
@@ -60,14 +61,16 @@ func New(c Config, d Deps) *App {
 			OrderLimit: c.OrderLimit,
 		},
 		Ledger: d.Ledger, View: view, retention: c.Retention, signIn: d.SignIn, rec: d.Recorder, log: d.Logger,
-		standard: payments.NewRotatingStandard(d.WebhookSecrets, d.Logger), stripe: payments.NewRotatingStripe(d.StripeWebhookSecrets, c.stripeOnly(), d.Logger),
+		edgeSecrets: c.EdgeSecrets,
+		standard:    payments.NewRotatingStandard(d.WebhookSecrets, d.Logger), stripe: payments.NewRotatingStripe(d.StripeWebhookSecrets, c.stripeOnly(), d.Logger),
 	}
 }
 
 // Handler serves the HTTP contract, or only the given resources of it. extra, if not nil, adds routes.
 func (a *App) Handler(extra func(*http.ServeMux), resources ...api.Resource) http.Handler {
 	return api.New(api.Options{
-		Service: a.Service, SignIn: a.signIn, Resources: resources, Standard: a.standard, Stripe: a.stripe, Logger: a.log, Extra: extra,
+		Service: a.Service, SignIn: a.signIn, Resources: resources, Standard: a.standard, Stripe: a.stripe, Logger: a.log,
+		EdgeSecrets: a.edgeSecrets, Extra: extra,
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/caarlos0/env/v11"
 
@@ -28,13 +29,17 @@ type Config struct {
 	StripeWebhookSecrets []string      `env:"STRIPE_WEBHOOK_SECRETS"`
 	StripeLivemode       string        `env:"STRIPE_LIVEMODE"` // true or false; empty: not checked
 	StripeAccount        string        `env:"STRIPE_ACCOUNT"`  // empty: not checked
+	JWTIssuer            string        `env:"JWT_ISSUER"`      // empty: nobody has to sign in
+	JWTAudience          string        `env:"JWT_AUDIENCE"`    // set with JWT_ISSUER
+	EdgeSecrets          []string      `env:"EDGE_SECRET"`     // of requests through the edge; empty: there is none
 	LogLevel             slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
 }
 
 // LocalConfig is the environment of the flashsale command. It uses private servers in place of those not given.
 type LocalConfig struct {
 	Config
-	Addr string `env:"ADDR" envDefault:"127.0.0.1:8080"` // where `flashsale run` listens
+	Addr    string `env:"ADDR" envDefault:"127.0.0.1:8080"` // where `flashsale run` listens
+	JWTJWKS string `env:"JWT_JWKS"`                         // a URL or a file; empty: found by discovery from JWT_ISSUER
 }
 
 // FunctionConfig is the environment of a Lambda function, set by template.yaml. Only `sam local` and tests set MYSQL_DSN:
@@ -56,12 +61,13 @@ type FunctionConfig struct {
 	MetricsNamespace string `env:"METRICS_NAMESPACE" envDefault:"flashsale"`
 }
 
-// The limits of HOLD_TTL and PAYMENT_WINDOW, and of RETENTION.
+// The limits of HOLD_TTL and PAYMENT_WINDOW, of RETENTION, and of EDGE_SECRET.
 const (
-	minTTL       = 100 * time.Millisecond
-	maxTTL       = 30 * 24 * time.Hour
-	minRetention = time.Hour
-	maxRetention = 10 * 365 * 24 * time.Hour
+	minTTL        = 100 * time.Millisecond
+	maxTTL        = 30 * 24 * time.Hour
+	minRetention  = time.Hour
+	minEdgeSecret = 32 // characters, of letters and digits: more than anybody can guess
+	maxRetention  = 10 * 365 * 24 * time.Hour
 )
 
 // ReadLocalConfig reads the environment of the flashsale command. The error for an invalid variable is one line with its
@@ -77,7 +83,20 @@ func ReadLocalConfig() (LocalConfig, error) {
 	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
 		return c, fmt.Errorf("ADDR is %q, expected host:port", c.Addr)
 	}
+	if c.JWTJWKS != "" && c.JWTIssuer == "" {
+		return c, errors.New("JWT_JWKS is set, expected JWT_ISSUER and JWT_AUDIENCE as well")
+	}
+	if c.JWTIssuer != "" && c.JWTJWKS == "" && !isURL(c.JWTIssuer) {
+		return c, fmt.Errorf("JWT_ISSUER is %q, expected an http or https URL, or JWT_JWKS as well", c.JWTIssuer)
+	}
+	if strings.Contains(c.JWTJWKS, "://") && !isURL(c.JWTJWKS) {
+		return c, fmt.Errorf("JWT_JWKS is %q, expected an http or https URL, or a file", c.JWTJWKS)
+	}
 	return c, nil
+}
+
+func isURL(text string) bool {
+	return strings.HasPrefix(text, "https://") || strings.HasPrefix(text, "http://")
 }
 
 // ReadFunctionConfig reads the environment of a function. Its errors are as those of ReadLocalConfig.
@@ -127,6 +146,20 @@ func (c *Config) tidy() error {
 	}
 	if c.Retention < minRetention || c.Retention > maxRetention {
 		return fmt.Errorf("RETENTION is %s, expected %s to %s", c.Retention, minRetention, maxRetention)
+	}
+	if (c.JWTIssuer == "") != (c.JWTAudience == "") {
+		return errors.New("JWT_ISSUER and JWT_AUDIENCE must be set together")
+	}
+	for name, text := range map[string]string{"JWT_ISSUER": c.JWTIssuer, "JWT_AUDIENCE": c.JWTAudience} {
+		if strings.ContainsFunc(text, unicode.IsSpace) {
+			return fmt.Errorf("%s is %q, expected the exact text of the token's claim, without spaces", name, text)
+		}
+	}
+	c.EdgeSecrets = trimmed(c.EdgeSecrets)
+	for i, secret := range c.EdgeSecrets {
+		if len(secret) < minEdgeSecret {
+			return fmt.Errorf("EDGE_SECRET: secret %d is shorter than %d characters", i+1, minEdgeSecret)
+		}
 	}
 	if _, _, err := net.SplitHostPort(c.CacheAddr); c.CacheAddr != "" && err != nil {
 		return fmt.Errorf("CACHE_ADDR is %q, expected host:port", c.CacheAddr)

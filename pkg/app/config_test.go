@@ -26,12 +26,56 @@ func TestInvalidVariableIsNamed(t *testing.T) {
 	for name, value := range map[string]string{
 		"ADDR": "8080", "HOLD_TTL": "two minutes", "PAYMENT_WINDOW": "-1m", "RETENTION": "59m", "LOG_LEVEL": "loud", "CACHE_ADDR": "cache",
 		"MYSQL_DSN": "root:hunter2@nowhere", "WEBHOOK_SECRETS": "whsec_hunter2", "STRIPE_WEBHOOK_SECRETS": "hunter2",
+		"EDGE_SECRET": strings.Repeat("a", 32) + ",hunter2",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(name, value)
 			_, err := app.ReadLocalConfig()
 			if err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "\n") {
 				t.Errorf("the error is %v, expected one line with %s and no secret", err, name)
+			}
+		})
+	}
+}
+
+func TestSignInSettingsBelongTogether(t *testing.T) {
+	const issuer = "https://id.example.com/"
+	for what, c := range map[string]struct{ issuer, audience, jwks, want string }{
+		"discovery":                  {issuer, "shop", "", ""},
+		"a key set by URL":           {issuer, "shop", "http://127.0.0.1:9000/jwks", ""},
+		"an issuer that is no URL":   {"urn:id", "shop", "keys/jwks.json", ""},
+		"no audience":                {issuer, "", "", "JWT_ISSUER and JWT_AUDIENCE must be set together"},
+		"no issuer":                  {"", "shop", "", "JWT_ISSUER and JWT_AUDIENCE must be set together"},
+		"keys alone":                 {"", "", "jwks.json", "JWT_JWKS is set, expected JWT_ISSUER and JWT_AUDIENCE as well"},
+		"nothing to discover":        {"urn:id", "shop", "", `JWT_ISSUER is "urn:id", expected an http or https URL, or JWT_JWKS as well`},
+		"keys of another scheme":     {issuer, "shop", "ftp://id.example.com/jwks", `JWT_JWKS is "ftp://id.example.com/jwks", expected an http or https URL, or a file`},
+		"a space beside the issuer":  {issuer + " ", "shop", "", "without spaces"},
+		"two audiences in one text":  {issuer, "shop another", "", "without spaces"},
+		"a line break in the issuer": {issuer + "\n", "shop", "", "without spaces"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Setenv("JWT_ISSUER", c.issuer)
+			t.Setenv("JWT_AUDIENCE", c.audience)
+			t.Setenv("JWT_JWKS", c.jwks)
+			_, err := app.ReadLocalConfig()
+			if (err == nil) != (c.want == "") || (err != nil && (!strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n"))) {
+				t.Errorf("the error is %v, expected one line with %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestOrderLimitIsAtLeastAHold(t *testing.T) {
+	for limit, want := range map[string]time.Duration{"": 0, "2m": 2 * time.Minute, "1m59s": -1, "soon": -1, "721h": -1} {
+		t.Run(limit, func(t *testing.T) {
+			clearVariables(t)
+			t.Setenv("ORDER_LIMIT", limit)
+			c, err := app.ReadLocalConfig()
+			if want < 0 && (err == nil || !strings.Contains(err.Error(), "ORDER_LIMIT")) {
+				t.Errorf("the error is %v, expected one that names ORDER_LIMIT", err)
+			}
+			if want >= 0 && (err != nil || c.OrderLimit != want) {
+				t.Errorf("got %s and %v, expected %s", c.OrderLimit, err, want)
 			}
 		})
 	}
@@ -71,6 +115,7 @@ func TestFunctionNamesMissingAndInvalidVariables(t *testing.T) {
 		"no database":          {map[string]string{"DB_HOST": ""}, "DB_HOST is missing"},
 		"no cache":             {map[string]string{"CACHE_ADDR": ""}, "CACHE_ADDR is missing"},
 		"a cache without user": {map[string]string{"CACHE_USER": ""}, "CACHE_NAME and CACHE_USER"},
+		"an issuer alone":      {map[string]string{"JWT_ISSUER": "https://id.example.com/"}, "JWT_ISSUER and JWT_AUDIENCE"},
 		"an invalid port":      {map[string]string{"DB_PORT": "mysql"}, "DB_PORT cannot be understood, expected a port"},
 		"an invalid duration":  {map[string]string{"HOLD_TTL": "soon"}, "HOLD_TTL cannot be understood"},
 	} {

@@ -56,6 +56,9 @@ func NewFunction(role ledger.Role) (*Function, error) {
 	if len(c.StripeWebhookSecrets) == 0 && c.StripeWebhookSecretARN != "" {
 		deps.StripeWebhookSecrets = awsauth.WebhookSecrets(account, c.StripeWebhookSecretARN)
 	}
+	if c.JWTIssuer != "" {
+		deps.SignIn = lambdaserver.SignIn(c.JWTIssuer, c.JWTAudience)
+	}
 	f.App = New(c.Config, deps)
 	return f, nil
 }

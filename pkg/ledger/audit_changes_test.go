@@ -121,8 +121,13 @@ func TestCostDoesNotGrowWithHistory(t *testing.T) {
 				return err
 			},
 			"Orders of a product": func() error { _, err := l.Orders(ctx, ledger.OrderFilter{ProductID: s.product}, 10); return err },
-			"Owed":                func() error { _, err := l.Owed(ctx, 10); return err },
-			"unmatched Events":    func() error { _, err := l.Events(ctx, ledger.EventUnmatched, 10); return err },
+			"Reservations":        func() error { _, err := l.Reservations(ctx, ledger.ReservationFilter{}, 10); return err },
+			"Reservations of the anonymous": func() error {
+				_, err := l.Reservations(ctx, ledger.ReservationFilter{ProductID: s.product, Shopper: "anonymous"}, 10)
+				return err
+			},
+			"Owed":             func() error { _, err := l.Owed(ctx, 10); return err },
+			"unmatched Events": func() error { _, err := l.Events(ctx, ledger.EventUnmatched, 10); return err },
 		} {
 			before := reads()
 			if err := do(); err != nil {

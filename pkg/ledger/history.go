@@ -23,6 +23,7 @@ type OrderHistory struct {
 type HoldRecord struct {
 	HoldID    string              `json:"hold_id"`
 	Status    checkout.HoldStatus `json:"status"`
+	Shopper   string              `json:"shopper"` // shopper_… or anonymous
 	CreatedAt time.Time           `json:"created_at"`
 	ExpiresAt time.Time           `json:"expires_at"`
 }
@@ -92,7 +93,7 @@ func (l *Ledger) OrderHistory(ctx context.Context, id checkout.ID) (h OrderHisto
 	if r.order == nil || r.hold == nil {
 		return h, checkout.ErrOrderNotFound
 	}
-	h.Hold = HoldRecord{HoldID: r.hold.ID.HoldID(), Status: r.hold.Status, CreatedAt: r.hold.CreatedAt, ExpiresAt: r.hold.ExpiresAt}
+	h.Hold = HoldRecord{HoldID: r.hold.ID.HoldID(), Status: r.hold.Status, Shopper: r.hold.Shopper.String(), CreatedAt: r.hold.CreatedAt, ExpiresAt: r.hold.ExpiresAt}
 	o := r.order
 	h.Order = OrderRecord{
 		OrderID: o.ID.OrderID(), ProductID: o.ProductID, Qty: o.Qty, Amount: o.Amount, Status: o.Status, Reason: o.Reason,

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
 	"encoding/hex"
 	"time"
 
@@ -62,6 +63,28 @@ func (l *Ledger) BlockShopper(ctx context.Context, shopper checkout.Shopper, blo
 		err = unknownOutcome("block_shopper", r)
 	}
 	return err
+}
+
+// BlockedShoppers lists the blocked shoppers, the latest block first and at most limit.
+func (l *Ledger) BlockedShoppers(ctx context.Context, limit int) (list List[BlockedShopper], err error) {
+	const doing = "listing blocked shoppers"
+	if list.Total, err = l.count(ctx, doing, "SELECT COUNT(*) FROM blocked_shoppers"); err != nil {
+		return list, err
+	}
+	list.Entries, err = collect(ctx, l, doing, func(rows *sql.Rows) (b BlockedShopper, err error) {
+		var shopper []byte
+		err = rows.Scan(&shopper, &b.Operator, &b.BlockedAt)
+		b.Shopper = shopperText(shopper)
+		return b, err
+	}, "SELECT shopper, operator, blocked_at FROM blocked_shoppers ORDER BY blocked_at DESC, shopper LIMIT ?", limit)
+	list.Entries = notNil(list.Entries)
+	return list, err
+}
+
+// Blocked reports whether a shopper is blocked.
+func (l *Ledger) Blocked(ctx context.Context, shopper checkout.Shopper) (bool, error) {
+	n, err := l.count(ctx, "looking for a blocked shopper", "SELECT COUNT(*) FROM blocked_shoppers WHERE shopper = UNHEX(?)", hex.EncodeToString(shopper[:]))
+	return n > 0, err
 }
 
 // BlockedShopper is a shopper whom an operator has blocked.

@@ -93,8 +93,9 @@ func TestTemplateSetsExactlyWhatFunctionsRead(t *testing.T) {
 		set[name] = true
 	}
 	special := map[string][]string{
-		"products": {"DB_USER"}, "holds": {"DB_USER"}, "orders": {"DB_USER"}, "expire": {"DB_USER", "RETENTION"},
-		"webhook": {"DB_USER", "STRIPE_ACCOUNT", "STRIPE_LIVEMODE", "STRIPE_WEBHOOK_SECRETS", "STRIPE_WEBHOOK_SECRET_ARN", "WEBHOOK_SECRETS", "WEBHOOK_SECRET_ARN"},
+		"products": {"DB_USER", "EDGE_SECRET"}, "expire": {"DB_USER", "RETENTION"},
+		"holds": {"DB_USER", "EDGE_SECRET", "JWT_AUDIENCE", "JWT_ISSUER"}, "orders": {"DB_USER", "EDGE_SECRET", "JWT_AUDIENCE", "JWT_ISSUER"},
+		"webhook": {"DB_USER", "EDGE_SECRET", "STRIPE_ACCOUNT", "STRIPE_LIVEMODE", "STRIPE_WEBHOOK_SECRETS", "STRIPE_WEBHOOK_SECRET_ARN", "WEBHOOK_SECRETS", "WEBHOOK_SECRET_ARN"},
 		"admin":   {"DB_ADMIN_HOST", "DB_ADMIN_SECRET_ARN", "DB_USER", "STRIPE_LIVEMODE"},
 	}
 	for name, f := range checkout.Functions(t) {

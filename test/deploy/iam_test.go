@@ -82,7 +82,7 @@ func (f fronts) env(t *testing.T, name string) []string {
 		"DB_HOST": host, "DB_PORT": port, "DB_NAME": f.databases[name].DBName, "CACHE_ADDR": f.cache.Addr,
 		"CACHE_NAME": f.cacheName, "CACHE_USER": f.cacheName, "WEBHOOK_SECRET_ARN": standardARN, "STRIPE_WEBHOOK_SECRET_ARN": stripeARN,
 		"DB_ADMIN_HOST": "cluster.invalid", "DB_ADMIN_SECRET_ARN": administratorARN,
-		"HOLD_TTL": "2m", "PAYMENT_WINDOW": "15m", "RETENTION": "720h", "LOG_LEVEL": "debug", "METRICS_NAMESPACE": "flashsale-test", "STRIPE_LIVEMODE": "true", "STRIPE_ACCOUNT": "",
+		"HOLD_TTL": "2m", "PAYMENT_WINDOW": "15m", "ORDER_LIMIT": "", "EDGE_SECRET": "", "JWT_ISSUER": "", "JWT_AUDIENCE": "", "RETENTION": "720h", "LOG_LEVEL": "debug", "METRICS_NAMESPACE": "flashsale-test", "STRIPE_LIVEMODE": "true", "STRIPE_ACCOUNT": "",
 	}
 	own, _ := template.At(checkoutTemplate(t).Functions(t)[name], "Environment", "Variables").(object)
 	var env []string

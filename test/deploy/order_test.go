@@ -15,31 +15,78 @@ import (
 // SAM publishes no new version when only a parameter has changed, unless the version's description contains its value.
 func TestChangedParametersMakeNewVersions(t *testing.T) {
 	checkout := checkoutTemplate(t)
-	var values []string
-	for _, value := range checkout.Global("Environment", "Variables").(object) {
-		if name, ok := template.At(value, "Ref").(string); ok && checkout.At("Parameters", name) != nil {
-			values = append(values, "${"+name+"}")
-		}
-		if name, ok := template.At(value, "Fn::GetAtt").(string); ok {
-			values = append(values, "${"+name+"}")
-		}
-		if text, ok := template.At(value, "Fn::Sub").(string); ok {
-			first, _, _ := strings.Cut(text, ":")
-			values = append(values, first)
-		}
-	}
-	if len(values) < 5 {
-		t.Errorf("expected at least 5 variables with a parameter or an attribute, found %v", values)
+	common := sources(checkout, checkout.Global("Environment", "Variables"))
+	if len(common) < 6 {
+		t.Errorf("expected at least 6 variables with a parameter or a resource, found %v", common)
 	}
 	for name, f := range checkout.Functions(t) {
 		if f["AutoPublishAliasAllProperties"] != true {
 			t.Errorf("%s: a changed setting makes no version", name)
 		}
-		for _, value := range values {
+		for _, value := range append(sources(checkout, template.At(f, "Environment", "Variables")), common...) {
 			description, _ := template.At(f, "VersionDescription", "Fn::Sub").(string)
 			if name != "admin" && !strings.Contains(description, value) { // admin is invoked by its name, not its alias
 				t.Errorf("%s: a changed %s makes no version", name, value)
 			}
+		}
+	}
+}
+
+// sources lists the parameters and named resources that the values of variables come from, as VersionDescription writes them.
+// The proxy and the cache get another endpoint with another name only. Secrets keep their names when they change.
+func sources(checkout template.Template, variables any) (found []string) {
+	values, _ := variables.(object)
+	for _, value := range values {
+		name, _ := template.At(value, "Ref").(string)
+		attribute, _ := template.At(value, "Fn::GetAtt").(string)
+		text, _ := template.At(value, "Fn::Sub").(string)
+		switch {
+		case name == "EdgeSecret":
+			found = append(found, "${EdgeSecretVersion}")
+		case checkout.At("Parameters", name) != nil:
+			found = append(found, "${"+name+"}")
+		case attribute != "":
+			resource, _, _ := strings.Cut(attribute, ".")
+			found = append(found, "${"+resource+"}")
+		case text != "":
+			resource, _, _ := strings.Cut(text, ".")
+			found = append(found, resource+"}")
+		}
+	}
+	return found
+}
+
+// Lambda takes 256 characters, and shows them to everybody who may list versions.
+func TestVersionDescriptionsFitAndHaveNoSecret(t *testing.T) {
+	checkout := checkoutTemplate(t)
+	const vpc = len("vpc-0123456789abcdef0")
+	longest := map[string]int{
+		"HoldTtl": len("9999s"), "PaymentWindow": len("9999s"), "OrderLimit": len("9999s"), "Retention": len("79999h"), "EdgeSecretVersion": 10,
+		"StripeAccount": len("acct_1032D82eZvKYlo2C"), "DbProxy": len("flashsale-") + vpc, "Cache": len("flashsale-") + vpc,
+	}
+	for name, f := range checkout.Functions(t) {
+		length := 0
+		description, _ := template.At(f, "VersionDescription", "Fn::Sub").(string)
+		for _, part := range regexp.MustCompile(`\$\{(\w+)\}|[^$]`).FindAllStringSubmatch(description, -1) {
+			parameter := checkout.At("Parameters", part[1])
+			n, most := longest[part[1]], template.At(parameter, "MaxLength")
+			for _, allowed := range list(template.At(parameter, "AllowedValues")) {
+				n = max(n, len(fmt.Sprint(allowed)))
+			}
+			switch {
+			case part[1] == "":
+				n = len(part[0])
+			case template.At(parameter, "NoEcho") != nil:
+				t.Errorf("%s: everybody can read the secret %s", name, part[1])
+			case most != nil:
+				n = most.(int)
+			case n == 0:
+				t.Errorf("%s: the length of %s is not known", name, part[1])
+			}
+			length += n
+		}
+		if length > 256 {
+			t.Errorf("%s: the description can have %d characters, expected at most 256", name, length)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package deploy
 import (
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,6 +22,10 @@ func TestParametersRejectBadValues(t *testing.T) {
 		"CacheMinEcpu":    {[]string{"0", "1000", "15000000"}, []string{"", "999", "15000001", "-1"}},
 		"HoldTtl":         {[]string{"90s", "2m", "720h"}, []string{"", "0s", "0m", "721h", "2", "2d", "1m30", "99999s"}},
 		"Retention":       {[]string{"1h", "720h"}, []string{"0h", "30m", "30d", "720"}},
+		"OrderLimit":      {[]string{"", "17m", "720h"}, []string{"0s", "1000h", "15", "none"}},
+		"JwtIssuer":       {[]string{"", "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEfGhI", "https://shop.eu.auth0.com/"}, []string{"http://issuer.example.com", "issuer.example.com", "https://", "https://a b"}},
+		"JwtAudience":     {[]string{"", "checkout", "https://api.example.com"}, []string{"one,two", "one two"}},
+		"EdgeSecret":      {[]string{"", strings.Repeat("a", 32), strings.Repeat("a", 128) + "," + strings.Repeat("B", 32)}, []string{"short", strings.Repeat("a", 129), strings.Repeat("a", 32) + ",", strings.Repeat("a", 32) + ", " + strings.Repeat("b", 32), strings.Repeat("-", 32)}},
 		"PaymentWindow":   {[]string{"15m", "9999m"}, []string{"0s", "1000h", "15"}},
 		"AlarmEmail":      {[]string{"", "you@example.com"}, []string{"you", "you@example.com, me@example.com"}},
 		"EngineVersion":   {[]string{"8.0.mysql_aurora.3.10.4"}, []string{"", "5.7.mysql_aurora.2.11.1", "8.4.mysql_aurora.4.0.0"}},
@@ -75,10 +80,15 @@ func TestNumbersHaveBounds(t *testing.T) {
 
 // CloudFormation checks the rules before it creates anything.
 func TestRulesRefuseContradictions(t *testing.T) {
-	differ := func(one, other any) object { return object{"Fn::Not": []any{object{"Fn::Equals": []any{one, other}}}} }
+	equal := func(one, other any) object { return object{"Fn::Equals": []any{one, other}} }
+	differ := func(one, other any) object { return object{"Fn::Not": []any{equal(one, other)}} }
 	ref := func(name string) object { return object{"Ref": name} }
 	want := map[string][]any{
-		"ZonesDiffer":      {nil, differ(ref("FirstZone"), ref("SecondZone"))},
+		"ZonesDiffer": {nil, differ(ref("FirstZone"), ref("SecondZone"))},
+		"SignInIsComplete": {nil, object{"Fn::Or": []any{
+			object{"Fn::And": []any{equal(ref("JwtIssuer"), ""), equal(ref("JwtAudience"), "")}},
+			object{"Fn::And": []any{differ(ref("JwtIssuer"), ""), differ(ref("JwtAudience"), "")}},
+		}}},
 		"BudgetHasAddress": {differ(ref("MonthlyBudget"), "0"), differ(ref("AlarmEmail"), "")},
 	}
 	got := map[string][]any{}

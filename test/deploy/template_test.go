@@ -20,6 +20,7 @@ type object = template.Object
 const (
 	checkoutPath   = "../../template.yaml"
 	monitoringPath = "../../deploy/monitoring.yaml"
+	edgePath       = "../../deploy/edge.yaml"
 )
 
 // checkoutTemplate is template.yaml with its loops expanded.

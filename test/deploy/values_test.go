@@ -33,8 +33,8 @@ func TestSettingsThatMustNotChange(t *testing.T) {
 		{"Parameters.Architecture.Default", "arm64", "it is cheaper, and `make size` checks it"},
 		{"Parameters.SaleSize.Default", "none", "a new account has a Lambda quota of 10"},
 		{"Resources.Api.Properties.CorsConfiguration.AllowOrigins", []any{ref("AllowedOrigin")}, "SAM expects a list"},
-		{"Resources.Api.Properties.CorsConfiguration.AllowHeaders", []any{"content-type", "idempotency-key", "if-none-match"}, "pages send these headers"},
-		{"Resources.Api.Properties.CorsConfiguration.ExposeHeaders", []any{"etag", "location", "idempotent-replayed", "retry-after", "x-request-id"}, "pages read these headers"},
+		{"Resources.Api.Properties.CorsConfiguration.AllowHeaders", []any{"authorization", "content-type", "idempotency-key", "if-none-match"}, "pages send these headers"},
+		{"Resources.Api.Properties.CorsConfiguration.ExposeHeaders", []any{"etag", "location", "idempotent-replayed", "retry-after", "www-authenticate", "x-request-id"}, "pages read these headers"},
 		{"Resources.Api.Properties.StageName", "$default", "another stage would prefix every path"},
 
 		{"Resources.Db.Properties.EnableIAMDatabaseAuthentication", true, "the functions have no password"},
@@ -89,7 +89,7 @@ func TestSettingsThatMustNotChange(t *testing.T) {
 
 // Two stacks fit into one account and region: names come from CloudFormation, or contain something unique to the stack.
 func TestStacksDoNotCollide(t *testing.T) {
-	for path, unique := range map[string][]string{checkoutPath: {"${AWS::StackName}", "${Vpc}", "${Db}"}, monitoringPath: {"${Checkout}"}} {
+	for path, unique := range map[string][]string{checkoutPath: {"${AWS::StackName}", "${Vpc}", "${Db}"}, monitoringPath: {"${Checkout}"}, edgePath: {"${AWS::StackName}"}} {
 		for id, r := range template.Read(t, path).At("Resources").(object) {
 			for _, property := range []string{
 				"FunctionName", "RoleName", "ManagedPolicyName", "GroupName", "QueueName", "TopicName", "AlarmName", "LogGroupName", "Name",
@@ -119,9 +119,14 @@ func TestEveryFunctionLogsToItsOwnGroup(t *testing.T) {
 }
 
 func TestLogGroupsHaveRetention(t *testing.T) {
+	addresses := map[string]bool{"ApiLogs": true, "ProductsLogs": true, "HoldsLogs": true, "OrdersLogs": true, "WebhookLogs": true}
 	for id, g := range checkoutTemplate(t).OfType(t, "AWS::Logs::LogGroup") {
-		if template.At(g, "Properties", "RetentionInDays", "Ref") != "LogRetentionDays" {
-			t.Errorf("%s: expected the retention LogRetentionDays, got %v", id, template.At(g, "Properties", "RetentionInDays"))
+		want := "LogRetentionDays"
+		if addresses[id] {
+			want = "AccessLogDays"
+		}
+		if template.At(g, "Properties", "RetentionInDays", "Ref") != want {
+			t.Errorf("%s: expected the retention %s, got %v", id, want, template.At(g, "Properties", "RetentionInDays"))
 		}
 	}
 }
@@ -157,7 +162,7 @@ func TestCacheUserMayRunOnlyUsedCommands(t *testing.T) {
 }
 
 func TestParametersAreDescribedAndUsed(t *testing.T) {
-	for path, needDefault := range map[string]bool{checkoutPath: true, monitoringPath: false} {
+	for path, needDefault := range map[string]bool{checkoutPath: true, monitoringPath: false, edgePath: false} {
 		whole := template.Read(t, path)
 		written := source(t, path)
 		for name, p := range whole.At("Parameters").(object) {
@@ -191,7 +196,7 @@ func TestOutputsOfCommandExist(t *testing.T) {
 }
 
 func TestNamedFilesExist(t *testing.T) {
-	for _, path := range []string{checkoutPath, monitoringPath, "../../samconfig.toml"} {
+	for _, path := range []string{checkoutPath, monitoringPath, edgePath, "../../samconfig.toml"} {
 		for _, file := range regexp.MustCompile(`\b(?:docs|pkg|cmd|tools|test|functions|deploy)/[\w./-]*\w`).FindAllString(source(t, path), -1) {
 			if _, err := os.Stat(filepath.Join("../..", file)); err != nil {
 				t.Errorf("%s: %v", path, err)

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"flashsale/pkg/admin"
+	"flashsale/pkg/checkout"
+	"flashsale/pkg/ledger"
+)
+
+// ending is what releasing holds and cancelling orders have in common.
+type ending struct {
+	kind             ledger.ReservationKind
+	noun, verb, past string
+	example          string
+	valid            func(id string) bool
+	end              func(context.Context, admin.Operator, admin.Selection) (admin.Ended, error)
+}
+
+// endFlags select what to end.
+type endFlags struct {
+	reservationFlags
+	Yes bool `help:"Do it. Without it, the command only says how many the flags select."`
+}
+
+var (
+	releasing = ending{
+		kind: ledger.ReservedByHold, noun: "hold", verb: "release", past: "released", example: "hold_ and 26 characters",
+		valid: func(id string) bool { _, ok := checkout.ParseHoldID(id); return ok },
+		end: func(ctx context.Context, op admin.Operator, s admin.Selection) (admin.Ended, error) {
+			return op.ReleaseHolds(ctx, s)
+		},
+	}
+	cancelling = ending{
+		kind: ledger.ReservedByOrder, noun: "order", verb: "cancel", past: "cancelled", example: "ord_ and 26 characters",
+		valid: func(id string) bool { _, ok := checkout.ParseOrderID(id); return ok },
+		end: func(ctx context.Context, op admin.Operator, s admin.Selection) (admin.Ended, error) {
+			return op.CancelOrders(ctx, s)
+		},
+	}
+)
+
+func (e ending) run(env environment, ids []string, flags endFlags) error {
+	filter, err := flags.filter()
+	if err != nil {
+		return err
+	}
+	if flags.given() == (len(ids) > 0) {
+		return fmt.Errorf("%w: expected the ids of the %ss, or flags that select them: --product, --older-than, --shopper", errUsage, e.noun)
+	}
+	for _, id := range ids {
+		if !e.valid(id) {
+			return fmt.Errorf("%w: the %s is %q, expected %s", errUsage, e.noun, id, e.example)
+		}
+	}
+	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
+		if len(ids) > 0 {
+			return e.byID(ctx, env, op, ids)
+		}
+		return e.byFilter(ctx, env, op, filter, flags.Yes)
+	})
+}
+
+// byID ends what is named. It is refused if any of it stays as it is.
+func (e ending) byID(ctx context.Context, env environment, op admin.Operator, ids []string) error {
+	var all admin.Ended
+	for len(ids) > 0 {
+		n := min(len(ids), admin.MaxEnded)
+		if _, err := e.step(ctx, env, op, admin.Selection{IDs: ids[:n]}, &all); err != nil {
+			return err
+		}
+		ids = ids[n:]
+	}
+	if err := e.printSum(env, all); err != nil || len(all.Refused) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w: %s not %s", errRefused, plural(int64(len(all.Refused)), e.noun), e.past)
+}
+
+// byFilter ends what the filter selects at the moment of the first look, in several steps if there is much of it.
+func (e ending) byFilter(ctx context.Context, env environment, op admin.Operator, filter ledger.ReservationFilter, yes bool) error {
+	filter.Kind = e.kind
+	found, err := op.Reservations(ctx, filter, 1)
+	if err != nil {
+		return err
+	}
+	if found.Total == 0 {
+		return write(env.out, "No %s to %s was found.\n", e.noun, e.verb)
+	}
+	if !yes {
+		return fmt.Errorf("%w: this would %s %s%s with %s; add --yes to do it", errRefused, e.verb, atLeast(found), plural(found.Total, e.noun), plural(found.Units, "unit"))
+	}
+	placedBy := found.AsOf.Add(-filter.OlderThan) // what comes meanwhile stays, or this might never end
+	filter.PlacedBy, filter.OlderThan = &placedBy, 0
+	var all admin.Ended
+	for more := true; more; {
+		if more, err = e.step(ctx, env, op, admin.Selection{Filter: &filter}, &all); err != nil {
+			return err
+		}
+	}
+	return e.printSum(env, all)
+}
+
+// step makes one call, prints what it did, and adds it to all.
+func (e ending) step(ctx context.Context, env environment, op admin.Operator, s admin.Selection, all *admin.Ended) (more bool, err error) {
+	done, err := e.end(ctx, op, s)
+	if code := checkout.CodeOf(err); err != nil && (code == "" || code == checkout.CodeBusy) {
+		err = fmt.Errorf("%w (some may have been %s: the same command can be repeated)", err, e.past)
+	}
+	all.IDs, all.Units, all.Refused = append(all.IDs, done.IDs...), all.Units+done.Units, append(all.Refused, done.Refused...)
+	if printErr := e.printEnded(env, done); err == nil {
+		err = printErr
+	}
+	return done.Left > 0, err
+}
+
+func (e ending) printEnded(env environment, done admin.Ended) error {
+	var text strings.Builder
+	for _, id := range done.IDs {
+		text.WriteString(id + "  " + e.past + "\n")
+	}
+	for _, id := range done.Earlier {
+		text.WriteString(id + "  had ended before\n")
+	}
+	for _, r := range done.Refused {
+		text.WriteString(cell(r.ID) + "  not " + e.past + ": " + cell(r.Detail) + "\n")
+	}
+	return write(env.out, "%s", text.String())
+}
+
+func (e ending) printSum(env environment, all admin.Ended) error {
+	return write(env.out, "%s%s: %s with %s.\n", strings.ToUpper(e.past[:1]), e.past[1:], plural(int64(len(all.IDs)), e.noun), plural(all.Units, "unit"))
+}

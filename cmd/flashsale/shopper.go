@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"flashsale/pkg/admin"
+	"flashsale/pkg/checkout"
+	"flashsale/pkg/ledger"
+)
+
+type shopperCmd struct {
+	Block   shopperBlockCmd   `cmd:"" help:"Keep a shopper from placing holds, release the shopper's holds and cancel the unpaid orders. Repeat it to end what was placed meanwhile."`
+	Unblock shopperUnblockCmd `cmd:"" help:"Let a shopper place holds again."`
+	List    shopperListCmd    `cmd:"" help:"List the blocked shoppers."`
+}
+
+// shopperFlags name a shopper.
+type shopperFlags struct {
+	ID      string `arg:"" optional:"" help:"The shopper's id, as the log and flashsale holds show it." placeholder:"shopper_…"`
+	Issuer  string `help:"Instead of the id: the issuer of the shopper's tokens (iss)." placeholder:"URL"`
+	Subject string `help:"Instead of the id: the shopper's name at the issuer (sub)." placeholder:"TEXT"`
+}
+
+func (f shopperFlags) shopper() (checkout.Shopper, error) {
+	switch {
+	case f.ID == "" && f.Issuer != "" && f.Subject != "":
+		return checkout.ShopperOf(f.Issuer, f.Subject), nil
+	case f.ID == "" || f.Issuer != "" || f.Subject != "":
+		return checkout.Shopper{}, fmt.Errorf("%w: expected the shopper's id, or --issuer and --subject", errUsage)
+	}
+	shopper, ok := checkout.ParseShopper(f.ID)
+	if !ok {
+		return shopper, fmt.Errorf("%w: the shopper is %q, expected shopper_ and 26 characters", errUsage, f.ID)
+	}
+	return shopper, nil
+}
+
+type shopperBlockCmd struct{ shopperFlags }
+
+// Run blocks a shopper and takes back what the shopper has not paid.
+func (c shopperBlockCmd) Run(env environment) error {
+	shopper, err := c.shopper()
+	if err != nil {
+		return err
+	}
+	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
+		var holds, orders admin.Ended
+		for first, more := true, true; more; first = false {
+			b, err := op.BlockShopper(ctx, shopper)
+			if code := checkout.CodeOf(err); err != nil && (code == "" || code == checkout.CodeBusy) {
+				err = fmt.Errorf("%w (the shopper may be blocked: the same command can be repeated)", err)
+			}
+			if err != nil {
+				return err
+			}
+			if first {
+				text := "Blocked: %s.\n"
+				if b.Again {
+					text = "%s was blocked before.\n"
+				}
+				if err := write(env.out, text, shopper); err != nil {
+					return err
+				}
+			}
+			for _, part := range []struct {
+				ending
+				sum  *admin.Ended
+				done admin.Ended
+			}{{releasing, &holds, b.Holds}, {cancelling, &orders, b.Orders}} {
+				part.sum.IDs, part.sum.Units = append(part.sum.IDs, part.done.IDs...), part.sum.Units+part.done.Units
+				if err := part.printEnded(env, part.done); err != nil {
+					return err
+				}
+			}
+			more = b.Holds.Left+b.Orders.Left > 0
+		}
+		if err := releasing.printSum(env, holds); err != nil {
+			return err
+		}
+		return cancelling.printSum(env, orders)
+	})
+}
+
+type shopperUnblockCmd struct{ shopperFlags }
+
+// Run lets a shopper place holds again.
+func (c shopperUnblockCmd) Run(env environment) error {
+	shopper, err := c.shopper()
+	if err != nil {
+		return err
+	}
+	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
+		changed, err := op.UnblockShopper(ctx, shopper)
+		if err != nil {
+			return err
+		}
+		text := "Unblocked: %s.\n"
+		if !changed {
+			text = "%s was not blocked.\n"
+		}
+		return write(env.out, text, shopper)
+	})
+}
+
+type shopperListCmd struct {
+	JSON bool `help:"Print the list as JSON."`
+}
+
+// Run lists the blocked shoppers.
+func (c shopperListCmd) Run(env environment) error {
+	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
+		blocked, err := op.BlockedShoppers(ctx, admin.MaxListed)
+		if err != nil {
+			return err
+		}
+		switch {
+		case c.JSON:
+			err = printJSON(env.out, append([]ledger.BlockedShopper{}, blocked.Entries...))
+		case len(blocked.Entries) == 0:
+			err = write(env.out, "No shopper is blocked.\n")
+		default:
+			err = printTable(env.out, "SHOPPER\tBLOCKED\tOPERATOR", blocked.Entries, func(b ledger.BlockedShopper) []string {
+				return []string{b.Shopper, stamp(b.BlockedAt), b.Operator}
+			})
+		}
+		if err != nil {
+			return err
+		}
+		return printMore(env, c.JSON, blocked.More(), "shopper", "latest")
+	})
+}
