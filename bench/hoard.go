@@ -14,7 +14,8 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// pace is the timing of a sale that is hoarded: two seconds stand for a minute.
+// pace is the timing of a sale that is hoarded: five seconds stand for a minute. Then the
+// few milliseconds between two requests are as little of it as a network's delay is of a minute.
 type pace struct {
 	minute            time.Duration // what stands for a minute
 	units, shoppers   int
@@ -22,7 +23,7 @@ type pace struct {
 }
 
 func (t *trial) pace() pace {
-	p := pace{minute: 2 * time.Second, units: t.size(500, 50), shoppers: t.size(100, 10)}
+	p := pace{minute: 5 * time.Second, units: t.size(500, 50), shoppers: t.size(100, 10)}
 	if t.options.Tiny {
 		p.minute = 100 * time.Millisecond
 	}
@@ -39,17 +40,20 @@ type measure struct {
 	maxQty     int64
 	perShopper int64 // 0: shoppers need no sign-in
 	orderLimit bool  // ORDER_LIMIT of three minutes
-	perAddress int   // requests that an address may send in five minutes; 0: any number
+	perAddress int   // requests that an address may send in a minute; 0: any number
 	operator   bool
 }
+
+// edgeDefault is the AddressRate of deploy/edge.yaml.
+const edgeDefault = 300
 
 // The measures. A shop that sets nothing has a max_qty_per_hold of 10.
 var (
 	noMeasure = measure{name: "none", maxQty: 10}
 	smallHold = measure{name: "max_qty_per_hold 1", maxQty: 1}
 	lateOrder = measure{name: "ORDER_LIMIT", maxQty: 10, orderLimit: true}
-	edgeRate  = measure{name: "rate per address (emulated)", maxQty: 10, perAddress: 100}
-	anonymous = measure{name: "these three", maxQty: 1, orderLimit: true, perAddress: 100}
+	edgeRate  = measure{name: "rate per address (emulated)", maxQty: 10, perAddress: edgeDefault}
+	anonymous = measure{name: "these three", maxQty: 1, orderLimit: true, perAddress: edgeDefault}
 	brake     = measure{name: "operator", maxQty: 10, operator: true}
 	limited   = measure{name: "sign-in, max_per_shopper 2", maxQty: 10, perShopper: 2}
 	both      = measure{name: "sign-in, max_per_shopper 2, ORDER_LIMIT", maxQty: 10, perShopper: 2, orderLimit: true}
@@ -103,7 +107,7 @@ type hoarded struct {
 }
 
 // hoardedAtOnce is how many cases run side by side. Each is idle most of the time.
-const hoardedAtOnce = 9
+const hoardedAtOnce = 30
 
 // runHoard plays a sale of 500 units to 100 shoppers beside a hoarder, once for each pair of a measure and a hoarder.
 func runHoard(ctx context.Context, t *trial) error {
@@ -246,11 +250,13 @@ func (c *client) take(ctx context.Context, qty int64) (hold string, ok bool) {
 
 // stretch orders a hold just before it expires, and waits until the order is about to end.
 func (s *sale) stretch(ctx context.Context, me *client, hold string) bool {
-	if sleep(ctx, s.pace.ttl*3/4) != nil || !me.order(ctx, hold) {
+	random := func(d time.Duration) time.Duration { return rand.N(d) } //nolint:gosec // G404: so that slots do not act at the same instant
+	if sleep(ctx, s.pace.ttl/2+random(s.pace.ttl/4)) != nil || !me.order(ctx, hold) {
 		return false
 	}
 	order, ok := me.readOrder(ctx, hold)
-	return ok && sleep(ctx, order.PayBy.Sub(order.CreatedAt)-s.pace.minute/20) == nil
+	left := order.PayBy.Sub(order.CreatedAt)
+	return ok && sleep(ctx, left*9/10-random(left/5)) == nil
 }
 
 // swap cancels an order and asks for its units at the same instant, so that others hardly have a chance.

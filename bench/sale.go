@@ -63,7 +63,7 @@ func (s *site) openSale(ctx context.Context, m measure, p pace) (*sale, error) {
 	a := app.New(config, app.Deps{Ledger: l, CacheAddr: s.options.CacheAddr, SignIn: signIn(m), Recorder: nothing{}, Logger: log})
 	handler := a.Handler(nil)
 	if m.perAddress > 0 {
-		handler = limitRate(handler, m.perAddress, 5*p.minute)
+		handler = limitRate(handler, m.perAddress, p.minute)
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
