@@ -116,10 +116,14 @@ func runHoard(ctx context.Context, t *trial) error {
 		outcomes := make([]hoarded, len(cases))
 		running, ctx := errgroup.WithContext(ctx)
 		running.SetLimit(hoardedAtOnce)
+		var opening sync.Mutex // one schema at a time: that is work, and the rest is waiting
 		for i, c := range cases {
 			running.Go(func() error {
+				opening.Lock()
+				opened := sync.OnceFunc(opening.Unlock)
+				defer opened()
 				err := t.onSchema(func(ctx context.Context, s *site) (err error) {
-					outcomes[i], err = s.hoard(ctx, c)
+					outcomes[i], err = s.hoard(ctx, c, opened)
 					return err
 				})(ctx)
 				if err != nil {
@@ -143,10 +147,11 @@ func runHoard(ctx context.Context, t *trial) error {
 	})
 }
 
-// hoard plays one case.
-func (s *site) hoard(ctx context.Context, c hoardCase) (_ hoarded, err error) {
+// hoard plays one case. It calls opened once the sale is open.
+func (s *site) hoard(ctx context.Context, c hoardCase, opened func()) (_ hoarded, err error) {
 	p := s.pace()
 	sale, err := s.openSale(ctx, c.measure, p)
+	opened()
 	if err != nil {
 		return hoarded{}, err
 	}
@@ -250,7 +255,7 @@ func (c *client) take(ctx context.Context, qty int64) (hold string, ok bool) {
 
 // stretch orders a hold just before it expires, and waits until the order is about to end.
 func (s *sale) stretch(ctx context.Context, me *client, hold string) bool {
-	random := func(d time.Duration) time.Duration { return rand.N(d) } //nolint:gosec // G404: so that slots do not act at the same instant
+	random := rand.N[time.Duration] // so that slots do not act at the same instant
 	if sleep(ctx, s.pace.ttl/2+random(s.pace.ttl/4)) != nil || !me.order(ctx, hold) {
 		return false
 	}

@@ -114,8 +114,8 @@ func limitRate(next http.Handler, limit int, period time.Duration) http.Handler 
 		address, _, _ := net.SplitHostPort(r.RemoteAddr)
 		now := time.Now()
 		mu.Lock()
-		times := append(sent[address], now)
-		times = times[max(0, len(times)-limit-1):]
+		sent[address] = append(sent[address], now)
+		times := sent[address][max(0, len(sent[address])-limit-1):]
 		sent[address] = times
 		mu.Unlock()
 		if len(times) > limit && now.Sub(times[0]) < period {

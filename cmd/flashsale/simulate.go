@@ -169,7 +169,7 @@ func (c simulateCmd) server(ctx context.Context, env environment) (base string, 
 // anonymous.
 func (c simulateCmd) signIn(env environment) (func(name string) string, error) {
 	if _, err := os.Stat(signInKeyFile); env.stack != "" || errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, nil //nolint:nilnil // nil: anonymous
 	}
 	issuer, err := developmentIssuer()
 	if err != nil {
