@@ -6,6 +6,8 @@ import (
 	"errors"
 	"image/png"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -217,6 +219,26 @@ func TestExperiments(t *testing.T) {
 		if err != nil || !strings.Contains(string(document), name) {
 			t.Errorf("chart %s: %v; expected a picture that the report shows", name, err)
 		}
+	}
+}
+
+// The rate rule counts each address on its own, and an address gets through again when it has been quiet.
+func TestLimitRateRefusesOneAddressOnly(t *testing.T) {
+	handler := limitRate(http.NotFoundHandler(), 2, time.Hour)
+	quick := limitRate(http.NotFoundHandler(), 2, time.Nanosecond)
+	send := func(to http.Handler, address string) int {
+		r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
+		r.RemoteAddr = address + ":1"
+		to.ServeHTTP(w, r)
+		return w.Code
+	}
+	var got []int
+	for range 3 {
+		got = append(got, send(handler, "127.0.0.1"))
+	}
+	got = append(got, send(handler, "127.0.0.2"), send(quick, "127.0.0.1"), send(quick, "127.0.0.1"), send(quick, "127.0.0.1"))
+	if want := []int{404, 404, 403, 404, 404, 404, 404}; !slices.Equal(got, want) {
+		t.Errorf("the statuses are %v, expected %v", got, want)
 	}
 }
 

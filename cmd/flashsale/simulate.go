@@ -5,12 +5,14 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -41,6 +43,9 @@ const (
 // the sale shows holds and orders expire.
 var showVariables = []string{"HOLD_TTL=5s", "PAYMENT_WINDOW=10s", "LOG_LEVEL=warn"}
 
+// developmentSignIn lets the shoppers sign in to that server with development tokens, even if the environment has an issuer.
+var developmentSignIn = []string{"JWT_ISSUER=", "JWT_AUDIENCE=", "JWT_JWKS="}
+
 func (c simulateCmd) Run(env environment) error {
 	if err := c.check(); err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
@@ -59,13 +64,17 @@ func (c simulateCmd) Run(env environment) error {
 			return err
 		}
 		defer func() { err = errors.Join(err, stop()) }()
+		signIn, err := c.signIn(env)
+		if err != nil {
+			return err
+		}
 		again, listened := secondInterrupt()
 		defer listened()
 		view := newLiveView(env.out)
 		report, err := simulator.Run(ctx, simulator.Options{
 			Sale:    simulator.Sale{Seed: c.Seed, Shoppers: *c.Shoppers, Stock: c.Stock, Spike: c.Spike, Duration: c.Duration},
 			URL:     base,
-			Product: fmt.Sprintf("rush-%d-%s", c.Seed, strings.ToLower(rand.Text()[:12])), HoldTTL: ttl, Operator: saleOperator{op}, Signer: signer,
+			Product: fmt.Sprintf("rush-%d-%s", c.Seed, strings.ToLower(rand.Text()[:12])), HoldTTL: ttl, Operator: saleOperator{op}, Signer: signer, SignIn: signIn,
 			Show: view.show, ShowEvery: view.every(), GiveUp: again,
 		})
 		view.end()
@@ -136,7 +145,7 @@ func (c simulateCmd) server(ctx context.Context, env environment) (base string, 
 		signer, err = webhookSigner(env)
 		return strings.TrimSuffix(c.URL, "/"), signer, 0, nothing, err
 	}
-	var variables []string
+	variables := slices.Clone(developmentSignIn)
 	ttl = env.config.HoldTTL
 	for _, v := range showVariables {
 		if name, value, _ := strings.Cut(v, "="); os.Getenv(name) == "" {
@@ -154,6 +163,22 @@ func (c simulateCmd) server(ctx context.Context, env environment) (base string, 
 		return "", nil, 0, nil, errors.Join(err, server.Stop())
 	}
 	return server.URL, signer, ttl, server.Stop, nil
+}
+
+// signIn returns how shoppers sign in: with tokens of this directory's development issuer. Without one, and in a stack, they are
+// anonymous.
+func (c simulateCmd) signIn(env environment) (func(name string) string, error) {
+	if _, err := os.Stat(signInKeyFile); env.stack != "" || errors.Is(err, fs.ErrNotExist) {
+		return nil, nil //nolint:nilnil // nil: anonymous
+	}
+	issuer, err := developmentIssuer()
+	if err != nil {
+		return nil, err
+	}
+	return func(name string) string {
+		token, _ := issuer.Token(name, 2*simulator.MaxDuration) // a refused empty token would break the sale's checks
+		return token
+	}, nil
 }
 
 // saleOperator implements simulator.Operator.

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"flashsale/pkg/checkout"
 )
 
 // The product of a simulated sale.
@@ -207,15 +209,18 @@ func (s *simulation) open(ctx context.Context) (err error) {
 	return s.checkSignIn(ctx)
 }
 
-// checkSignIn makes sure that the server accepts the shoppers' tokens.
+// checkSignIn makes sure that the server accepts the shoppers' tokens, or takes them without.
 func (s *simulation) checkSignIn(ctx context.Context) error {
 	if s.SignIn == nil {
+		if a := s.ask(ctx, (&hold{id: checkout.ID{}.HoldID()}).request(LookHold)); a.status == http.StatusUnauthorized {
+			return fmt.Errorf("%w: its shoppers have to sign in, and this command has no tokens for it", ErrElsewhere)
+		}
 		return nil
 	}
 	a := s.ask(ctx, listRequest(s.token(s.probeName()), ""))
 	switch {
 	case a.status == http.StatusUnauthorized:
-		return fmt.Errorf("%w: it does not accept this command's shoppers (%s)", ErrElsewhere, a.body.Code)
+		return fmt.Errorf("%w: it does not accept this command's shoppers (%s); run this command in the directory of its `flashsale run`, which must not have a JWT_ISSUER", ErrElsewhere, a.body.Code)
 	case !a.ok():
 		return fmt.Errorf("%s responded %s to a shopper that lists its holds", s.URL, a.outcome())
 	}

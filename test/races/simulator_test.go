@@ -50,11 +50,12 @@ func shortSale(shoppers int, stock int64) simulator.Sale {
 	return simulator.Sale{Seed: 1, Shoppers: shoppers, Stock: stock, Spike: 600 * time.Millisecond, Duration: time.Second}
 }
 
-// playSale plays a sale at a shop. On a wrong ledger it does not wait long for units that may never return.
+// playSale plays a sale at a shop that needs sign-in. On a wrong ledger it does not wait long for units that may never return.
 func playSale(ctx context.Context, t *testing.T, s *shoptest.Shop, sale simulator.Sale, takenBack time.Duration, show func(simulator.Progress)) *simulator.Report {
 	t.Helper()
 	report, err := simulator.Run(ctx, simulator.Options{
-		Sale: sale, URL: s.URL, Product: "rush-" + uuid.NewString(), Operator: testOperator{s.Env}, Signer: s.Signer, SignIn: func(name string) string { return s.Token(t, name) },
+		Sale: sale, URL: s.URL, Product: "rush-" + uuid.NewString(), Operator: testOperator{s.Env}, Signer: s.Signer,
+		SignIn:  func(name string) string { return s.Token(t, name) },
 		HoldTTL: s.App.Service.HoldTTL, Quiet: 2 * time.Second, TakenBack: takenBack, Show: show, ShowEvery: 50 * time.Millisecond,
 	})
 	if err != nil {
@@ -65,14 +66,15 @@ func playSale(ctx context.Context, t *testing.T, s *shoptest.Shop, sale simulato
 
 // On a correct ledger, with another sale beside it, every invariant holds, and every check has something to look at.
 func TestSimulationOfCorrectLedger(t *testing.T) {
-	s := shoptest.Open(t, 50, shoptest.Options{HoldTTL: 1500 * time.Millisecond, PaymentWindow: 2 * time.Second})
+	s := shoptest.Open(t, 50, shoptest.Options{HoldTTL: 1500 * time.Millisecond, PaymentWindow: 2 * time.Second, SignIn: true})
+	other := s.As(t, "a shopper of the other sale")
 	t.Parallel()
 	ctx, stop := context.WithCancel(context.Background())
 	otherSale := make(chan struct{})
 	go func() {
 		defer close(otherSale)
 		for ctx.Err() == nil {
-			_, _ = s.Try(http.MethodPost, "/v1/holds", s.HoldBody(1), nil)
+			_, _ = other.Try(http.MethodPost, "/v1/holds", s.HoldBody(1), nil)
 		}
 	}()
 	report := playSale(context.Background(), t, s, shortSale(400, 60), 10*time.Second, nil)
@@ -101,7 +103,7 @@ func TestSimulationOfCorrectLedger(t *testing.T) {
 
 // While there is stock, the limit alone keeps greedy shoppers from taking it.
 func TestGreedyShoppersGetTheLimit(t *testing.T) {
-	s := shoptest.Open(t, 1, shoptest.Options{})
+	s := shoptest.Open(t, 1, shoptest.Options{SignIn: true})
 	t.Parallel()
 	report := playSale(context.Background(), t, s, shortSale(300, plenty), 10*time.Second, nil)
 	if g := report.Greedy; !report.Clean || g.Shoppers == 0 || g.MostUnits != g.Limit || g.Refused == 0 || g.Kept == 0 || g.Foreign == 0 || g.Reached > 0 {
@@ -111,7 +113,7 @@ func TestGreedyShoppersGetTheLimit(t *testing.T) {
 
 // After an interrupt arrivals stop, and the checks still run. The sale is a minute long, so it cannot end before that.
 func TestSimulationIsCheckedAfterInterrupt(t *testing.T) {
-	s := shoptest.Open(t, 1, shoptest.Options{HoldTTL: time.Second, PaymentWindow: time.Second})
+	s := shoptest.Open(t, 1, shoptest.Options{HoldTTL: time.Second, PaymentWindow: time.Second, SignIn: true})
 	t.Parallel()
 	ctx, interrupt := context.WithCancel(context.Background())
 	defer interrupt()
@@ -129,7 +131,7 @@ func TestSimulationIsCheckedAfterInterrupt(t *testing.T) {
 
 // With limits of minutes the simulation does not wait for expiry. Its bounds are then wide, and must still hold.
 func TestSimulationWithLongTimes(t *testing.T) {
-	s := shoptest.Open(t, 1, shoptest.Options{})
+	s := shoptest.Open(t, 1, shoptest.Options{SignIn: true})
 	t.Parallel()
 	if report := playSale(context.Background(), t, s, shortSale(300, 60), 10*time.Second, nil); !report.Clean {
 		t.Errorf("broken on a correct ledger: %v", report.BrokenNames())
@@ -221,6 +223,7 @@ func TestSimulationFindsWrongLedgers(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			sale.options.SignIn = true
 			if sale.noCache {
 				sale.options.CacheAddr = shoptest.FreeAddr(t) // nothing listens on this address
 			}
