@@ -6,8 +6,8 @@
 --
 -- p_shopper owns the hold; NULL: anonymous. The limit is decided from the shopper's own rows, under the product's lock: no
 -- other call can take units of it meanwhile. A sum over all of the shopper's holds, from the index alone, mostly is enough. Only
--- if that exceeds the limit, the holds and orders themselves tell which units have come back. Before the lock the same sum
--- refuses what is over the limit without waiting for the product.
+-- if that exceeds the limit, the holds and orders themselves tell which units have come back. A shopper who had holds before is
+-- also checked before the lock, so that a refusal makes nobody wait for the product.
 --
 -- Locks, in order: the new hold's row with its idempotency key, then the product's row, last, for one UPDATE and the
 -- COMMIT. A hot product's throughput is 1 / (the time this lock is held).
@@ -37,9 +37,9 @@ BEGIN
   DECLARE v_lag_us BIGINT;
   DECLARE v_holds, v_orders, v_all_holds, v_all_orders, v_same INT DEFAULT 0;
   DECLARE v_tries_left INT DEFAULT 5;
-  DECLARE v_duplicate, v_ended, v_over, v_blocked BOOLEAN DEFAULT FALSE;
-  DECLARE v_own, v_yours BIGINT;
-  DECLARE v_first BINARY(16);
+  DECLARE v_duplicate, v_ended, v_over, v_blocked, v_new BOOLEAN DEFAULT FALSE;
+  DECLARE v_yours BIGINT;
+  DECLARE v_first, v_own BINARY(16);
   DECLARE v_facts INT UNSIGNED;
   DECLARE EXIT HANDLER FOR SQLEXCEPTION
   BEGIN
@@ -51,22 +51,19 @@ BEGIN
     SELECT id INTO v_first FROM holds WHERE idempotency_key = p_key;
   END IF;
   IF p_shopper IS NOT NULL THEN
-    SELECT COUNT(*), (SELECT COUNT(*) FROM (SELECT 1 FROM holds FORCE INDEX (holds_shopper) WHERE shopper = p_shopper LIMIT 1001) AS some)
+    SELECT COUNT(*), IF(p_per_shopper IS NULL, NULL, (SELECT id FROM holds FORCE INDEX (holds_shopper) WHERE shopper = p_shopper LIMIT 1))
       INTO v_blocked, v_own FROM blocked_shoppers WHERE shopper = p_shopper;
-    SET v_outcome = IF(v_blocked, 'shopper_blocked', NULL);
+    SET v_outcome = IF(v_blocked, 'shopper_blocked', NULL), v_new = v_own IS NULL AND p_per_shopper IS NOT NULL;
   END IF;
 
   attempt: WHILE v_first IS NULL AND v_outcome IS NULL DO
     SET v_now = UTC_TIMESTAMP(6), v_over = FALSE;
     IF p_price IS NOT NULL AND p_per_shopper IS NOT NULL THEN
-      SET v_yours = NULL;
-      IF v_own <= 1000 THEN
-        SELECT COALESCE(SUM(qty), 0) INTO v_yours FROM holds FORCE INDEX (holds_shopper) WHERE shopper = p_shopper AND product_id = p_product_id;
-      END IF;
-      IF v_yours + p_qty > p_per_shopper THEN
+      SET v_yours = 0;
+      IF NOT v_new THEN -- most shoppers are
         CALL shopper_units(p_shopper, p_product_id, v_yours);
       END IF;
-      SET v_over = COALESCE(v_yours + p_qty > p_per_shopper, TRUE);
+      SET v_new = FALSE, v_over = COALESCE(v_yours + p_qty > p_per_shopper, TRUE);
     END IF;
     IF p_price IS NOT NULL AND NOT v_over THEN
       SET v_tries_left = v_tries_left - 1;
