@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// reached reports whether a request about another shopper's hold or order got anything but 404.
+// reached reports whether a request about another shopper's hold or order got a response other than 404.
 func (f foreign) reached() bool {
 	return !f.lost() && !f.busy() && f.status != http.StatusInternalServerError && f.status != http.StatusNotFound
 }
