@@ -4,8 +4,8 @@
 -- means that it saw neither. They only save a read: the hold is written with them, and the guarded UPDATE succeeds only if they are
 -- current and nothing else forbids the hold. If it fails, the routine reads the product without a lock to find out why.
 --
--- p_shopper owns the hold; NULL: anonymous. The limit is decided from the shopper's own rows, under the product's lock: no
--- other call can take units of it meanwhile. Usually a sum over all of the shopper's holds, from the index alone, is enough. Only
+-- p_shopper owns the hold; NULL: anonymous. The routine checks the limit on the shopper's own rows, under the product's lock: no
+-- other call can take units of the product meanwhile. Usually a sum over all of the shopper's holds, from the index alone, is enough. Only
 -- if that exceeds the limit, the routine reads the holds and orders to see which units have come back. Before the lock the same
 -- sum refuses a hold over the limit without waiting for the product.
 --
