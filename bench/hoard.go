@@ -96,7 +96,7 @@ type hoardCase struct {
 	hoarder hoarder
 }
 
-func (c hoardCase) name() string { return c.measure.name + " | " + c.hoarder.name }
+func (c hoardCase) name() string { return c.measure.name + ": " + c.hoarder.name }
 
 // hoarded is the outcome of a case.
 type hoarded struct {
