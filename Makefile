@@ -58,7 +58,7 @@ audit: build ## Recompute every counter from the rows
 	@exec $(BIN) audit
 
 .PHONY: validate
-validate: ## Check the templates with SAM CLI, cfn-lint and the rules of deploy/rules.guard, and the routes that SAM makes
+validate: ## Check the templates with SAM CLI, cfn-lint and the rules of deploy/rules.guard, and the routes that SAM generates
 	tools/sam.sh sam validate --lint
 	tools/sam.sh cfn-lint template.yaml deploy/monitoring.yaml deploy/edge.yaml
 	tools/sam.sh python3 tools/routes.py template.yaml

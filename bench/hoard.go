@@ -14,8 +14,8 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// pace is the timing of a sale that is hoarded: five seconds stand for a minute. Then the
-// few milliseconds between two requests are as little of it as a network's delay is of a minute.
+// pace is the timing of a hoarded sale: five seconds stand for a minute. The few milliseconds between two requests are then as
+// small a share of it as a network's delay is of a real minute.
 type pace struct {
 	minute            time.Duration // what stands for a minute
 	units, shoppers   int
@@ -34,7 +34,7 @@ func (t *trial) pace() pace {
 	return p
 }
 
-// measure is what a shop does against hoarders.
+// measure is a shop's protection against hoarders.
 type measure struct {
 	name       string
 	maxQty     int64
@@ -60,7 +60,7 @@ var (
 	allOfThem = measure{name: "the same and operator", maxQty: 10, perShopper: 2, orderLimit: true, operator: true}
 )
 
-// hoarder is a client that wants to keep all units from others without paying.
+// hoarder is a client that tries to reserve all units without paying.
 type hoarder struct {
 	name      string
 	addresses int
@@ -75,8 +75,8 @@ var (
 	eachAccount  = hoarder{"an account per unit", 10, func(units int) int { return units }}
 )
 
-// hoardCases are the pairs that differ. Where nobody has to sign in, an account changes nothing unless an operator blocks it. Where
-// shoppers have to, an anonymous hoarder gets nothing.
+// hoardCases are the pairs that can differ. Without required sign-in, an account matters only if an operator blocks it. With it, an
+// anonymous hoarder gets nothing.
 func hoardCases() (all []hoardCase) {
 	add := func(hoarders []hoarder, measures ...measure) {
 		for _, m := range measures {
@@ -116,7 +116,7 @@ func runHoard(ctx context.Context, t *trial) error {
 		outcomes := make([]hoarded, len(cases))
 		running, ctx := errgroup.WithContext(ctx)
 		running.SetLimit(hoardedAtOnce)
-		var opening sync.Mutex // one schema at a time: that is work, and the rest is waiting
+		var opening sync.Mutex // one schema at a time: opening is CPU work, the rest is waiting
 		for i, c := range cases {
 			running.Go(func() error {
 				opening.Lock()
@@ -170,7 +170,7 @@ func (s *site) hoard(ctx context.Context, c hoardCase, opened func()) (_ hoarded
 	return sale.outcome(context.WithoutCancel(ctx))
 }
 
-// patience is how often a shopper tries, once a minute.
+// patience is how many times a shopper tries, once a minute.
 const patience = 10
 
 // shop is the visit of a shopper who wants one unit and pays within seconds.
@@ -196,7 +196,7 @@ func (s *sale) shop(ctx context.Context, n int) {
 }
 
 // hoard holds all units that it can, orders them just before the holds expire, cancels the orders just before their time is
-// over, and takes the units again at once. Each slot does that with one hold at a time. Slots without a hold look for units, a
+// over, and reserves the units again at once. Each slot does that with one hold at a time. Slots without a hold look for units, a
 // hundred times a minute together.
 func (s *sale) hoard(ctx context.Context, h hoarder) {
 	accounts, units := h.accounts(s.pace.units), int64(s.pace.units)
@@ -283,8 +283,8 @@ func (c *client) swap(ctx context.Context, hold string, qty int64) (next string,
 	return next, ok
 }
 
-// operate is the operator, from the fifth minute on and each minute: those who have not paid for two minutes are blocked
-// if they are known, and their holds and orders end.
+// operate is the operator, once a minute from the fifth minute on. Holds and orders that are unpaid for two minutes end, and their
+// shoppers are blocked if they are known.
 func (s *sale) operate(ctx context.Context) {
 	for wait := 5 * s.pace.minute; sleep(ctx, wait) == nil; wait = s.pace.minute {
 		late, err := s.unpaid(ctx, 2*s.pace.minute)
@@ -307,7 +307,7 @@ func (s *sale) operate(ctx context.Context) {
 	}
 }
 
-// fail keeps an error of the operator's, unless a shopper was faster or the sale is over.
+// fail keeps an operator's error, unless a shopper was faster or the sale is over.
 func (s *sale) fail(err error) {
 	ended := []checkout.Code{checkout.CodeOrderNotCancellable, checkout.CodeHoldOrdered}
 	if err == nil || errors.Is(err, context.DeadlineExceeded) || slices.Contains(ended, checkout.CodeOf(err)) {

@@ -13,7 +13,7 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-// The shoppers of the experiment. Those of a case differ in nothing but sign-in and the product's limit.
+// The shoppers of the experiment. Cases differ only in sign-in and the product's limit.
 const (
 	anonymously = "anonymous"
 	signedIn    = "signed in, no limit"

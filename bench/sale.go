@@ -91,7 +91,7 @@ func (s *sale) count(change func(o *hoarded)) {
 	change(&s.result)
 }
 
-// signIn takes a name as a token. How a token is verified does not matter here.
+// signIn accepts a name as a token. Verification does not matter here.
 func signIn(m measure) func(r *http.Request) (checkout.Shopper, error) {
 	return func(r *http.Request) (checkout.Shopper, error) {
 		name, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -105,8 +105,8 @@ func signIn(m measure) func(r *http.Request) (checkout.Shopper, error) {
 	}
 }
 
-// limitRate emulates a rate rule of WAF: it refuses the requests of an address that has sent more than limit within a
-// period, this one and refused ones included.
+// limitRate emulates a rate rule of WAF. It refuses a request if its address has sent more than limit within a period, counting this
+// request and refused ones.
 func limitRate(next http.Handler, limit int, period time.Duration) http.Handler {
 	var mu sync.Mutex
 	sent := map[string][]time.Time{}

@@ -1,7 +1,7 @@
-"""Checks what SAM makes of the routes of the HTTP API: routes.py TEMPLATE
+"""Checks the routes that SAM generates for the HTTP API: routes.py TEMPLATE
 
-With JwtIssuer and JwtAudience, API Gateway wants a token on each route of holds and orders, and on no other; without them, on
-none. Every event of a function is a route to that function, on AWS and under `sam local`.
+With JwtIssuer and JwtAudience, API Gateway requires a token on each route of holds and orders, and on no other. Without them, it
+requires none. Every event of a function is a route to that function, on AWS and under `sam local`.
 """
 
 import copy
@@ -19,7 +19,7 @@ from samtranslator.translator.translator import Translator
 
 SHOPPERS = ("HoldsFunction", "OrdersFunction")  # their routes belong to a shopper
 SIGN_IN = {"JwtIssuer": "https://issuer.example.com", "JwtAudience": "checkout"}
-os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")  # SAM's translator wants one, and calls nothing
+os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")  # SAM's translator needs one, but makes no calls
 
 
 def events(template):
@@ -34,10 +34,10 @@ def events(template):
 
 
 def deployed(template, parameters):
-    """Returns the API's document that SAM deploys, with the conditions still in it, as AWS sees them."""
+    """Returns the API's document that SAM deploys, with its conditions not yet evaluated, as AWS gets it."""
     values = {**IntrinsicsSymbolTable.DEFAULT_PSEUDO_PARAM_VALUES, **parameters}
     expanded = copy.deepcopy(expand_language_extensions(template, parameter_values=values, enabled=True).expanded_template)
-    expanded["Resources"]["Api"] = copy.deepcopy(template["Resources"]["Api"])  # the expansion has decided its conditions
+    expanded["Resources"]["Api"] = copy.deepcopy(template["Resources"]["Api"])  # the expansion has already evaluated its conditions
     for resource in expanded["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = "s3://bucket/key"  # as after `sam package`
@@ -45,7 +45,7 @@ def deployed(template, parameters):
 
 
 def decided(value, signed_in):
-    """Returns value with Fn::If of HasSignIn decided; None stands for AWS::NoValue."""
+    """Returns value with each Fn::If of HasSignIn evaluated; None stands for AWS::NoValue."""
     if isinstance(value, list):
         return [decided(item, signed_in) for item in value]
     if not isinstance(value, dict):
@@ -68,7 +68,7 @@ def faults(template, path, parameters):
     expected = events(template)
     found = {(method.upper(), route): operation for route, item in body["paths"].items() for method, operation in item.items()}
     if set(found) != set(expected):
-        yield f"the routes {sorted(set(found) ^ set(expected))} are in the events or in the document only"
+        yield f"the routes {sorted(set(found) ^ set(expected))} are only in the events, or only in the document"
     for route, function in expected.items():
         operation = found.get(route, {})
         uri = operation.get("x-amazon-apigateway-integration", {}).get("uri", {}).get("Fn::Sub", "")
@@ -83,12 +83,12 @@ def faults(template, path, parameters):
     if got != (jwt if signed_in else None):
         yield f"the authorizer is {got}"
     stacks, _ = SamLocalStackProvider.get_stacks(path, parameter_overrides=parameters, language_extensions_enabled=True)
-    # SAM CLI 1.170 has no JWT authorizers, and ends at one unless it is told --disable-authorizer.
+    # SAM CLI 1.170 does not support JWT authorizers, and fails on one without --disable-authorizer.
     routes = ApiProvider(stacks, disable_authorizer=signed_in).routes
     local = {(method, route.path): route.function_name for route in routes for method in route.methods}
     local = {route: function for route, function in local.items() if route[0] != "OPTIONS"}  # of CORS
     if local != expected:
-        yield f"sam local has the routes {sorted(set(local.items()) ^ set(expected.items()))} only, or not"
+        yield f"sam local has the routes {sorted(set(local.items()) ^ set(expected.items()))} only, or lacks them"
 
 
 def main(path):

@@ -10,7 +10,7 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-// ending is what releasing holds and cancelling orders have in common.
+// ending holds the differences between releasing holds and cancelling orders.
 type ending struct {
 	kind             ledger.ReservationKind
 	noun, verb, past string
@@ -22,7 +22,7 @@ type ending struct {
 // endFlags select what to end.
 type endFlags struct {
 	reservationFlags
-	Yes bool `help:"Do it. Without it, the command only says how many the flags select."`
+	Yes bool `help:"Do it. Without it, the command only prints how many the flags select."`
 }
 
 var (
@@ -63,7 +63,7 @@ func (e ending) run(env environment, ids []string, flags endFlags) error {
 	})
 }
 
-// byID ends what is named. It is refused if any of it stays as it is.
+// byID ends the named ones. It fails if any of them could not be ended.
 func (e ending) byID(ctx context.Context, env environment, op admin.Operator, ids []string) error {
 	var all admin.Ended
 	for len(ids) > 0 {
@@ -79,7 +79,7 @@ func (e ending) byID(ctx context.Context, env environment, op admin.Operator, id
 	return fmt.Errorf("%w: %s not %s", errRefused, plural(int64(len(all.Refused)), e.noun), e.past)
 }
 
-// byFilter ends what the filter selects at the moment of the first look, in several steps if there is much of it.
+// byFilter ends what the filter selects when the command starts, in several steps if there are many.
 func (e ending) byFilter(ctx context.Context, env environment, op admin.Operator, filter ledger.ReservationFilter, yes bool) error {
 	filter.Kind = e.kind
 	found, err := op.Reservations(ctx, filter, 1)
@@ -92,7 +92,7 @@ func (e ending) byFilter(ctx context.Context, env environment, op admin.Operator
 	if !yes {
 		return fmt.Errorf("%w: this would %s %s%s with %s; add --yes to do it", errRefused, e.verb, atLeast(found), plural(found.Total, e.noun), plural(found.Units, "unit"))
 	}
-	placedBy := found.AsOf.Add(-filter.OlderThan) // what comes meanwhile stays, or this might never end
+	placedBy := found.AsOf.Add(-filter.OlderThan) // later ones stay, or this might never end
 	filter.PlacedBy, filter.OlderThan = &placedBy, 0
 	var all admin.Ended
 	for more := true; more; {

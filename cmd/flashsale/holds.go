@@ -13,14 +13,14 @@ import (
 )
 
 type holdsCmd struct {
-	List    holdsListCmd    `cmd:"" default:"withargs" help:"List the active holds and the unpaid orders, which keep units away, the oldest first. This is the default: holds --json works as well."`
+	List    holdsListCmd    `cmd:"" default:"withargs" help:"List the active holds and the unpaid orders, the oldest first. This is the default: holds --json works as well."`
 	Release holdsReleaseCmd `cmd:"" help:"Release active holds now: their units can be sold again. Name them, or select them with flags."`
 }
 
 // reservationFlags select active holds and unpaid orders.
 type reservationFlags struct {
 	Product   string        `help:"Only of this product." placeholder:"ID"`
-	OlderThan time.Duration `help:"Only if the hold was placed at least this long ago, such as 30s." placeholder:"DURATION"`
+	OlderThan time.Duration `help:"Only holds placed at least this long ago, and their orders, such as 30s." placeholder:"DURATION"`
 	Shopper   string        `help:"Only of this shopper: shopper_ and 26 characters, or anonymous." placeholder:"ID"`
 }
 
@@ -42,11 +42,11 @@ func (f reservationFlags) filter() (ledger.ReservationFilter, error) {
 
 type holdsListCmd struct {
 	reservationFlags
-	Limit int  `default:"100" help:"List at most so many, 1 to 1000. The sums are of all." placeholder:"N"`
+	Limit int  `default:"100" help:"List at most this many, 1 to 1000. The totals cover all." placeholder:"N"`
 	JSON  bool `help:"Print the list as JSON."`
 }
 
-// Run lists what keeps units away.
+// Run lists the reservations.
 func (c holdsListCmd) Run(env environment) error {
 	filter, err := c.filter()
 	if err != nil {

@@ -39,14 +39,14 @@ type cli struct {
 	Migrate   migrateCmd   `cmd:"" help:"Create or update the database: tables, routines and database users."`
 	Product   productCmd   `cmd:"" help:"Create, change and list products, hide them, or end their sale."`
 	Audit     auditCmd     `cmd:"" help:"Recompute every counter, order and payment from the rows and events, and report the money by currency. Exits with 1 on any broken invariant."`
-	Holds     holdsCmd     `cmd:"" help:"List the holds and unpaid orders that keep units away, or release holds."`
-	Shopper   shopperCmd   `cmd:"" help:"Block shoppers, and list the blocked ones."`
+	Holds     holdsCmd     `cmd:"" help:"List the active holds and unpaid orders, or release holds."`
+	Shopper   shopperCmd   `cmd:"" help:"Block and unblock shoppers, and list the blocked ones."`
 	Orders    ordersCmd    `cmd:"" help:"List orders, or cancel unpaid ones."`
 	Order     orderCmd     `cmd:"" help:"Show everything that is known of one order: its hold, payments, refunds, disputes and events."`
 	Refunds   refundsCmd   `cmd:"" help:"List the payments that owe money, or record money that went back outside of its provider."`
 	Events    eventsCmd    `cmd:"" help:"List payment events that need a look: unmatched, unreadable, stored, reused, or of open disputes."`
 	Unmatched unmatchedCmd `cmd:"" help:"List payment events whose order or payment is not known; the same as events --unmatched."`
-	Token     tokenCmd     `cmd:"" help:"Print a token with which a shopper is signed in to flashsale run on this machine."`
+	Token     tokenCmd     `cmd:"" help:"Print a token that signs a shopper in to flashsale run on this machine."`
 	Webhook   webhookCmd   `cmd:"" help:"Send signed payment events, as a payment provider does."`
 	Simulate  simulateCmd  `cmd:"" help:"Play a flash sale with thousands of shoppers, watch it, check every invariant, and write a report."`
 	OpenAPI   openapiCmd   `cmd:"" name:"openapi" help:"Print the HTTP contract as OpenAPI 3.1 (YAML)."`

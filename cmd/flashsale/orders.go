@@ -17,7 +17,7 @@ import (
 
 type ordersCmd struct {
 	List   ordersListCmd   `cmd:"" default:"withargs" help:"List orders, the newest first. This is the default: orders --json works as well."`
-	Cancel ordersCancelCmd `cmd:"" help:"Cancel unpaid orders: their units can be sold again. If a payment comes later, the order takes units again while there are some. Name the orders, or select them with flags."`
+	Cancel ordersCancelCmd `cmd:"" help:"Cancel unpaid orders: their units can be sold again. If a payment comes later, the order takes units again if any are available. Name the orders, or select them with flags."`
 }
 
 type ordersCancelCmd struct {

@@ -17,8 +17,8 @@ import (
 type productCmd struct {
 	Put  productPutCmd  `cmd:"" help:"Create a product, or change the given fields of an existing one."`
 	List productListCmd `cmd:"" help:"List all products with their stock."`
-	End  productEndCmd  `cmd:"" help:"End the sale of a product now: no further holds. Existing holds and orders go on."`
-	Hide productHideCmd `cmd:"" help:"Hide a product: within two seconds shoppers get 404. Existing holds and orders go on."`
+	End  productEndCmd  `cmd:"" help:"End the sale of a product now: no further holds. Existing holds and orders continue."`
+	Hide productHideCmd `cmd:"" help:"Hide a product: within two seconds shoppers get 404. Existing holds and orders continue."`
 	Show productShowCmd `cmd:"" help:"Show a hidden product again."`
 }
 
@@ -119,7 +119,7 @@ func parseMoment(flag string, text *string) (*checkout.Moment, error) {
 	return m, nil
 }
 
-// access says who can buy the product: what is not usual.
+// access describes limits on buying the product, if there are any.
 func access(p checkout.Product) string {
 	text := ""
 	if p.MaxPerShopper != nil {

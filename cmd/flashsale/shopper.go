@@ -10,7 +10,7 @@ import (
 )
 
 type shopperCmd struct {
-	Block   shopperBlockCmd   `cmd:"" help:"Keep a shopper from placing holds, release the shopper's holds and cancel the unpaid orders. Repeat it to end what was placed meanwhile."`
+	Block   shopperBlockCmd   `cmd:"" help:"Keep a shopper from placing holds, release the shopper's holds and cancel the unpaid orders. Repeat it to end holds that were placed meanwhile."`
 	Unblock shopperUnblockCmd `cmd:"" help:"Let a shopper place holds again."`
 	List    shopperListCmd    `cmd:"" help:"List the blocked shoppers."`
 }
@@ -38,7 +38,7 @@ func (f shopperFlags) shopper() (checkout.Shopper, error) {
 
 type shopperBlockCmd struct{ shopperFlags }
 
-// Run blocks a shopper and takes back what the shopper has not paid.
+// Run blocks a shopper and takes back the units that are not paid.
 func (c shopperBlockCmd) Run(env environment) error {
 	shopper, err := c.shopper()
 	if err != nil {

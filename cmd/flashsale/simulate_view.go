@@ -129,7 +129,7 @@ func summary(r *simulator.Report) string {
 	if g := r.Greedy; g.Shoppers > 0 {
 		fmt.Fprintf(&s, "%d greedy shoppers sent %d requests for holds, and the limit of %d units refused %d. One had at most %d units at a time; together they bought %d.\n",
 			g.Shoppers, g.Asked, g.Limit, g.Refused, g.MostUnits, g.Kept)
-		fmt.Fprintf(&s, "%d requests named other shoppers' holds and orders; %d got anything but 404.\n", g.Foreign, g.Reached)
+		fmt.Fprintf(&s, "%d requests named other shoppers' holds and orders; %d got a response other than 404.\n", g.Foreign, g.Reached)
 	}
 	s.WriteString("\n")
 	fmt.Fprintf(&s, "%-12s %9s %19s %19s %29s\n", "", "", "server", "connection wait", "whole step, with retries")

@@ -14,7 +14,7 @@ import (
 // signInKeyFile has the key of this directory's development issuer. The first `flashsale run` makes it.
 const signInKeyFile = localDir + "/signin-key.pem"
 
-// maxTokenTTL limits a development token, which nothing can revoke but another key.
+// maxTokenTTL limits a development token. Only a new key can revoke one.
 const maxTokenTTL = 30 * 24 * time.Hour
 
 type tokenCmd struct {
@@ -53,8 +53,8 @@ func (c tokenCmd) Run(env environment) error {
 	return write(env.out, "%s\n", token)
 }
 
-// shoppersSignIn returns how shoppers sign in to `flashsale run`: with a token of JWT_ISSUER, or, if there is none, anonymously
-// or with a token of the development issuer.
+// shoppersSignIn returns how shoppers sign in to `flashsale run`: with a token of JWT_ISSUER. Without JWT_ISSUER they are anonymous, or
+// sign in with a token of the development issuer.
 func shoppersSignIn(env environment) (api.SignIn, error) {
 	c := env.config
 	if c.JWTIssuer == "" {

@@ -14,8 +14,8 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-// made has what makes the tables of a migrated schema, by the server's address. All migrations run for the first schema of
-// a test process and server; the others start with its tables, which is half the work.
+// made has the statements that make the tables of a migrated schema, by the server's address. All migrations run for the first
+// schema of a test process and server. Later schemas start with copies of its tables, which takes half as long.
 var made = struct {
 	sync.Mutex
 	scripts map[string]string

@@ -7,8 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A schema that starts with the tables of the first one is as if all migrations had run on it.
-func TestLaterSchemasAreAsTheFirst(t *testing.T) {
+// A schema that starts with copies of the first one's tables equals a schema on which all migrations have run.
+func TestLaterSchemasEqualTheFirst(t *testing.T) {
 	t.Parallel()
 	first, later := New(t), New(t)
 	want, got := contents(t, first), contents(t, later)

@@ -53,7 +53,7 @@ type Options struct {
 	DSN           string        // of a database server; empty: the test server
 	CacheAddr     string        // empty: the test server
 	Log           io.Writer     // nil: the log is discarded
-	SignIn        bool          // holds and orders need a token: see Shop.As; else they may have one, on the local server
+	SignIn        bool          // holds and orders need a token: see Shop.As; otherwise it is optional, and only the local server reads it
 	Functions     bool          // the Lambda functions behind a gateway, instead of the local server
 }
 

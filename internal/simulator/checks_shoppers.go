@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// reached reports whether a request about another shopper's hold or order got anything but 404.
+// reached reports whether a request about another shopper's hold or order got a response other than 404.
 func (f foreign) reached() bool {
 	return !f.lost() && !f.busy() && f.status != http.StatusInternalServerError && f.status != http.StatusNotFound
 }
 
-// checkLimitKept adds up each shopper's units: at every instant those that it certainly had, and at the end those of its
-// holds and orders as the server shows them.
+// checkLimitKept adds up each shopper's units. At every instant it counts those that the shopper certainly had. At the end it counts
+// those of its holds and orders as the server shows them.
 func (e *evidence) checkLimitKept(c *Check) {
 	limit := e.limit()
 	if limit == nil {
@@ -38,7 +38,7 @@ func (e *evidence) checkLimitKept(c *Check) {
 	}
 }
 
-// checkLimitTrue finds refusals of shoppers who, with everything that they may have had, would not have been over the limit.
+// checkLimitTrue finds refusals that cannot be right: even with all units that the shopper may have had, it was within the limit.
 func (e *evidence) checkLimitTrue(c *Check) {
 	limit := e.limit()
 	if limit == nil {

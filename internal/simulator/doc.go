@@ -11,7 +11,7 @@
 // request with the time it was sent, the time its response was complete, and the response.
 //
 // With sign-in the product has a limit per shopper, and some shoppers are greedy (greedy.go): they ask for many holds at once
-// and try others' holds.
+// and try to use others' holds.
 //
 // At the end the simulation retries requests whose outcome is unknown and reads every hold and order back (settle.go).
 // Then it compares the histories with the server's state, invariant by invariant (checks*.go). The checks use safe bounds

@@ -12,7 +12,7 @@ import (
 // together they can have exactly the limit.
 const greedyAtOnce = maxPerShopper + 3
 
-// grab is the visit of a greedy shopper. It asks for many holds at once, again and again, and tries others' holds. It
+// grab is the visit of a greedy shopper. It asks for many holds at once, again and again, and tries to use others' holds. It
 // releases its first hold, takes more, pays for all of them, and at last pays for the one that it has released.
 func (v *visit) grab(ctx context.Context) {
 	v.manyHolds(ctx, 0)
@@ -90,7 +90,7 @@ type recentHolds struct {
 	attempts []*attempt
 }
 
-// maxRecent is enough to find other shoppers' holds after one shopper's many.
+// maxRecent is enough to find other shoppers' holds after one shopper placed many.
 const maxRecent = 8 * greedyAtOnce
 
 func (r *recentHolds) add(a *attempt) {
@@ -237,8 +237,8 @@ func (e *evidence) greed() (g Greedy) {
 	return g
 }
 
-// mayHave is the most units that a shopper may have had when a request of it was under way: all that it asked for before
-// and that may have been granted, without those that had certainly come back.
+// mayHave is the most units that a shopper may have had while a request of it was under way. It counts all earlier requests that may
+// have got units, except the units that had certainly come back.
 func (b *history) mayHave(sent, received time.Duration) (units int64) {
 	for _, a := range b.attempts {
 		if (a.hold != nil || a.uncertain()) && a.firstSent() <= received && (a.hold == nil || !a.hold.returnedBefore(sent, received)) {

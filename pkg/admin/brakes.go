@@ -13,7 +13,7 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-// Selection says which holds to release, or which orders to cancel: by their ids, or with a filter.
+// Selection selects holds to release or orders to cancel: by their ids, or with a filter.
 type Selection struct {
 	IDs    []string                  `json:"ids,omitempty"` // at most MaxEnded
 	Filter *ledger.ReservationFilter `json:"filter,omitempty"`
@@ -28,7 +28,7 @@ type Ended struct {
 	Left    int64     `json:"left,omitempty"` // more that the filter selects: call again
 }
 
-// Refusal is a hold or an order that stays as it is.
+// Refusal is a hold or an order that could not be ended.
 type Refusal struct {
 	ID     string        `json:"id"`
 	Code   checkout.Code `json:"code"`
@@ -147,7 +147,7 @@ func endAll(ctx context.Context, texts []string, ids []checkout.ID, e ending) (E
 	return done, err
 }
 
-// EndSale implements Operator. The product's state is read before, so the sale ends at that moment and not later.
+// EndSale implements Operator. It reads the product first: the sale ends at the time of that read.
 func (l Local) EndSale(ctx context.Context, id string) (p checkout.Product, changed bool, err error) {
 	if p, err = l.existing(ctx, id); err != nil {
 		return p, false, err
@@ -181,7 +181,7 @@ func (l Local) existing(ctx context.Context, id string) (checkout.Product, error
 }
 
 // BlockShopper implements Operator. Blocking comes first, so that nothing new takes the place of what is released. A hold that
-// is being placed meanwhile may still come after it.
+// is being placed meanwhile may still succeed.
 func (l Local) BlockShopper(ctx context.Context, shopper checkout.Shopper) (b Block, err error) {
 	if b.Again, err = l.Blocked(ctx, shopper); err != nil {
 		return b, err

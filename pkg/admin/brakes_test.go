@@ -75,7 +75,7 @@ func (g *guard) BlockedShoppers(_ context.Context, limit int) (ledger.List[ledge
 
 var hoarder = checkout.ShopperOf("https://shop.example.com", "hoarder")
 
-// What a caller asks for arrives unchanged, and so does the result.
+// A caller's request arrives unchanged, and so does the result.
 func TestBrakesWorkThroughTheHandler(t *testing.T) {
 	t.Parallel()
 	ctx, at := t.Context(), time.Unix(1700000000, 5000).UTC()
@@ -134,7 +134,7 @@ func line(more ...any) map[string]any {
 	return all
 }
 
-// Each change is one line with its operator, the number, the units and the ids. What changes nothing has no line.
+// Each change is one line with its operator, the number, the units and the ids. A call that changes nothing has no line.
 func TestBrakesAreLogged(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -230,7 +230,7 @@ func TestChangedVisibilityIsLoggedWithSettings(t *testing.T) {
 }
 
 // A selection that is no selection ends nothing. The database is not asked.
-func TestSelectionsAreChecked(t *testing.T) {
+func TestRejectsInvalidSelections(t *testing.T) {
 	t.Parallel()
 	tooMany := make([]string, admin.MaxEnded+1)
 	for _, s := range []admin.Selection{{}, {IDs: []string{"hold_x"}}, {IDs: tooMany}, {IDs: []string{"ord_01h455vb4pex5vsknk084sn02q"}}, {IDs: []string{"x"}, Filter: &ledger.ReservationFilter{}}} {

@@ -143,7 +143,7 @@ func (h Handler) do(ctx context.Context, q request) (r response, err error) {
 	return r, err
 }
 
-// brake runs the operations for a sale that is being robbed.
+// brake runs the operations for a sale whose stock someone hoards.
 func (h Handler) brake(ctx context.Context, q request, r *response) (err error) {
 	switch q.Operation {
 	case opEndSale:

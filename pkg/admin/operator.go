@@ -17,7 +17,7 @@ type Operator interface {
 	PutProduct(ctx context.Context, change checkout.ProductChange) (p checkout.Product, created bool, err error)
 	// Products lists at most limit products by id, beginning after the given id.
 	Products(ctx context.Context, after string, limit int) ([]checkout.Product, error)
-	// EndSale ends a product's sale now, by the database's clock. Holds and orders that exist go on. changed is false if the sale
+	// EndSale ends a product's sale now, by the database's clock. Existing holds and orders continue. changed is false if the sale
 	// had ended before. Codes: product_not_found, invalid_request.
 	EndSale(ctx context.Context, id string) (p checkout.Product, changed bool, err error)
 	// HideProduct hides a product from shoppers, or shows it. changed is false if it was so before. Codes: product_not_found.
@@ -29,8 +29,8 @@ type Operator interface {
 	ReleaseHolds(ctx context.Context, s Selection) (Ended, error)
 	// CancelOrders cancels unpaid orders, as ReleaseHolds does with holds.
 	CancelOrders(ctx context.Context, s Selection) (Ended, error)
-	// BlockShopper keeps a shopper from placing holds, then releases the shopper's holds and cancels the unpaid orders, each at
-	// most MaxEnded. A second call is harmless and goes on. Codes: invalid_request.
+	// BlockShopper keeps a shopper from placing holds, then releases the shopper's holds and cancels the unpaid orders, at most
+	// MaxEnded of each. A second call is harmless and continues. Codes: invalid_request.
 	BlockShopper(ctx context.Context, shopper checkout.Shopper) (Block, error)
 	// UnblockShopper lets a shopper place holds again. changed is false if the shopper was not blocked.
 	UnblockShopper(ctx context.Context, shopper checkout.Shopper) (changed bool, err error)
@@ -61,7 +61,7 @@ type Local struct {
 	*ledger.Ledger
 	Migration func(ctx context.Context) error
 	Stripe    bool                             // refuse prices that Stripe cannot charge
-	Who       func(ctx context.Context) string // names the operator, whom a block is kept with
+	Who       func(ctx context.Context) string // names the operator, who is stored with a block
 }
 
 var _ Operator = Local{}

@@ -52,7 +52,7 @@ func TestProductsAndWebhooksReadNoToken(t *testing.T) {
 	}
 }
 
-// Anybody can send a bad token, so its line stays INFO. It has the cause, which the response does not.
+// Any client can send a bad token, so its line stays INFO. It has the cause, which the response does not.
 func TestLogLineOfRefusedToken(t *testing.T) {
 	t.Parallel()
 	e := newShop(newFake())

@@ -9,20 +9,20 @@ import (
 	"strings"
 )
 
-// The headers that the edge (deploy/edge.yaml) sets on every request, in place of a client's own.
+// The headers that the edge (deploy/edge.yaml) sets on every request. They replace a client's own.
 const (
 	EdgeHeader   = "Flashsale-Edge"   // one of Options.EdgeSecrets
 	ViewerHeader = "Flashsale-Viewer" // the client's address
 )
 
-// codeAroundEdge is the code in the log for a request without the edge's secret. The client gets not_found.
+// codeAroundEdge is the log's code for a request without the edge's secret. The client gets not_found.
 const codeAroundEdge = "around_the_edge"
 
 // probes are routes of the local server for load balancers and scrapers, which do not come through the edge.
 var probes = map[string]bool{"/healthz": true, "/metrics": true}
 
-// behindEdge answers a request without one of the secrets as if its path did not exist. It finds the client's address, for the
-// log. Without secrets there is no edge, and nobody's word counts for the address.
+// behindEdge responds to a request without one of the secrets as if its path did not exist. It finds the client's address for the
+// log. Without secrets there is no edge, so the address is the connection's.
 func behindEdge(next http.Handler, secrets []string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		info := infoOf(r.Context())

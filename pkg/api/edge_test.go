@@ -36,7 +36,7 @@ func newGuardedEdge(f *fake) *edge {
 func throughEdge(secret string) http.Header { return http.Header{api.EdgeHeader: {secret}} }
 
 // Every route answers a request around the edge as it answers a path that does not exist, and calls nothing.
-func TestRequestAroundTheEdgeFindsNothing(t *testing.T) {
+func TestRequestThatBypassesTheEdgeGets404(t *testing.T) {
 	t.Parallel()
 	e := newGuardedEdge(newFake())
 	nothing := wantProblem(t, e.send(t, http.MethodGet, "/v1/nothing", "", throughEdge(currentSecret)), 404, "not_found")

@@ -31,10 +31,10 @@ func holdOf(h checkout.Hold) Hold {
 	return out
 }
 
-// What sign-in changes for an operation on one hold or order.
+// How sign-in changes an operation on one hold or order.
 const (
-	othersHolds  = " The hold of another shopper is `hold_not_found`, and so is a signed-in shopper's for a caller without a token."
-	othersOrders = " The order of another shopper is `order_not_found`, and so is a signed-in shopper's for a caller without a token."
+	othersHolds  = " Another shopper's hold is `hold_not_found`. Without a token, so is every signed-in shopper's hold."
+	othersOrders = " Another shopper's order is `order_not_found`. Without a token, so is every signed-in shopper's order."
 )
 
 type holds struct{ service *checkout.Service }
@@ -43,7 +43,7 @@ func (h holds) register(api huma.API) {
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "place-hold", Method: http.MethodPost, Path: "/holds", Tags: []string{string(Holds)}, Security: mayBeShoppers,
 		Summary:       "Reserve units for two minutes",
-		Description:   "Send an `Idempotency-Key` to be able to retry: the same key and body return the same hold, with 200 and `Idempotent-Replayed: true`. A hold that ended without an order is deleted after a time that the shop sets, 30 days by default. Its key then places a new hold. A signed-in shopper owns the hold and the key: the same key of another shopper is another key.",
+		Description:   "Send an `Idempotency-Key` to be able to retry: the same key and body return the same hold, with 200 and `Idempotent-Replayed: true`. A hold that ended without an order is deleted after a time that the shop sets, 30 days by default. Its key then places a new hold. A signed-in shopper owns the hold and the key: the same key from another shopper is a different key.",
 		DefaultStatus: http.StatusCreated,
 		Responses:     map[string]*huma.Response{"200": {Description: "The hold that an earlier request with this Idempotency-Key placed"}},
 	}, checkout.CodeMalformedRequest, checkout.CodeUnauthenticated, checkout.CodeProductNotFound, checkout.CodeSoldOut, checkout.CodeSaleNotStarted,
@@ -71,7 +71,7 @@ type HoldRequest struct {
 }
 
 type placeHoldInput struct {
-	IdempotencyKey string `header:"Idempotency-Key" doc:"16 to 255 of A-Z a-z 0-9 . _ : -, optionally in quotes. Use a new random UUID for each hold, and the same key for each retry. The key is a secret: a caller who has it, or guesses it, gets the hold, or can place it first; only a signed-in shopper's key is safe from others. Never build it from a time, a name or a number."`
+	IdempotencyKey string `header:"Idempotency-Key" doc:"16 to 255 of A-Z a-z 0-9 . _ : -, optionally in quotes. Use a new random UUID for each hold, and the same key for each retry. The key is a secret: a caller who has or guesses it gets the hold, or can place it first. Only a signed-in shopper's key is safe from others. Never build it from a time, a name or a number."`
 	Body           HoldRequest
 
 	key *checkout.IdempotencyKey

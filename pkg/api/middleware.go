@@ -120,7 +120,7 @@ func logRequest(log *slog.Logger, r *http.Request, info *requestInfo, status int
 	if info.err != nil && failed {
 		level = slog.LevelError
 	}
-	// Why a token was refused is for the operator. It stays at the level INFO, because anybody can send a bad one.
+	// The operator sees why a token was refused. The line stays at the level INFO, because anyone can send a bad token.
 	if info.err != nil && (failed || status == statusHungUp || info.badToken) {
 		attrs = append(attrs, slog.String("error", info.err.Error()))
 	}

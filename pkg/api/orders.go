@@ -11,7 +11,7 @@ import (
 
 // Order is an order in a response.
 type Order struct {
-	ID        string `json:"id" doc:"A secret, unless the shop has accounts: with it, any caller can read the order, and cancel it until it is paid. It is the hold's id with another prefix. Show a number of your own where others can see it." example:"ord_01jd9m3k7vfq8r2x5t6w0y4zab"`
+	ID        string `json:"id" doc:"A secret, unless the shop has accounts: with it, any caller can read the order, and cancel it until it is paid. It is the hold's id with another prefix. Where others can see it, show an order number of your own." example:"ord_01jd9m3k7vfq8r2x5t6w0y4zab"`
 	HoldID    string `json:"hold_id" example:"hold_01jd9m3k7vfq8r2x5t6w0y4zab"`
 	ProductID string `json:"product_id" example:"demo"`
 	Qty       int64  `json:"qty" example:"1"`

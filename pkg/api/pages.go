@@ -6,7 +6,7 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// page is the part of a list's request that says which page.
+// page selects one page of a list.
 type page struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"Entries per page."`
 	Cursor string `query:"cursor" maxLength:"128" doc:"The next_cursor of the previous page. Empty for the first page."`
@@ -14,7 +14,7 @@ type page struct {
 
 var errCursor = checkout.Invalid("cursor", "expected the next_cursor of an earlier page")
 
-// text returns the text that nextCursor was made of.
+// text returns the text from which nextCursor made the cursor.
 func (p page) text() (string, error) {
 	text, err := base64.RawURLEncoding.DecodeString(p.Cursor)
 	if err != nil {
@@ -23,7 +23,7 @@ func (p page) text() (string, error) {
 	return string(text), nil
 }
 
-// id returns the id that nextCursor was made of; nil for the first page.
+// id returns the id from which nextID made the cursor; nil for the first page.
 func (p page) id() (*checkout.ID, error) {
 	text, err := p.text()
 	if err != nil || text == "" {
@@ -36,7 +36,7 @@ func (p page) id() (*checkout.ID, error) {
 	return &id, nil
 }
 
-// nextCursor hides what a page goes on after, so that no client builds one.
+// nextCursor encodes the entry before the next page, so that no client builds a cursor itself.
 func nextCursor(after string) *string {
 	cursor := base64.RawURLEncoding.EncodeToString([]byte(after))
 	return &cursor

@@ -70,7 +70,7 @@ type Problem struct {
 	AvailableStock *int64         `json:"available_stock,omitempty" doc:"With sold_out: the units that can be held now."`
 	ReservedStock  *int64         `json:"reserved_stock,omitempty" doc:"With sold_out: the units that others hold or have ordered. Some of them may return."`
 	MaxPerShopper  *int64         `json:"max_per_shopper,omitempty" doc:"With shopper_limit: the units of this product that one shopper may have."`
-	Yours          *int64         `json:"yours,omitempty" doc:"With shopper_limit: the units of this product that the shopper has, held, ordered and bought."`
+	Yours          *int64         `json:"yours,omitempty" doc:"With shopper_limit: the units of this product that the shopper has: held, ordered and bought."`
 	SaleStartsAt   *Time          `json:"sale_starts_at,omitempty" doc:"With sale_not_started: when the sale starts."`
 }
 

@@ -12,8 +12,8 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// SignIn tells which shopper sent a request. It returns the zero Shopper for an anonymous one, where these are allowed, and
-// otherwise fails with the code unauthenticated.
+// SignIn finds the shopper that sent a request. It returns the zero Shopper for an anonymous one. If anonymous shoppers are not
+// allowed, it fails with the code unauthenticated.
 type SignIn func(r *http.Request) (checkout.Shopper, error)
 
 // Everybody is a SignIn for a shop without accounts.
@@ -25,15 +25,15 @@ const bearer = "shopper"
 var securitySchemes = map[string]*huma.SecurityScheme{bearer: {
 	Type: "http", Scheme: "bearer", BearerFormat: "JWT",
 	Description: "A token of the shop's sign-in service, as `Authorization: Bearer …`. A shop with accounts needs it for holds and orders. " +
-		"They belong to the shopper who placed them; for other shoppers they do not exist.\n\n" +
+		"They belong to the shopper who placed them; other shoppers get 404 for them.\n\n" +
 		"A shop without accounts needs no token: there, any caller who knows an id can use it. With `flashsale run`, you can try a token that " +
 		"`flashsale token NAME` prints.\n\n" +
-		"A token that is not valid is refused with 401, also where none is needed. On AWS, API Gateway does so: with " +
+		"A server that reads tokens refuses an invalid one with 401, even if none is needed. Products and webhooks read none. On AWS, API Gateway refuses it, with " +
 		"`{\"message\":\"Unauthorized\"}` in place of a problem.",
 }}
 
-// mayBeShoppers and areShoppers are the security of the operations that belong to a shopper: with a token, if the shop has
-// accounts; and always with a token.
+// mayBeShoppers and areShoppers are the security of the operations that belong to a shopper. The first need a token only in a shop
+// with accounts, the second always.
 var (
 	mayBeShoppers = []map[string][]string{{bearer: {}}, {}}
 	areShoppers   = []map[string][]string{{bearer: {}}}
@@ -42,7 +42,7 @@ var (
 type shopperKey struct{}
 
 // identify is the middleware that finds the shopper of an operation that has a security. It comes first, so that a stranger
-// learns nothing but that.
+// learns nothing else.
 func identify(signIn SignIn) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		if ctx.Operation().Security == nil {
@@ -65,7 +65,7 @@ func identify(signIn SignIn) func(huma.Context, func(huma.Context)) {
 	}
 }
 
-var errSignIn = checkout.Unauthenticated("Sign in to list what is yours.", nil)
+var errSignIn = checkout.Unauthenticated("Sign in to list your holds and orders.", nil)
 
 // shopperOf returns the shopper of an operation that has a security.
 func shopperOf(ctx context.Context) checkout.Shopper {

@@ -43,7 +43,7 @@ var shoppersRequests = []struct{ method, path, body string }{
 	{http.MethodPost, "/v1/orders/" + id.OrderID() + "/cancel", ""},
 }
 
-func TestEveryRequestIsItsShoppers(t *testing.T) {
+func TestRequestsActForTheSignedInShopper(t *testing.T) {
 	t.Parallel()
 	for token, want := range map[string]checkout.Shopper{"Bearer ada": ada, "": {}} {
 		for _, r := range shoppersRequests {

@@ -25,7 +25,7 @@ type Deps struct {
 	// The sources of the webhook secrets; nil: the configuration.
 	WebhookSecrets       payments.Secrets
 	StripeWebhookSecrets payments.Secrets
-	SignIn               api.SignIn // nil: everybody is anonymous
+	SignIn               api.SignIn // nil: all shoppers are anonymous
 	Recorder             checkout.Recorder
 	Logger               *slog.Logger
 }

@@ -23,13 +23,13 @@ type Config struct {
 	CacheAddr            string        `env:"CACHE_ADDR"` // host:port; optional in LocalConfig
 	HoldTTL              time.Duration `env:"HOLD_TTL" envDefault:"2m"`
 	PaymentWindow        time.Duration `env:"PAYMENT_WINDOW" envDefault:"15m"`
-	OrderLimit           time.Duration `env:"ORDER_LIMIT"`                 // from the hold on, without a sign of payment; 0: no limit
+	OrderLimit           time.Duration `env:"ORDER_LIMIT"`                 // of units that are reserved without a sign of payment, from the hold on; 0: no limit
 	Retention            time.Duration `env:"RETENTION" envDefault:"720h"` // of what ended without an order
 	WebhookSecrets       []string      `env:"WEBHOOK_SECRETS"`
 	StripeWebhookSecrets []string      `env:"STRIPE_WEBHOOK_SECRETS"`
 	StripeLivemode       string        `env:"STRIPE_LIVEMODE"` // true or false; empty: not checked
 	StripeAccount        string        `env:"STRIPE_ACCOUNT"`  // empty: not checked
-	JWTIssuer            string        `env:"JWT_ISSUER"`      // empty: nobody has to sign in
+	JWTIssuer            string        `env:"JWT_ISSUER"`      // empty: no sign-in needed
 	JWTAudience          string        `env:"JWT_AUDIENCE"`    // set with JWT_ISSUER
 	EdgeSecrets          []string      `env:"EDGE_SECRET"`     // of requests through the edge; empty: there is none
 	LogLevel             slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
@@ -66,7 +66,7 @@ const (
 	minTTL        = 100 * time.Millisecond
 	maxTTL        = 30 * 24 * time.Hour
 	minRetention  = time.Hour
-	minEdgeSecret = 32 // characters, of letters and digits: more than anybody can guess
+	minEdgeSecret = 32 // characters, of letters and digits: too many to guess
 	maxRetention  = 10 * 365 * 24 * time.Hour
 )
 

@@ -65,7 +65,7 @@ func TestSignInSettingsBelongTogether(t *testing.T) {
 	}
 }
 
-func TestOrderLimitIsAtLeastAHold(t *testing.T) {
+func TestOrderLimitIsAtLeastHoldTTL(t *testing.T) {
 	for limit, want := range map[string]time.Duration{"": 0, "2m": 2 * time.Minute, "1m59s": -1, "soon": -1, "721h": -1} {
 		t.Run(limit, func(t *testing.T) {
 			clearVariables(t)

@@ -110,8 +110,8 @@ func QtyOverLimit(limit int64) *Error {
 	}
 }
 
-// ShopperLimit refuses a hold with which the shopper would have more units of the product than one shopper may: held, ordered
-// and bought. A blocked shopper has the limit 0.
+// ShopperLimit refuses a hold that would give the shopper more units of the product, held, ordered and bought, than one shopper
+// may have. A blocked shopper has the limit 0.
 func ShopperLimit(limit, yours int64) *Error {
 	detail := fmt.Sprintf("One shopper can have at most %d of this product. You have %d.", limit, yours)
 	return &Error{Code: CodeShopperLimit, Detail: detail, MaxPerShopper: &limit, Yours: &yours}

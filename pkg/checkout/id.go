@@ -9,7 +9,7 @@ import (
 // ID identifies a hold and its order. It is a UUIDv7, so that new rows are stored next to each other.
 type ID [16]byte
 
-// lastID is no id, and after all of them.
+// lastID sorts after every id, and is not one.
 var lastID = ID(bytes.Repeat([]byte{0xff}, len(ID{})))
 
 const (

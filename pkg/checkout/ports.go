@@ -38,8 +38,8 @@ type Ledger interface {
 	Order(ctx context.Context, by Caller, id ID) (Order, error)
 	// HoldsOf lists the holds of a shopper that were placed before another one, the latest first.
 	HoldsOf(ctx context.Context, shopper Shopper, before ID, limit int) ([]Hold, error)
-	// OrdersOf lists the orders of a shopper whose holds were placed before another one, the latest first. more reports
-	// that it stopped early; next is where to go on.
+	// OrdersOf lists the orders of a shopper whose holds were placed before another one, the latest first. If it stopped
+	// early, next is where to continue.
 	OrdersOf(ctx context.Context, shopper Shopper, before ID, limit int) (orders []Order, next *ID, err error)
 	// Products lists products by id, starting after the given one.
 	Products(ctx context.Context, after string, limit int) ([]Product, error)
@@ -63,8 +63,8 @@ type HoldRequest struct {
 	Qty       int64
 	TTL       time.Duration
 	Key       *IdempotencyKey // the shopper's own: see Shopper.Key
-	// Price and MaxPerShopper are the product's as the caller last saw them; a nil Price means that it saw neither. Correct
-	// ones save the ledger a read. The hold gets the product's current price and limit in any case.
+	// Price and MaxPerShopper are the product's as the caller last saw them; a nil Price means that it saw neither. Current
+	// values save the ledger a read. The hold gets the product's current price and limit in any case.
 	Price         *Money
 	MaxPerShopper *int64
 }
@@ -72,7 +72,7 @@ type HoldRequest struct {
 // OrderTimes limit how long an order waits for its payment.
 type OrderTimes struct {
 	Window time.Duration // from the order
-	// Unpaid limits the time from the hold, unless the provider said that a payment is under way; 0: no limit.
+	// Unpaid limits the time from the hold, unless there is a sign of payment; 0: no limit.
 	Unpaid time.Duration
 }
 

@@ -46,7 +46,7 @@ type Product struct {
 	Version       int64
 	MaxQtyPerHold int64
 	MaxPerShopper *int64     // units that one shopper may have held, ordered and bought; nil: no limit
-	Hidden        bool       // not public: for shoppers there is no such product
+	Hidden        bool       // not public: shoppers get product_not_found
 	SaleStartsAt  *time.Time // nil: no start
 	SaleEndsAt    *time.Time // nil: no end
 	AsOf          time.Time
@@ -132,7 +132,7 @@ func (m Money) isPrice() bool {
 // Moment is an optional time: a nil At removes the limit. As text it is RFC 3339, or "none".
 type Moment struct{ At *time.Time }
 
-// none is the text of a Moment or a Limit that is removed.
+// none is the text that removes a Moment or a Limit.
 const none = "none"
 
 // Limit is an optional number of units: nil Units remove the limit. As text it is a number, or "none".

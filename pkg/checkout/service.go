@@ -15,7 +15,7 @@ type Service struct {
 	NewID         func() (ID, error) // a new UUIDv7
 	HoldTTL       time.Duration
 	PaymentWindow time.Duration
-	OrderLimit    time.Duration // how long units may be away without a sign of payment, from the hold on; 0: no limit
+	OrderLimit    time.Duration // how long units may stay reserved without a sign of payment, from the hold on; 0: no limit
 }
 
 // Product reads a product, at most two seconds old. Codes: product_not_found, busy.
@@ -58,8 +58,8 @@ const (
 	byLedger = "ledger" // at least one database call
 )
 
-// PlaceHold reserves qty units of a product for HoldTTL. With a key with which the shopper placed a hold before, it returns
-// that hold and replayed. Codes: those of Ledger.PlaceHold.
+// PlaceHold reserves qty units of a product for HoldTTL. If the shopper has placed a hold with this key before, it
+// returns that hold and replayed. Codes: those of Ledger.PlaceHold.
 func (s *Service) PlaceHold(ctx context.Context, shopper Shopper, productID string, qty int64, key *IdempotencyKey) (h Hold, replayed bool, err error) {
 	key = shopper.Key(key)
 	seen, refusal, by := s.gate(ctx, shopper, productID, qty, key)

@@ -2,8 +2,8 @@ package checkout
 
 import "crypto/sha256"
 
-// Shopper identifies a signed-in shopper, by the first 16 bytes of SHA-256(issuer, newline, subject) of the token. It says
-// nothing about the person, and whoever has the token's claims can compute it. The zero Shopper is anonymous.
+// Shopper identifies a signed-in shopper, by the first 16 bytes of SHA-256(issuer, newline, subject) of the token. It has
+// no personal data, but anyone with the token's claims can compute it. The zero Shopper is anonymous.
 type Shopper [16]byte
 
 const shopperPrefix = "shopper_"
@@ -14,7 +14,7 @@ func ShopperOf(issuer, subject string) Shopper {
 	return Shopper(digest[:16])
 }
 
-// Anonymous reports whether nobody signed in.
+// Anonymous reports whether the shopper did not sign in.
 func (s Shopper) Anonymous() bool { return s == Shopper{} }
 
 // String formats the shopper as the log and the operator's commands show it: "shopper_" and 26 characters, or "anonymous".
@@ -31,14 +31,14 @@ func ParseShopper(s string) (Shopper, bool) {
 	return Shopper(id), ok && !Shopper(id).Anonymous()
 }
 
-// Caller is on whose behalf a hold or an order is read or changed. A shopper, also an anonymous one, reaches its own only: for
-// others there is no such hold. An operator reaches all of them.
+// Caller reads or changes a hold or an order. A shopper, even an anonymous one, can use only its own: any other is not found. An
+// operator can use all of them.
 type Caller struct {
 	Shopper  Shopper
 	Operator bool
 }
 
-// Owns reports whether the caller reaches what belongs to owner.
+// Owns reports whether the caller can use what belongs to owner.
 func (c Caller) Owns(owner Shopper) bool { return c.Operator || c.Shopper == owner }
 
 // Key makes an idempotency key the shopper's own: the same text of two shoppers is two keys. A key of an anonymous caller

@@ -66,7 +66,7 @@ func (l *Ledger) Prune(ctx context.Context, retention time.Duration, limit int) 
 type prunableHolds struct{ productID, status string }
 
 // prunable finds products with holds to delete. For each product and status it looks up the oldest hold after the position
-// of prune_ended. ORDER BY names the whole index: by expires_at alone, MySQL would sort all that ended of each product.
+// of prune_ended. ORDER BY names the whole index: by expires_at alone, MySQL would sort all ended holds of each product.
 func (l *Ledger) prunable(ctx context.Context, retention time.Duration) ([]prunableHolds, error) {
 	const one = `
 		(SELECT p.id, '{status}' AS status FROM products p LEFT JOIN prune_marks m ON m.product_id = p.id AND m.status = '{status}'

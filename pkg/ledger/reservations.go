@@ -10,10 +10,10 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// ReservationKind tells what keeps units away from other shoppers.
+// ReservationKind says what reserves the units.
 type ReservationKind string
 
-// The kinds. A hold that has ended, and an order past pay_by, are none: their units are coming back.
+// The kinds. An expired hold and an order past pay_by are not reservations: their units are about to return.
 const (
 	ReservedByHold  ReservationKind = "hold"  // an active hold
 	ReservedByOrder ReservationKind = "order" // an unpaid order
@@ -55,14 +55,14 @@ type Reservations struct {
 }
 
 const (
-	// MaxReservations limits the holds, and the orders, that one list looks at. A list with a total of so many may be incomplete.
+	// MaxReservations limits the holds, and the orders, that one list looks at. A list that reaches this total may be incomplete.
 	MaxReservations = 50_000
 	maxShoppers     = 5
 )
 
 // Reservations lists the active holds and the unpaid orders that the filter selects, oldest first and at most limit. It reads
-// what is away now, from the indexes by product and status, so it costs the same however many holds there were. That includes
-// a shopper's: the index of a shopper's holds has the ended ones too. Codes: invalid_request.
+// only what is reserved now, from the indexes by product and status, so old holds add no cost. That includes a filter by
+// shopper: the index of a shopper's holds has the ended ones too. Codes: invalid_request.
 func (l *Ledger) Reservations(ctx context.Context, f ReservationFilter, limit int) (r Reservations, err error) {
 	const doing = "listing reservations"
 	selected, args, err := f.query()
@@ -93,7 +93,7 @@ func (l *Ledger) Reservations(ctx context.Context, f ReservationFilter, limit in
 	return r, err
 }
 
-// Each part begins with the products that have units away, since the indexes begin with the product.
+// Each part begins with the products that have reserved units, since the indexes begin with the product.
 const (
 	activeHolds = `(SELECT STRAIGHT_JOIN h.id, 'hold' AS kind, h.product_id, h.qty, h.shopper, h.created_at, h.expires_at AS ends_at
 		FROM products p JOIN holds h FORCE INDEX (holds_due) ON h.product_id = p.id AND h.status = 'active'

@@ -57,7 +57,7 @@ func notAway(t *testing.T, s *shop, one checkout.Shopper) {
 }
 
 // The list has what keeps units away now, with the sums of all of it.
-func TestReservationsListsWhatKeepsUnitsAway(t *testing.T) {
+func TestReservationsListsActiveHoldsAndUnpaidOrders(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, 100, 50)
 	one, two := shopper(1), shopper(2)
@@ -113,7 +113,7 @@ func TestReservationsListsWhatKeepsUnitsAway(t *testing.T) {
 	}
 }
 
-func TestReservationsRefusesAWrongFilter(t *testing.T) {
+func TestReservationsRejectsInvalidFilters(t *testing.T) {
 	t.Parallel()
 	env := ledgertest.New(t)
 	for _, f := range []ledger.ReservationFilter{{Kind: "paid"}, {ProductID: "UPPER"}, {Shopper: "ada"}, {OlderThan: -1}} {

@@ -56,7 +56,7 @@ func (l *Ledger) OrdersOf(ctx context.Context, shopper checkout.Shopper, before 
 	return orders, next, err
 }
 
-// BlockShopper keeps a shopper from placing holds, or lets it again: routines/block_shopper.sql.
+// BlockShopper blocks a shopper from placing holds, or unblocks it: routines/block_shopper.sql.
 func (l *Ledger) BlockShopper(ctx context.Context, shopper checkout.Shopper, blocked bool, operator string) error {
 	r, err := l.call(ctx, "block_shopper", shopper[:], blocked, operator)
 	if err == nil && r.outcome != "blocked" && r.outcome != "unblocked" {
@@ -87,7 +87,7 @@ func (l *Ledger) Blocked(ctx context.Context, shopper checkout.Shopper) (bool, e
 	return n > 0, err
 }
 
-// BlockedShopper is a shopper whom an operator has blocked.
+// BlockedShopper is a shopper that an operator has blocked.
 type BlockedShopper struct {
 	Shopper   string    `json:"shopper"`
 	Operator  string    `json:"operator"`

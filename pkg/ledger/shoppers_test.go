@@ -97,7 +97,7 @@ func (s *shop) order(t *testing.T, who checkout.Shopper, id checkout.ID) {
 }
 
 // Units count while they are held, ordered or bought, and come back wherever they come back to the stock.
-func TestShopperLimitCountsWhatIsAway(t *testing.T) {
+func TestShopperLimitCountsHeldOrderedAndBoughtUnits(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, 100, 3)
 	me, other := shopper(1), shopper(2)
@@ -189,7 +189,7 @@ func TestLatePaymentTakesNoUnitsOverTheLimit(t *testing.T) {
 	s.MustAudit(t)
 }
 
-// A limit may come, change and go during a sale. What was taken before counts.
+// A limit may come, change and go during a sale. Units that were taken before count.
 func TestShopperLimitChangesDuringASale(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, 100, 2)
@@ -274,7 +274,7 @@ func TestShopperLimitIsExactInARace(t *testing.T) {
 	s.MustAudit(t)
 }
 
-// What belongs to a shopper does not exist for others, whatever they try.
+// Other shoppers cannot find or change a shopper's holds and orders.
 func TestOthersHoldsDoNotExist(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, 100, 5)
@@ -416,7 +416,7 @@ func TestShopperWithTooManyHoldsIsAtTheLimit(t *testing.T) {
 }
 
 // ORDER_LIMIT bounds how long units are away unpaid, from the hold on. A payment under way gives the order its whole window.
-func TestUnpaidOrderIsNoFreeExtension(t *testing.T) {
+func TestOrderLimitEndsUnpaidOrders(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, 100, 50)
 	me := checkout.Caller{Shopper: shopper(1)}

@@ -74,7 +74,7 @@ func (d *Development) PEM() ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
-// Token returns a token with which the shopper of this name is signed in for a time to live.
+// Token returns a token that signs in the shopper of this name, and is valid for a time to live.
 func (d *Development) Token(name string, ttl time.Duration) (string, error) {
 	now := time.Now()
 	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.RegisteredClaims{

@@ -4,6 +4,6 @@
 // a [Source] reads: from a URL, from a file, or from where the issuer's OpenID discovery document says. Keys may be rotated while
 // the server runs. [Development] is an issuer of its own, to try sign-in without an identity provider.
 //
-// The rules are those of API Gateway's JWT authorizer, so that a token has the same effect on AWS. The Lambda functions do not
-// link this package.
+// The rules are those of API Gateway's JWT authorizer, so that a token has the same effect on AWS. Only tokens that are signed with
+// ECDSA are accepted here and refused there. The Lambda functions do not link this package.
 package signin

@@ -48,13 +48,13 @@ type keySet struct{ keyfunc.Keyfunc }
 // NewKeys returns the keys of a source, which is not read yet.
 func NewKeys(source Source, log *slog.Logger) *Keys { return &Keys{source: source, log: log} }
 
-// Load reads the keys, for a program that wants to know at its start whether it can.
+// Load reads the keys, for a program that checks at its start whether it can.
 func (k *Keys) Load(ctx context.Context) error {
 	_, err := k.reload(ctx)
 	return err
 }
 
-// inUse returns the keys that were read last, or nil. If they are old it starts to read them again, and does not wait for that.
+// inUse returns the keys that were read last, or nil. If they are old, it starts to read them again and does not wait.
 func (k *Keys) inUse(ctx context.Context) *keySet {
 	k.mu.Lock()
 	known, old := k.current, time.Since(k.readAt) > keysTTL
@@ -87,7 +87,7 @@ func (k *Keys) find(ctx context.Context, token *jwt.Token) (key any, in *keySet,
 	return nil, nil, err
 }
 
-// reload reads the keys, unless that was done a moment ago, and returns those in use.
+// reload reads the keys, unless they were just read, and returns those in use.
 func (k *Keys) reload(ctx context.Context) (*keySet, error) {
 	select {
 	case read := <-k.startReload(ctx):

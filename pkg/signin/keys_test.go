@@ -149,7 +149,7 @@ func TestReadsAFileAgain(t *testing.T) {
 	})
 }
 
-func TestSourcesThatCannotBeUsed(t *testing.T) {
+func TestRejectsUnusableSources(t *testing.T) {
 	t.Parallel()
 	for what, c := range map[string]struct {
 		documents map[string]string

@@ -18,10 +18,10 @@ import (
 // leeway is how far the clocks of the issuer and of this machine may differ.
 const leeway = 5 * time.Second
 
-// algorithms excludes "none" and HMAC. With HMAC, anybody could sign with the text of a public key.
+// algorithms excludes "none" and HMAC. With HMAC, anyone could sign with the text of a public key.
 var algorithms = []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512"}
 
-// Verifier tells which shopper sent a request, by its bearer token. Its method SignIn is an api.SignIn.
+// Verifier finds the shopper that sent a request, by its bearer token. Its method SignIn is an api.SignIn.
 type Verifier struct {
 	issuer, audience string
 	keys             *Keys
@@ -30,8 +30,8 @@ type Verifier struct {
 	results          *lru.Cache[[sha256.Size]byte, verified] // by the digest of the token
 }
 
-// NewVerifier returns a verifier of the issuer's tokens. Without a token, a request is refused if required is set, and otherwise
-// comes from an anonymous shopper.
+// NewVerifier returns a verifier of the issuer's tokens. A request without a token is refused if required is set; otherwise its
+// shopper is anonymous.
 func NewVerifier(issuer, audience string, keys *Keys, required bool) *Verifier {
 	parser := jwt.NewParser(
 		jwt.WithValidMethods(algorithms), jwt.WithIssuer(issuer), jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(leeway),
@@ -75,14 +75,14 @@ type claims struct {
 	ClientID string `json:"client_id,omitempty"`
 }
 
-// verified is the result of a verification. It holds while the keys that it was made with are in use, and until it expires.
+// verified is the result of a verification. It is valid until it expires, and only while the keys that verified it are in use.
 type verified struct {
 	subject string
 	expires time.Time
 	by      *keySet
 }
 
-// remembered limits the results that are kept. A result spares a repeated token most of the cost of a refused hold: see
+// remembered limits the results that are kept. A result saves a repeated token most of the cost of a refused hold: see
 // docs/decisions.md, "A verified token is remembered".
 const remembered = 10_000
 

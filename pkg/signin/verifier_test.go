@@ -163,7 +163,7 @@ func TestVerifiedTokenExpires(t *testing.T) {
 	})
 }
 
-// Two verifiers may share keys. What one accepted says nothing to the other.
+// Two verifiers may share keys. A token that one accepted must not pass the other.
 func TestVerifiersOfDifferentAudiencesShareKeys(t *testing.T) {
 	t.Parallel()
 	keys := signin.NewKeys(signin.Locate(issuer, "", newProvider()), slog.New(slog.DiscardHandler))

@@ -16,7 +16,7 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// robbery is a sale that is being robbed, and a desk to stop it at.
+// robbery is a sale whose stock someone hoards, and a desk from which to stop it.
 type robbery struct {
 	*shoptest.Shop
 	shoptest.Desk
@@ -250,7 +250,7 @@ func TestOperatorBlocksAShopper(t *testing.T) {
 	})
 }
 
-// A sale ends, and a product is hidden, in one line each. What shoppers have goes on.
+// A sale ends, and a product is hidden, in one line each. Existing holds and orders continue.
 func TestOperatorEndsASaleAndHidesAProduct(t *testing.T) {
 	t.Parallel()
 	onServersAndStack(t, func(t *testing.T, r robbery) {

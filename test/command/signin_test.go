@@ -16,7 +16,7 @@ import (
 // bearer is the header with a token.
 func bearer(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }
 
-// The README's walk with a token: beside anonymous shoppers, and then with an issuer of one's own in the same directory.
+// The README's steps with a token: first beside anonymous shoppers, then with a separate issuer in the same directory.
 func TestShoppersSignIn(t *testing.T) {
 	t.Parallel()
 	d := startRun(t)

@@ -13,14 +13,14 @@ import (
 // lag is how late a server that reads its cache may show an operator's change.
 const lag = 2 * time.Second
 
-// question is what a shopper asks, and the answer once the change shows.
+// question is a shopper's request, and the response once the change shows.
 type question struct {
 	want string
 	ask  func() string
 }
 
-// An operator's change does not touch the cache. A server that serves from the cache follows within two seconds, since no
-// entry lives longer.
+// An operator's change does not touch the cache. A server that serves from the cache shows it within two seconds, since
+// every entry expires by then.
 func TestCachedServerFollowsTheOperator(t *testing.T) {
 	t.Parallel()
 	s := shoptest.Open(t, 1000, shoptest.Options{})

@@ -99,8 +99,8 @@ func TestEdgeCachesProductsOnly(t *testing.T) {
 	}
 }
 
-// A 404 for somebody else's order must not stay for its owner. Other errors stay for a second at most; CloudFront's default is 10.
-func TestEdgeKeepsNoErrors(t *testing.T) {
+// A 404 for another shopper's order must not be cached for its owner. Server errors are cached for at most a second; CloudFront's default is 10.
+func TestEdgeCachesNotFoundForNoTime(t *testing.T) {
 	got := map[any]any{}
 	for _, e := range edgeAt(t, "CustomErrorResponses").([]any) {
 		got[template.At(e, "ErrorCode")] = template.At(e, "ErrorCachingMinTTL")

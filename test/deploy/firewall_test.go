@@ -98,7 +98,7 @@ func TestFirewallKnowsTheWebhooks(t *testing.T) {
 }
 
 // A shop page sees the refusal of an address as the API's own: a code to switch on, and when to come back.
-func TestFirewallRefusesARateLikeTheAPI(t *testing.T) {
+func TestFirewallRateRefusalLooksLikeTheAPIs(t *testing.T) {
 	edge := edgeTemplate(t)
 	var rate object
 	for _, rule := range firewallRules(t, map[string]string{}) {

@@ -1,9 +1,9 @@
 -- +goose Up
 
--- Shoppers own holds, and products may limit what one shopper takes. The release before knows nothing of it and keeps working:
--- what it writes is anonymous, as all was before. Each step can run again after a migration that was killed.
+-- Shoppers own holds, and products may limit what one shopper takes. The previous release does not know this and keeps working:
+-- the holds that it writes are anonymous, like all earlier ones. Each step can run again after a migration that was killed.
 
--- Shoppers whom an operator has blocked.
+-- Shoppers that an operator has blocked.
 CREATE TABLE IF NOT EXISTS blocked_shoppers (
   shopper    BINARY(16) NOT NULL PRIMARY KEY,
   operator   VARCHAR(255) NOT NULL COMMENT 'the operator who blocked it',

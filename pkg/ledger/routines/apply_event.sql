@@ -101,7 +101,7 @@ BEGIN
       END IF;
 
     ELSEIF p_kind = 'processing' THEN
-      -- A payment is under way: the order has the whole window. One that is not made yet finds this event.
+      -- A payment is under way: the order gets the whole window. create_order looks for this event if the order does not exist yet.
       SET v_outcome = 'ignored';
       IF v_order = 'pending_payment' THEN
         UPDATE orders SET pay_by = created_at + INTERVAL p_window_us MICROSECOND, updated_at = UTC_TIMESTAMP(6)

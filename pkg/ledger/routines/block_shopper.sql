@@ -1,4 +1,4 @@
--- block_shopper keeps a shopper from placing holds, or lets it again. What the shopper has stays.
+-- block_shopper blocks a shopper from placing holds, or unblocks it. The shopper's holds and orders stay.
 --
 -- Locks: the shopper's row.
 -- Outcomes: blocked, unblocked (also if it was so before).

@@ -1,8 +1,8 @@
 -- create_order turns an active hold into an order that has p_window_us microseconds to be paid. The units stay
 -- reserved, now by the order. A free order is paid at once, and its units are sold.
 --
--- p_unpaid_us, if not NULL, limits how long units may be away without a sign of payment, from the hold on. It does not count once
--- the provider has said that a payment is under way: see apply_event.
+-- p_unpaid_us, if not NULL, limits how long units may stay reserved without a sign of payment, counted from the hold. It does not
+-- apply once there is a sign of payment: see apply_event.
 --
 -- p_shopper is the owner that the hold must have (NULL: anonymous), unless p_operator.
 --

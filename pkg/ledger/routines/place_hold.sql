@@ -1,13 +1,13 @@
 -- place_hold reserves p_qty units of a product for p_ttl_us microseconds.
 --
 -- p_price, p_currency and p_per_shopper (the limit per shopper) are the product's as the caller last saw them; a NULL p_price
--- means that it saw none. They only save a read: the hold is written with them, and the guarded UPDATE succeeds only if they are
+-- means that it saw neither. They only save a read: the hold is written with them, and the guarded UPDATE succeeds only if they are
 -- current and nothing else forbids the hold. If it fails, the routine reads the product without a lock to find out why.
 --
--- p_shopper owns the hold; NULL: anonymous. The limit is decided from the shopper's own rows, under the product's lock: no
--- other call can take units of it meanwhile. A sum over all of the shopper's holds, from the index alone, mostly is enough. Only
--- if that exceeds the limit, the holds and orders themselves tell which units have come back. A shopper who had holds before is
--- also checked before the lock, so that a refusal makes nobody wait for the product.
+-- p_shopper owns the hold; NULL: anonymous. The routine checks the limit on the shopper's own rows, under the product's lock: no
+-- other call can take units of the product meanwhile. Usually a sum over all of the shopper's holds, from the index alone, is enough. Only
+-- if that exceeds the limit, the routine reads the holds and orders to see which units have come back. A shopper who had holds
+-- before is checked before the lock as well, so that a refusal makes nobody wait for the product.
 --
 -- Locks, in order: the new hold's row with its idempotency key, then the product's row, last, for one UPDATE and the
 -- COMMIT. A hot product's throughput is 1 / (the time this lock is held).
@@ -114,7 +114,7 @@ BEGIN
     END IF;
 
     SET p_price = NULL;
-    -- The outcome comes first, because MariaDB assigns one after the other, and p_per_shopper is what the limit was.
+    -- The outcome comes first: MariaDB assigns variables in order, and p_per_shopper still has the old limit.
     SELECT CASE
         WHEN hidden THEN 'product_not_found'
         WHEN p_qty > max_qty_per_hold THEN 'qty_over_limit'

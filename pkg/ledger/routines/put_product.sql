@@ -1,4 +1,4 @@
--- put_product creates a product or changes it. NULL keeps the current value. p_set_starts, p_set_ends and p_set_per_shopper tell
+-- put_product creates a product or changes it. NULL keeps the current value. p_set_starts, p_set_ends and p_set_per_shopper say
 -- whether the sale's start and end and the limit per shopper are given, and NULL then means no limit.
 --
 -- Locks: the product.

@@ -1,6 +1,6 @@
 -- release_hold returns a hold's units to the stock at once. It expires a hold that is past expires_at and not yet swept.
 --
--- p_shopper is the owner that the hold must have (NULL: anonymous), unless p_operator. To everybody else there is no such hold.
+-- p_shopper is the owner that the hold must have (NULL: anonymous), unless p_operator. For any other caller the hold is not found.
 --
 -- Locks, in order: the hold, the product.
 -- Outcomes: released, already_ended (no units left to return), hold_ordered, hold_not_found.

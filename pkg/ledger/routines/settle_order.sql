@@ -2,7 +2,7 @@
 -- checkout.StandingOf what its status is. It makes the order of a hold that was paid before POST /orders. Routines
 -- call it inside their transaction, after they locked the hold and changed a payment.
 --
--- p_take: take units for an order that has none, unless its shopper would have more than the limit then. p_short tells that
+-- p_take: take units for an order that has none, unless its shopper would then have more than the limit. p_short says that
 -- there were not enough.
 --
 -- Locks, in order: the hold and its order, its payments, the product. The product comes last and the COMMIT soon after it.
