@@ -7,7 +7,7 @@ import (
 )
 
 // checks are the invariants of the ledger, recomputed from the rows. An entity is text, or 17 bytes: 1 and a hold's id,
-// or 2 and an order's id. The words in braces stand for conditions, all of them TRUE in the full audit. The audit of the
+// 2 and an order's, or 3 and a shopper's. The words in braces stand for conditions, all of them TRUE in the full audit. The audit of the
 // changes limits a check by {h} to some holds, by {o} orders, {p} payments, {e} events, {r} refunds, or by {p.id} and
 // {product_id} to one product. It leaves out a check that has none. {holds} and {orders} keep the full
 // audit from reading these tables through an index: each of millions of rows would be looked up on its own.
@@ -52,12 +52,11 @@ var checks = []check{
 		FROM products p LEFT JOIN (SELECT product_id, SUM(facts) AS facts FROM {holds} WHERE {product_id} GROUP BY product_id) h ON h.product_id = p.id
 		WHERE {p.id} AND p.holds_sum <> COALESCE(h.facts, 0)`},
 	{name: "shopper_over_limit", query: `
-		SELECT s.product_id, CONCAT('a shopper has ', s.units, ' units, but took the last of them under a limit of at most ', s.allowed, ': ', HEX(s.shopper))
-		FROM (SELECT h.product_id, h.shopper, SUM(h.qty) AS units, MAX(h.per_shopper) AS allowed, COUNT(*) - COUNT(h.per_shopper) AS unlimited
-		      FROM holds h LEFT JOIN orders o ON o.id = h.id
-		      WHERE {h} AND h.shopper IS NOT NULL AND IF(o.id IS NULL, h.status = 'active', o.stock <> 'none')
-		      GROUP BY h.product_id, h.shopper) s
-		WHERE s.unlimited = 0 AND s.units > s.allowed`},
+		SELECT CONCAT(0x03, a.shopper), CONCAT('of product ', a.product_id, ' the shopper took ', SUM(a.qty), ' units under a limit of at most ', MAX(a.per_shopper))
+		FROM (SELECT DISTINCT h.shopper, h.product_id FROM holds h WHERE {h} AND h.shopper IS NOT NULL AND h.per_shopper IS NOT NULL) s
+		JOIN holds a ON a.shopper = s.shopper AND a.product_id = s.product_id LEFT JOIN orders o ON o.id = a.id
+		WHERE a.per_shopper IS NOT NULL AND IF(o.id IS NULL, a.status = 'active', o.stock <> 'none')
+		GROUP BY a.shopper, a.product_id HAVING SUM(a.qty) > MAX(a.per_shopper)`},
 	{name: "hold_expired_early", query: `
 		SELECT CONCAT(0x01, h.id), CONCAT('it expired at ', h.ended_at, ', but was granted until ', h.expires_at) FROM holds h
 		WHERE {h} AND h.status = 'expired' AND h.ended_at < h.expires_at`},
@@ -128,6 +127,8 @@ func entityName(entity []byte) string {
 			return id.HoldID()
 		case 2:
 			return id.OrderID()
+		case 3:
+			return checkout.Shopper(id).String()
 		}
 	}
 	return strings.ToValidUTF8(string(entity), "?")

@@ -17,7 +17,7 @@ type result struct {
 	hold    *checkout.Hold
 	order   *checkout.Order
 	product *checkout.Product
-	yours   *int64 // with shopper_limit: the units that the shopper has; nil: too many holds to sum
+	yours   int64 // with shopper_limit: the units that the shopper has
 }
 
 func (r result) receipt(repeated bool) checkout.Receipt {
@@ -39,7 +39,7 @@ func scanResult(rows *sql.Rows) (result, error) {
 	}
 	return result{
 		outcome: r.outcome, holds: int(r.holds.Int64), orders: int(r.orders.Int64), lag: time.Duration(r.lag.Int64) * time.Microsecond,
-		hold: r.toHold(), order: r.toOrder(), product: r.toProduct(), yours: optional(r.yours),
+		hold: r.toHold(), order: r.toOrder(), product: r.toProduct(), yours: r.yours.Int64,
 	}, nil
 }
 

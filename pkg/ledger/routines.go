@@ -49,9 +49,9 @@ func (l *Ledger) PlaceHold(ctx context.Context, req checkout.HoldRequest) (check
 		if r.product.MaxPerShopper == nil { // removed meanwhile
 			return r.receipt(false), checkout.Busy(errors.New("the limit per shopper changed"))
 		}
-		return r.receipt(false), shopperLimit(*r.product.MaxPerShopper, r.yours)
+		return r.receipt(false), checkout.ShopperLimit(*r.product.MaxPerShopper, r.yours)
 	case "shopper_blocked":
-		return r.receipt(false), shopperLimit(0, r.yours)
+		return r.receipt(false), checkout.ShopperLimit(0, r.yours)
 	case "idempotency_key_reused":
 		return checkout.Receipt{}, checkout.ErrIdempotencyReused
 	case "product_not_found":
@@ -60,14 +60,6 @@ func (l *Ledger) PlaceHold(ctx context.Context, req checkout.HoldRequest) (check
 		return r.receipt(false), checkout.Busy(fmt.Errorf("place_hold was overtaken by other calls"))
 	}
 	return checkout.Receipt{}, unknownOutcome("place_hold", r)
-}
-
-// shopperLimit refuses a hold. A shopper with too many holds to sum counts as having the limit.
-func shopperLimit(limit int64, yours *int64) error {
-	if yours == nil {
-		yours = &limit
-	}
-	return checkout.ShopperLimit(limit, *yours)
 }
 
 // shopperArg is NULL for an anonymous shopper.

@@ -37,7 +37,7 @@ BEGIN
   DECLARE v_lag_us BIGINT;
   DECLARE v_holds, v_orders, v_all_holds, v_all_orders, v_same INT DEFAULT 0;
   DECLARE v_tries_left INT DEFAULT 5;
-  DECLARE v_duplicate, v_ended, v_over, v_blocked, v_new BOOLEAN DEFAULT FALSE;
+  DECLARE v_duplicate, v_ended, v_over, v_blocked, v_new, v_all BOOLEAN DEFAULT FALSE;
   DECLARE v_yours BIGINT;
   DECLARE v_first, v_own BINARY(16);
   DECLARE v_facts INT UNSIGNED;
@@ -61,9 +61,9 @@ BEGIN
     IF p_price IS NOT NULL AND p_per_shopper IS NOT NULL THEN
       SET v_yours = 0;
       IF NOT v_new THEN -- most shoppers are
-        CALL shopper_units(p_shopper, p_product_id, v_yours);
+        CALL shopper_units(p_shopper, p_product_id, v_yours, v_all);
       END IF;
-      SET v_new = FALSE, v_over = COALESCE(v_yours + p_qty > p_per_shopper, TRUE);
+      SET v_over = v_yours + p_qty > p_per_shopper OR NOT (v_new OR v_all), v_new = FALSE;
     END IF;
     IF p_price IS NOT NULL AND NOT v_over THEN
       SET v_tries_left = v_tries_left - 1;
@@ -94,8 +94,8 @@ BEGIN
           SELECT COALESCE(SUM(qty), 0) INTO v_yours
             FROM holds FORCE INDEX (holds_shopper) WHERE shopper = p_shopper AND product_id = p_product_id;
           IF v_yours > p_per_shopper THEN
-            CALL shopper_units(p_shopper, p_product_id, v_yours);
-            SET v_over = COALESCE(v_yours > p_per_shopper, TRUE);
+            CALL shopper_units(p_shopper, p_product_id, v_yours, v_all);
+            SET v_over = v_yours > p_per_shopper OR NOT v_all;
           END IF;
         END IF;
         -- The hold is granted now, after the wait for the lock. Under 10 ms the difference is not worth a second write.
@@ -163,7 +163,7 @@ BEGIN
     FROM products WHERE id = p_product_id;
   ELSE
     IF v_outcome IN ('shopper_limit', 'shopper_blocked') THEN
-      CALL shopper_units(p_shopper, p_product_id, v_yours);
+      CALL shopper_units(p_shopper, p_product_id, v_yours, v_all);
     END IF;
     CALL refuse_hold(v_outcome, p_product_id, p_qty, COALESCE(v_now, v_began), v_all_holds, v_all_orders, v_lag_us, v_yours);
   END IF;

@@ -24,6 +24,7 @@ main: BEGIN
   DECLARE v_shopper BINARY(16);
   DECLARE v_per_shopper INT;
   DECLARE v_yours BIGINT;
+  DECLARE v_all BOOLEAN;
 
   SET p_short = FALSE;
   SELECT h.status, h.product_id, h.qty, h.qty * h.unit_price, h.currency, h.expires_at, o.status, o.reason,
@@ -55,11 +56,11 @@ main: BEGIN
     IF v_units = 'sold' AND v_shopper IS NOT NULL THEN
       SELECT max_per_shopper INTO v_per_shopper FROM products WHERE id = v_product_id;
       IF v_per_shopper IS NOT NULL THEN
-        CALL shopper_units(v_shopper, v_product_id, v_yours);
+        CALL shopper_units(v_shopper, v_product_id, v_yours, v_all);
       END IF;
-      IF v_per_shopper IS NOT NULL AND COALESCE(v_yours + v_qty > v_per_shopper, TRUE) THEN
+      IF v_per_shopper IS NOT NULL AND (v_yours + v_qty > v_per_shopper OR NOT v_all) THEN
         UPDATE products SET sold_stock = sold_stock - v_qty WHERE id = v_product_id;
-        SET v_units = 'none';
+        SET v_units = 'none', p_short = TRUE; -- units of the shopper may be due
       ELSE
         UPDATE holds SET per_shopper = v_per_shopper WHERE id = p_id;
       END IF;
