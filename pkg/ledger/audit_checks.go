@@ -54,7 +54,8 @@ var checks = []check{
 	{name: "shopper_over_limit", query: `
 		SELECT CONCAT(0x03, a.shopper), CONCAT('of product ', a.product_id, ' the shopper took ', SUM(a.qty), ' units under a limit of at most ', MAX(a.per_shopper))
 		FROM (SELECT DISTINCT h.shopper, h.product_id FROM holds h IGNORE INDEX (holds_shopper) WHERE {h} AND h.shopper IS NOT NULL AND h.per_shopper IS NOT NULL) s
-		JOIN holds a ON a.shopper = s.shopper AND a.product_id = s.product_id LEFT JOIN orders o ON o.id = a.id
+		STRAIGHT_JOIN holds a FORCE INDEX (holds_shopper) ON a.shopper = s.shopper AND a.product_id = s.product_id
+		LEFT JOIN orders o FORCE INDEX (PRIMARY) ON o.id = a.id
 		WHERE a.per_shopper IS NOT NULL AND IF(o.id IS NULL, a.status = 'active', o.stock <> 'none')
 		GROUP BY a.shopper, a.product_id HAVING SUM(a.qty) > MAX(a.per_shopper)`},
 	{name: "hold_expired_early", query: `

@@ -17,5 +17,5 @@ SQL SECURITY DEFINER
 SELECT COALESCE(SUM(IF(IF(o.id IS NULL, h.status = 'active', o.stock <> 'none'), latest.qty, 0)), 0), COUNT(*) <= 1000
   INTO p_units, p_all
 FROM (SELECT id, product_id, qty FROM holds FORCE INDEX (holds_shopper) WHERE shopper = p_shopper ORDER BY id DESC LIMIT 1001) AS latest
-LEFT JOIN holds h ON h.id = latest.id AND latest.product_id = p_product_id
-LEFT JOIN orders o ON o.id = h.id
+LEFT JOIN holds h FORCE INDEX (PRIMARY) ON h.id = latest.id AND latest.product_id = p_product_id
+LEFT JOIN orders o FORCE INDEX (PRIMARY) ON o.id = h.id
