@@ -83,6 +83,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(stderr, exitUsage, fmt.Errorf("%w (see flashsale --help)", err))
 	}
+	if err := checkGiven(command); err != nil {
+		return fail(stderr, exitUsage, err)
+	}
 	config, err := app.ReadLocalConfig()
 	if err != nil {
 		return fail(stderr, exitUsage, err)

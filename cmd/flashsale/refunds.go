@@ -78,8 +78,6 @@ type refundsRecordCmd struct {
 // check refuses flags that need no look at the payment.
 func (c refundsRecordCmd) check() error {
 	switch {
-	case c.Payment == "":
-		return fmt.Errorf("%w: --payment is empty, expected the provider's id of the payment", errUsage)
 	case c.Provider != "" && c.Provider != checkout.ProviderStandard && c.Provider != checkout.ProviderStripe:
 		return fmt.Errorf("%w: --provider is %q, expected %s or %s", errUsage, c.Provider, checkout.ProviderStandard, checkout.ProviderStripe)
 	case c.ID != "" && (!strings.HasPrefix(c.ID, admin.RecordPrefix) || c.ID == admin.RecordPrefix):

@@ -95,8 +95,6 @@ func (c simulateCmd) check() error {
 		return fmt.Errorf("--spike is %s, expected 100ms to %s", c.Spike, simulator.MaxDuration)
 	case c.Duration < c.Spike || c.Duration > simulator.MaxDuration:
 		return fmt.Errorf("--duration is %s, expected at least --spike (%s) and at most %s", c.Duration, c.Spike, simulator.MaxDuration)
-	case c.Report == "":
-		return errors.New("--report is empty, expected a file name")
 	case filepath.Ext(c.Report) == ".json":
 		return fmt.Errorf("--report is %s, expected the name of the web page: the JSON report has the same name with .json", c.Report)
 	}

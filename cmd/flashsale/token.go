@@ -26,9 +26,6 @@ func (c tokenCmd) Run(env environment) error {
 	if err := localOnly(env); err != nil {
 		return err
 	}
-	if c.Name == "" {
-		return fmt.Errorf("%w: the name is empty", errUsage)
-	}
 	if c.TTL < time.Second || c.TTL > maxTokenTTL {
 		return fmt.Errorf("%w: --ttl is %s, expected 1s to %s", errUsage, c.TTL, maxTokenTTL)
 	}

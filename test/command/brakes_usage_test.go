@@ -34,3 +34,27 @@ func TestRejectsInvalidBrakes(t *testing.T) {
 		t.Error("something was started")
 	}
 }
+
+// A script whose variable is not set must not select every shopper, every product or another stack.
+func TestRejectsEmptyFlags(t *testing.T) {
+	t.Parallel()
+	d := shoptest.NewDesk(t, "MYSQL_DSN=nobody:secret@tcp(127.0.0.1:1)/none")
+	for flag, args := range map[string][]string{
+		"--shopper":  {"orders", "cancel", "--product", "tee", "--yes", "--shopper", ""},
+		"--product":  {"holds", "release", "--older-than", "30s", "--yes", "--product", ""},
+		"--stack":    {"product", "end", "tee", "--stack="},
+		"--status":   {"orders", "--status", ""},
+		"--since":    {"orders", "list", "--since="},
+		"--name":     {"product", "put", "tee", "--name", ""},
+		"--provider": {"refunds", "record", "--payment", "pay_1", "--amount", "1", "--note", "n", "--provider", ""},
+		"--hold":     {"webhook", "send", "--type", "payment.disputed", "--hold", ""},
+		"--outcome":  {"webhook", "send", "--type", "payment.dispute_closed", "--outcome="},
+		"<id>":       {"shopper", "block", "", "--issuer", "https://shop.example.com", "--subject", "ada"},
+		"<name>":     {"token", ""},
+	} {
+		want := "flashsale: not understood: " + flag + " is empty, expected a value\n"
+		if code, stdout, stderr := d.Run(t, args...); code != 2 || stdout+stderr != want {
+			t.Errorf("flashsale %q: exit %d with %q, expected 2 with %q", args, code, stdout+stderr, want)
+		}
+	}
+}
