@@ -2,30 +2,26 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
-	"flashsale/pkg/checkout"
 	"flashsale/pkg/payments"
 )
 
 type webhookCmd struct {
-	Send webhookSendCmd `cmd:"" help:"Sign one payment event (Standard Webhooks) and send it. Uses the first of WEBHOOK_SECRETS, or else this directory's development secret; with --stack, the stack's secret."`
+	Send webhookSendCmd `cmd:"" help:"Sign one payment event (Standard Webhooks) and send it. Uses the first of WEBHOOK_SECRETS, or else this directory's development secret; with --stack, the stack's secret. If EDGE_SECRET is set, the request has its first secret, as one through the edge."`
 }
 
 type webhookSendCmd struct {
 	Type      string        `required:"" help:"Event type: payment.succeeded, payment.failed, payment.refunded, payment.refund_failed, payment.disputed, payment.dispute_closed, or any other." placeholder:"TYPE"`
 	Order     string        `xor:"subject" help:"The order of the payment. A success and a failure need it or --hold." placeholder:"ord_…"`
 	Hold      string        `xor:"subject" help:"The hold of the payment, instead of --order." placeholder:"hold_…"`
-	Amount    *int64        `help:"Amount in minor units (default for a success: the order's, from the server; for a refund: all that is left)." placeholder:"4999"`
-	Currency  string        `help:"ISO 4217 currency (default for a success: the order's, from the server)." placeholder:"USD"`
+	Amount    *int64        `help:"Amount in minor units (default for a success: the order's; for a refund: all that is left)." placeholder:"4999"`
+	Currency  string        `help:"ISO 4217 currency (default for a success: the order's)." placeholder:"USD"`
 	PaymentID string        `help:"The provider's id of the payment (default for a success and a failure: pay_ and the event's id)." placeholder:"ID"`
 	RefundID  string        `help:"The provider's id of the refund." placeholder:"ID"`
 	DisputeID string        `help:"The provider's id of the dispute." placeholder:"ID"`
@@ -44,6 +40,7 @@ func (c webhookSendCmd) Run(env environment) error {
 	}
 	ctx, cancel := context.WithTimeout(env.ctx, webhookTimeout)
 	defer cancel()
+	ours := c.URL == "" || env.stack != "" // the ledger is that of the server
 	signer, err := c.signer(ctx, env)
 	if err != nil {
 		return err
@@ -56,7 +53,7 @@ func (c webhookSendCmd) Run(env environment) error {
 		c.PaymentID = "pay_" + c.ID
 	}
 	if c.Type == payments.StandardSucceeded && (c.Amount == nil || c.Currency == "") {
-		if err := c.findAmount(ctx, base); err != nil {
+		if err := c.findAmount(ctx, env, base, ours); err != nil {
 			return err
 		}
 	}
@@ -71,7 +68,7 @@ func (c webhookSendCmd) Run(env environment) error {
 	}
 	request.Header = signer.Sign(c.ID, at, body)
 	request.Header.Set("Content-Type", "application/json")
-	status, response, err := do(request)
+	status, response, err := send(env, request)
 	if err != nil {
 		return err
 	}
@@ -112,84 +109,4 @@ func (c webhookSendCmd) endpoint(env environment) (base, endpoint string) {
 	}
 	base = strings.TrimSuffix(base, path)
 	return base, base + path
-}
-
-// findAmount reads the amount of the order from the server, or computes it from the hold if there is no order yet.
-func (c *webhookSendCmd) findAmount(ctx context.Context, base string) error {
-	id, ok := checkout.ParseOrderID(c.Order)
-	if c.Hold != "" {
-		id, ok = checkout.ParseHoldID(c.Hold)
-	}
-	if !ok {
-		return fmt.Errorf("%w: %q is not the id of an order or a hold", errUsage, c.Order+c.Hold)
-	}
-	var order struct {
-		Amount struct {
-			Amount   int64
-			Currency string
-		}
-	}
-	found, err := get(ctx, base+"/v1/orders/"+id.OrderID(), &order)
-	if err != nil {
-		return err
-	}
-	amount, unit := order.Amount.Amount, order.Amount.Currency
-	if !found {
-		var hold struct {
-			ProductID string `json:"product_id"`
-			Qty       int64
-		}
-		var product struct {
-			Price struct {
-				Amount   int64
-				Currency string
-			}
-		}
-		if found, err = get(ctx, base+"/v1/holds/"+id.HoldID(), &hold); err == nil && found {
-			found, err = get(ctx, base+"/v1/products/"+hold.ProductID, &product)
-		}
-		if err != nil {
-			return err
-		}
-		if !found {
-			return fmt.Errorf("%w: this order or hold does not exist, so its amount is unknown; give --amount and --currency", errUsage)
-		}
-		amount, unit = hold.Qty*product.Price.Amount, product.Price.Currency
-	}
-	if c.Amount == nil {
-		c.Amount = &amount
-	}
-	if c.Currency == "" {
-		c.Currency = unit
-	}
-	return nil
-}
-
-// get reads JSON. It returns false after a 404.
-func get(ctx context.Context, url string, into any) (bool, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return false, fmt.Errorf("%w: --url: %w", errUsage, err)
-	}
-	status, body, err := do(request)
-	if err != nil || status == http.StatusNotFound {
-		return false, err
-	}
-	if status != http.StatusOK {
-		return false, fmt.Errorf("reading the amount: %s responded with %d", url, status)
-	}
-	if err := json.Unmarshal(body, into); err != nil {
-		return false, fmt.Errorf("reading the amount: %w", err)
-	}
-	return true, nil
-}
-
-func do(request *http.Request) (status int, body []byte, err error) {
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, nil, fmt.Errorf("is the server running? %w", err)
-	}
-	defer func() { err = errors.Join(err, response.Body.Close()) }()
-	body, err = io.ReadAll(io.LimitReader(response.Body, 1<<20))
-	return response.StatusCode, body, err
 }

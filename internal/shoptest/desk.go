@@ -32,7 +32,7 @@ func NewDesk(t testing.TB, env ...string) Desk {
 		name, _, _ := strings.Cut(v, "=")
 		switch name {
 		case "MYSQL_DSN", "CACHE_ADDR", "ADDR", "HOLD_TTL", "PAYMENT_WINDOW", "ORDER_LIMIT", "RETENTION", "WEBHOOK_SECRETS", "STRIPE_WEBHOOK_SECRETS", "LOG_LEVEL",
-			"JWT_ISSUER", "JWT_AUDIENCE", "JWT_JWKS":
+			"JWT_ISSUER", "JWT_AUDIENCE", "JWT_JWKS", "EDGE_SECRET":
 		default:
 			d.Env = append(d.Env, v)
 		}

@@ -40,6 +40,7 @@ func TestShoppersSignIn(t *testing.T) {
 	if list := s.Do(t, http.MethodGet, "/v1/holds", "", bearer(strings.TrimSpace(again))); hold.Status != http.StatusCreated || !strings.Contains(list.Body, hold.Text("id")) {
 		t.Errorf("ada's holds with another token: got %+v, expected %+v", list, hold)
 	}
+	paysOwnOrder(t, d, bearer(token))
 	s.MustHold(t, 1) // of an anonymous shopper
 	shoptest.CheckProblem(t, s.Do(t, http.MethodGet, "/v1/holds/"+hold.Text("id"), "", nil), http.StatusNotFound, "hold_not_found")
 	shoptest.CheckProblem(t, s.Do(t, http.MethodPost, "/v1/holds", s.HoldBody(1), bearer(token+"x")), http.StatusUnauthorized, "unauthenticated")
@@ -60,11 +61,22 @@ func TestShoppersSignIn(t *testing.T) {
 	d.serve(t)
 	shoptest.CheckProblem(t, s.PostHold(t, 1, ""), http.StatusUnauthorized, "unauthenticated")
 	shoptest.CheckProblem(t, s.Do(t, http.MethodPost, "/v1/holds", s.HoldBody(1), bearer(token)), http.StatusUnauthorized, "unauthenticated")
-	own := shoptest.Must(issuer.Token("ada", time.Hour))(t)
-	if r := s.Do(t, http.MethodPost, "/v1/holds", s.HoldBody(1), bearer(own)); r.Status != http.StatusCreated {
-		t.Errorf("a hold with a token of JWT_ISSUER: got %+v, expected 201", r)
-	}
+	paysOwnOrder(t, d, bearer(shoptest.Must(issuer.Token("ada", time.Hour))(t)))
 	d.stop(t, 3)
+}
+
+// paysOwnOrder buys a unit as a signed-in shopper. The event's amount comes from the ledger: the server shows the order to its
+// shopper alone.
+func paysOwnOrder(t *testing.T, d *running, token http.Header) {
+	t.Helper()
+	hold := d.shop.Do(t, http.MethodPost, "/v1/holds", d.shop.HoldBody(1), token)
+	order := d.shop.Do(t, http.MethodPost, "/v1/orders", `{"hold_id":"`+hold.Text("id")+`"}`, token)
+	if code, stdout, stderr := d.Run(t, "webhook", "send", "--type", "payment.succeeded", "--order", order.Text("id")); code != 0 || !strings.Contains(stdout, `"paid"`) {
+		t.Errorf("webhook send: exit %d, expected 0 and a paid order, got %s%s", code, stdout, stderr)
+	}
+	if r := d.shop.Do(t, http.MethodGet, "/v1/orders/"+order.Text("id"), "", token); r.Text("status") != "paid" {
+		t.Errorf("the order is %+v, expected it paid", r)
+	}
 }
 
 // Webhooks must be taken while the issuer is down, so the server starts without its keys.

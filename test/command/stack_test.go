@@ -111,6 +111,13 @@ func TestCommandsOnAStack(t *testing.T) {
 	expect(0, "No refund is due.", "--stack shop-dev refunds")
 	expect(0, "No event is unmatched.", "--stack shop-dev unmatched")
 
+	// A signed-in shopper's order, whose amount the API shows to its shopper alone.
+	ada, r := checkout.ShopperOf("https://shop.example.com", "ada"), robbery{Shop: s}
+	own := r.reserve(t, ada, 1)[0]
+	expect(2, "give --amount and --currency", "--stack shop-dev webhook send --type payment.succeeded --hold "+own.HoldID())
+	r.order(t, ada, own)
+	expect(0, `"order_status":"paid"`, "--stack shop-dev webhook send --type payment.succeeded --order "+own.OrderID())
+
 	// Three cases for the audit and the lists: a payment of the wrong amount, one for no order, and a broken counter.
 	id := s.MustOrder(t, 2)
 	expect(0, `"order_status":"refund_due"`, "--stack shop-dev webhook send --type payment.succeeded --amount 1 --currency USD --payment-id pay_wrong --order "+id.OrderID())
