@@ -52,12 +52,6 @@ func (s *Service) Products(ctx context.Context, after string, limit int) (public
 	}
 }
 
-// The values of the label "by" of HoldsRefused.
-const (
-	byGate   = "gate"   // a cache entry, without any database call
-	byLedger = "ledger" // at least one database call
-)
-
 // PlaceHold reserves qty units of a product for HoldTTL. If the shopper has placed a hold with this key before, it
 // returns that hold and replayed. Codes: those of Ledger.PlaceHold.
 func (s *Service) PlaceHold(ctx context.Context, shopper Shopper, productID string, qty int64, key *IdempotencyKey) (h Hold, replayed bool, err error) {
@@ -89,46 +83,6 @@ func (s *Service) PlaceHold(ctx context.Context, shopper Shopper, productID stri
 		s.Recorder.Record(HoldsPlaced, 1)
 	}
 	return *receipt.Hold, receipt.Repeated, nil
-}
-
-// gate refuses a hold that the stock view shows to be impossible; by tells whether that took a database call. It never
-// grants. A key that may have placed a hold passes, since that hold exists even if the product has sold out since.
-// Without a refusal it returns the product that the view shows, or nil if a product cannot have that price.
-func (s *Service) gate(ctx context.Context, shopper Shopper, productID string, qty int64, key *IdempotencyKey) (seen *Product, refusal *Error, by string) {
-	found, err := s.View.Lookup(ctx, productID, key)
-	by = byGate
-	if found.FromLedger {
-		by = byLedger
-	}
-	if CodeOf(err) == CodeProductNotFound {
-		return nil, ErrProductNotFound, by
-	}
-	if err != nil {
-		return nil, nil, "" //nolint:nilerr // no reason to refuse: the ledger decides, and reports its own error
-	}
-	refusal = found.Product.Refuses(qty)
-	if refusal == nil || s.mayReturn(ctx, found.Product, qty, refusal) {
-		if found.Product.MaxPerShopper != nil && shopper.Anonymous() {
-			return nil, ErrSignInNeeded, by
-		}
-		if found.Product.Price.isPrice() {
-			seen = &found.Product
-		}
-		return seen, nil, ""
-	}
-	if key != nil && !found.KeyUnused {
-		by = byLedger
-		if used, err := s.Ledger.KeyUsed(ctx, *key); err != nil || used {
-			return nil, nil, "" //nolint:nilerr // as above
-		}
-	}
-	return nil, refusal, by
-}
-
-// mayReturn reports whether a sold-out product's reserved units may be due, and it is this caller's turn to find out. The
-// ledger reclaims them; a view that is written all the time, such as by payments, would never show them.
-func (s *Service) mayReturn(ctx context.Context, p Product, qty int64, refusal *Error) bool {
-	return refusal.Code == CodeSoldOut && qty <= p.Stock-p.SoldStock && s.View.AskAgain(ctx, p.ID)
 }
 
 // Hold reads a hold as of now. Codes: hold_not_found, busy.
