@@ -58,7 +58,7 @@ func New(c Config, d Deps) *App {
 	return &App{
 		Service: &checkout.Service{
 			Ledger: d.Ledger, View: view, Recorder: d.Recorder, NewID: newID, HoldTTL: c.HoldTTL, PaymentWindow: c.PaymentWindow,
-			OrderLimit: c.OrderLimit,
+			OrderLimit: c.OrderLimit, Blocked: checkout.NewBlocked(),
 		},
 		Ledger: d.Ledger, View: view, retention: c.Retention, signIn: d.SignIn, rec: d.Recorder, log: d.Logger,
 		edgeSecrets: c.EdgeSecrets,

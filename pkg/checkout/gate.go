@@ -24,7 +24,7 @@ func (s *Service) gate(ctx context.Context, shopper Shopper, productID string, q
 		return nil, nil, "" //nolint:nilerr // no reason to refuse: the ledger decides, and reports its own error
 	}
 	refusal = found.Product.Refuses(qty)
-	personal := refusesShopper(found.Product, shopper)
+	personal := s.refusesShopper(shopper, productID, found.Product)
 	switch {
 	case refusal == nil:
 		refusal = personal
@@ -46,12 +46,12 @@ func (s *Service) gate(ctx context.Context, shopper Shopper, productID string, q
 	return nil, refusal, by
 }
 
-// refusesShopper refuses a shopper that the product is not for, now.
-func refusesShopper(p Product, shopper Shopper) *Error {
+// refusesShopper refuses a shopper that may not reserve the product at all.
+func (s *Service) refusesShopper(shopper Shopper, productID string, p Product) *Error {
 	if p.MaxPerShopper != nil && shopper.Anonymous() {
 		return ErrSignInNeeded
 	}
-	return nil
+	return s.Blocked.refusal(shopper, productID)
 }
 
 // mayReturn reports whether a sold-out product's reserved units may be due, and it is this caller's turn to find out. The

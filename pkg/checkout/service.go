@@ -15,6 +15,7 @@ type Service struct {
 	NewID         func() (ID, error) // a new UUIDv7
 	HoldTTL       time.Duration
 	PaymentWindow time.Duration
+	Blocked       *Blocked      // nil: each request of a blocked shopper reaches the ledger
 	OrderLimit    time.Duration // how long units may stay reserved without a sign of payment, from the hold on; 0: no limit
 }
 
@@ -70,6 +71,7 @@ func (s *Service) PlaceHold(ctx context.Context, shopper Shopper, productID stri
 		request.Price, request.MaxPerShopper = &seen.Price, seen.MaxPerShopper
 	}
 	receipt, err := s.Ledger.PlaceHold(ctx, request)
+	s.Blocked.note(shopper, productID, err)
 	granted := key
 	if err != nil {
 		granted = nil
