@@ -28,19 +28,24 @@ func (r result) receipt(repeated bool) checkout.Receipt {
 const resultRowColumns = 35
 
 // scanResult reads the row of a routine.
-func scanResult(rows *sql.Rows) (result, error) {
-	names, err := rows.Columns()
-	if err != nil {
-		return result{}, fmt.Errorf("reading the columns of a routine: %w", err)
+func scanResult(rows *sql.Rows) (result, error) { return scanPartOf(resultRowColumns)(rows) }
+
+// scanPartOf reads rows that have only the given number of a resultRow's columns.
+func scanPartOf(columns int) func(*sql.Rows) (result, error) {
+	return func(rows *sql.Rows) (result, error) {
+		names, err := rows.Columns()
+		if err != nil {
+			return result{}, fmt.Errorf("reading the columns of a routine: %w", err)
+		}
+		var r resultRow
+		if err := scanByName(rows, names, columns, r.column); err != nil {
+			return result{}, fmt.Errorf("reading the row of a routine: %w", err)
+		}
+		return result{
+			outcome: r.outcome, holds: int(r.holds.Int64), orders: int(r.orders.Int64), lag: time.Duration(r.lag.Int64) * time.Microsecond,
+			hold: r.toHold(), order: r.toOrder(), product: r.toProduct(), yours: r.yours.Int64,
+		}, nil
 	}
-	var r resultRow
-	if err := scanByName(rows, names, resultRowColumns, r.column); err != nil {
-		return result{}, fmt.Errorf("reading the row of a routine: %w", err)
-	}
-	return result{
-		outcome: r.outcome, holds: int(r.holds.Int64), orders: int(r.orders.Int64), lag: time.Duration(r.lag.Int64) * time.Microsecond,
-		hold: r.toHold(), order: r.toOrder(), product: r.toProduct(), yours: r.yours.Int64,
-	}, nil
 }
 
 // scanByName scans the current row. column returns the destination of a column, or nil for a column to skip. It fails
