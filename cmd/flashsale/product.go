@@ -49,9 +49,29 @@ func (c productPutCmd) Run(env environment) error {
 		if created {
 			verb = "Created"
 		}
-		return write(env.out, "%s %s: %q, %s, %d of %d available, at most %d per hold%s%s.\n", verb, p.ID, p.Name, money.Format(p.Price),
+		err = write(env.out, "%s %s: %q, %s, %d of %d available, at most %d per hold%s%s.\n", verb, p.ID, p.Name, money.Format(p.Price),
 			p.AvailableStock(), p.Stock, p.MaxQtyPerHold, access(p), window(p))
+		if err != nil || c.MaxPerShopper == nil || p.MaxPerShopper == nil {
+			return err
+		}
+		return warnWithoutSignIn(env, p.ID)
 	})
+}
+
+// warnWithoutSignIn says that a limit per shopper keeps everyone out if nobody can sign in.
+func warnWithoutSignIn(env environment, id string) error {
+	if env.stack == "" {
+		if env.config.JWTIssuer != "" {
+			return nil
+		}
+		return write(env.stderr, "flashsale: warning: JWT_ISSUER is not set here. If the server has none either, anonymous shoppers get 401 for holds of %s. "+
+			"Only tokens of `flashsale token` work, on this machine.\n", id)
+	}
+	// The product has changed, so an error of this look does not matter.
+	if s, err := findStack(env.ctx, env.stack); err != nil || s.parameters[parameterIssuer] != "" {
+		return nil //nolint:nilerr // see above
+	}
+	return write(env.stderr, "flashsale: warning: the stack's parameter JwtIssuer is empty, so shoppers cannot sign in and get 401 for holds of %s.\n", id)
 }
 
 func (c productPutCmd) change() (checkout.ProductChange, error) {

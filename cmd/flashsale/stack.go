@@ -22,11 +22,15 @@ const (
 	outputSecret        = "WebhookSecretArn"
 )
 
+// parameterIssuer is the parameter of template.yaml that switches sign-in on.
+const parameterIssuer = "JwtIssuer"
+
 // stack is a deployed checkout, found by its name with the user's AWS credentials.
 type stack struct {
-	name    string
-	account aws.Config
-	outputs map[string]string
+	name       string
+	account    aws.Config
+	outputs    map[string]string
+	parameters map[string]string
 }
 
 func findStack(ctx context.Context, name string) (*stack, error) {
@@ -41,10 +45,13 @@ func findStack(ctx context.Context, name string) (*stack, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the stack %s in %s: %w", name, account.Region, err)
 	}
-	s := &stack{name: name, account: account, outputs: map[string]string{}}
+	s := &stack{name: name, account: account, outputs: map[string]string{}, parameters: map[string]string{}}
 	for _, one := range found.Stacks {
 		for _, o := range one.Outputs {
 			s.outputs[aws.ToString(o.OutputKey)] = aws.ToString(o.OutputValue)
+		}
+		for _, p := range one.Parameters {
+			s.parameters[aws.ToString(p.ParameterKey)] = aws.ToString(p.ParameterValue)
 		}
 	}
 	return s, nil

@@ -98,3 +98,26 @@ func TestRunStartsWhileTheIssuerIsDown(t *testing.T) {
 		t.Errorf("the log is %s, expected that it says why shoppers cannot sign in", log)
 	}
 }
+
+// A limit per shopper needs sign-in. Where shoppers cannot sign in, the command says so, in one line and once the limit is set.
+func TestLimitWithoutSignInIsWarnedAbout(t *testing.T) {
+	t.Parallel()
+	onServersAndStack(t, func(t *testing.T, r robbery) {
+		limit := []string{"product", "put", r.ProductID, "--max-per-shopper", "2"}
+		text, _ := r.run(t, 0, limit...)
+		r.contains(t, text, "at most 2 per shopper", "flashsale: warning: ", "get 401 for holds of "+r.ProductID)
+		for name, args := range map[string][]string{"another change": {"--stock", "2001"}, "no limit": {"--max-per-shopper", "none"}} {
+			if text := first(r.run(t, 0, append([]string{"product", "put", r.ProductID}, args...)...)); strings.Contains(text, "warning") {
+				t.Errorf("%s: expected no warning, got %s", name, text)
+			}
+		}
+		if r.stack != nil {
+			r.stack[1] = "shop-signin"
+		} else {
+			r.Desk.Env = append(r.Desk.Env, "JWT_ISSUER=https://shop.example.com", "JWT_AUDIENCE=shop")
+		}
+		if text := first(r.run(t, 0, limit...)); strings.Contains(text, "warning") {
+			t.Errorf("with sign-in: expected no warning, got %s", text)
+		}
+	})
+}

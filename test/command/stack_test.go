@@ -24,9 +24,9 @@ import (
 
 const adminTimeout = 30 * time.Second
 
-// aws responds to the command as AWS would. CloudFormation knows one stack, Lambda calls its admin function, and
-// Secrets Manager has its webhook secret. While throttled is set, Lambda refuses to list products, and counts
-// migrations but loses their responses.
+// aws responds to the command as AWS would. CloudFormation knows one stack, under the name shop-signin with sign-in. Lambda calls
+// its admin function, and Secrets Manager has its webhook secret. While throttled is set, Lambda refuses to list products, and
+// counts migrations but loses their responses.
 func aws(t *testing.T, s *shoptest.Shop, api string, throttled *atomic.Bool, migrations *atomic.Int32) *httptest.Server {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -48,17 +48,21 @@ func aws(t *testing.T, s *shoptest.Shop, api string, throttled *atomic.Bool, mig
 				<Arn>arn:aws:iam::123456789012:user/ada</Arn><UserId>AIDAEXAMPLE</UserId><Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`)
 			return
 		}
-		if r.FormValue("Action") != "DescribeStacks" || r.FormValue("StackName") != "shop-dev" {
+		if r.FormValue("Action") != "DescribeStacks" || (r.FormValue("StackName") != "shop-dev" && r.FormValue("StackName") != "shop-signin") {
 			w.WriteHeader(http.StatusBadRequest)
 			_, _ = fmt.Fprintf(w, `<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code><Message>Stack with id %s does not exist</Message></Error></ErrorResponse>`, r.FormValue("StackName"))
 			return
+		}
+		issuer := ""
+		if r.FormValue("StackName") == "shop-signin" {
+			issuer = "https://shop.example.com"
 		}
 		_, _ = fmt.Fprintf(w, `<DescribeStacksResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"><DescribeStacksResult><Stacks><member>
 			<StackName>shop-dev</StackName><StackStatus>CREATE_COMPLETE</StackStatus><CreationTime>2026-11-25T00:00:00Z</CreationTime><Outputs>
 			<member><OutputKey>ApiUrl</OutputKey><OutputValue>%s</OutputValue></member>
 			<member><OutputKey>AdminFunctionName</OutputKey><OutputValue>shop-dev-AdminFunction-1</OutputValue></member>
 			<member><OutputKey>WebhookSecretArn</OutputKey><OutputValue>arn:webhook-secret</OutputValue></member>
-			</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>`, api)
+			</Outputs><Parameters><member><ParameterKey>JwtIssuer</ParameterKey><ParameterValue>%s</ParameterValue></member></Parameters></member></Stacks></DescribeStacksResult></DescribeStacksResponse>`, api, issuer)
 	})
 	mux.HandleFunc("POST /2015-03-31/functions/shop-dev-AdminFunction-1/invocations", func(w http.ResponseWriter, r *http.Request) {
 		payload, _ := io.ReadAll(r.Body)
