@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"flashsale/pkg/admin"
+	"flashsale/pkg/api"
 	"flashsale/pkg/app"
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger"
@@ -134,31 +135,49 @@ func banner(c app.LocalConfig, addr string, s *servers) string {
 	if c.Addr != "127.0.0.1:8080" {
 		env = "ADDR=" + c.Addr + " "
 	}
+	headers, edge := "", ""
 	signIn := "Shoppers are anonymous, or sign in with -H \"Authorization: Bearer $(" + os.Args[0] + " token ada)\""
 	if c.JWTIssuer != "" {
-		signIn = "Holds and orders need a token of " + c.JWTIssuer + " for " + c.JWTAudience + ": add -H \"Authorization: Bearer $TOKEN\""
+		signIn = "Holds and orders need sign-in. Set TOKEN to a token of " + c.JWTIssuer + " for " + c.JWTAudience + "."
+		headers = ` -H "Authorization: Bearer $TOKEN"`
+	}
+	if len(c.EdgeSecrets) > 0 {
+		signIn += " Set EDGE_SECRET as here: requests need the edge's header."
+		edge = ` -H "` + api.EdgeHeader + `: ${EDGE_SECRET%%,*}"`
+		headers += edge
+	}
+	limit := ""
+	if c.OrderLimit > 0 {
+		limit = " It must show a sign of payment within " + short(c.OrderLimit) + " of the hold."
 	}
 	return fmt.Sprintf(`
 Flash sale checkout on %[1]s, with %[2]s.
-A hold lasts %[3]s. An order must be paid within %[4]s. Webhook secret: %[5]s
+A hold lasts %[3]s. An order must be paid within %[4]s.%[11]s Webhook secret: %[5]s
 %[8]s
 
 Buy something (in another terminal, in this directory):
 
-  curl -s %[1]s/v1/products
-  HOLD=$(curl -s %[1]s/v1/holds -H 'Content-Type: application/json' -d '{"product_id":"demo","qty":1}' | grep -o 'hold_[0-9a-z]*'); echo $HOLD
-  ORDER=$(curl -s %[1]s/v1/orders -H 'Content-Type: application/json' -d "{\"hold_id\":\"$HOLD\"}" | grep -o 'ord_[0-9a-z]*'); echo $ORDER
+  curl -s %[1]s/v1/products%[10]s
+  HOLD=$(curl -s %[1]s/v1/holds%[9]s -H 'Content-Type: application/json' -d '{"product_id":"demo","qty":1}' | grep -o 'hold_[0-9a-z]*'); echo $HOLD
+  ORDER=$(curl -s %[1]s/v1/orders%[9]s -H 'Content-Type: application/json' -d "{\"hold_id\":\"$HOLD\"}" | grep -o 'ord_[0-9a-z]*'); echo $ORDER
   %[6]s%[7]s webhook send --type payment.succeeded --order $ORDER
-  curl -s %[1]s/v1/orders/$ORDER
+  curl -s %[1]s/v1/orders/$ORDER%[9]s
   %[6]s%[7]s audit
 
 API documentation: %[1]s/docs   Health: %[1]s/healthz   Metrics: %[1]s/metrics
 Press Ctrl-C to stop.
 
-`, base, where, short(c.HoldTTL), short(c.PaymentWindow), secret, env, os.Args[0], signIn)
+`, base, where, short(c.HoldTTL), short(c.PaymentWindow), secret, env, os.Args[0], signIn, headers, edge, limit)
 }
 
 // short formats 2m0s as 2m.
 func short(d time.Duration) string {
-	return strings.TrimSuffix(strings.TrimSuffix(d.String(), "0s"), "0m")
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }

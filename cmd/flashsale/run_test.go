@@ -1,0 +1,41 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"flashsale/pkg/app"
+)
+
+func TestBannerShowsDurationsWhole(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]string{
+		2 * time.Minute: "2m", time.Hour: "1h", 90 * time.Second: "1m30s", 10 * time.Second: "10s", 30 * time.Second: "30s", 10 * time.Minute: "10m",
+		20 * time.Minute: "20m", time.Hour + 10*time.Minute: "1h10m", 10 * time.Hour: "10h", 100 * time.Millisecond: "100ms",
+	} {
+		if got := short(d); got != want {
+			t.Errorf("%v is shown as %q, expected %q", d, got, want)
+		}
+	}
+}
+
+// With sign-in or an edge, the requests to copy carry what they need, or the banner says where it comes from.
+func TestBannersLinesWork(t *testing.T) {
+	t.Parallel()
+	c := app.LocalConfig{Addr: "127.0.0.1:8080"}
+	if text := banner(c, c.Addr, &servers{}); strings.Contains(text, "$TOKEN") || strings.Contains(text, "$EDGE_SECRET") || strings.Contains(text, "must show") {
+		t.Errorf("got\n%s, expected neither a token, an edge nor an order limit", text)
+	}
+	c.JWTIssuer, c.JWTAudience, c.EdgeSecrets, c.OrderLimit = "https://shop.example.com", "shop", []string{"hunter2"}, 10*time.Minute
+	text := banner(c, c.Addr, &servers{})
+	const headers = ` -H "Authorization: Bearer $TOKEN" -H "Flashsale-Edge: ${EDGE_SECRET%%,*}"`
+	if strings.Count(text, headers) != 3 || strings.Contains(text, "hunter2") {
+		t.Errorf("got\n%s, expected three requests with %s, and no secret", text, headers)
+	}
+	for _, part := range []string{"within 10m of the hold", "Set TOKEN to a token of https://shop.example.com for shop", "Set EDGE_SECRET"} {
+		if !strings.Contains(text, part) {
+			t.Errorf("expected %q in\n%s", part, text)
+		}
+	}
+}
