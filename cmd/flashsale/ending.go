@@ -47,7 +47,10 @@ func (e ending) run(env environment, ids []string, flags endFlags) error {
 	if err != nil {
 		return err
 	}
-	if flags.given() == (len(ids) > 0) {
+	switch {
+	case flags.given() && len(ids) > 0:
+		return fmt.Errorf("%w: expected the ids of the %ss, or flags that select them, not both", errUsage, e.noun)
+	case !flags.given() && len(ids) == 0:
 		return fmt.Errorf("%w: expected the ids of the %ss, or flags that select them: --product, --older-than, --shopper", errUsage, e.noun)
 	}
 	for _, id := range ids {
@@ -87,6 +90,9 @@ func (e ending) byFilter(ctx context.Context, env environment, op admin.Operator
 		return err
 	}
 	if found.Total == 0 {
+		if err := checkProduct(ctx, op, filter.ProductID); err != nil {
+			return err
+		}
 		return write(env.out, "No %s to %s was found.\n", e.noun, e.verb)
 	}
 	if !yes {

@@ -60,6 +60,11 @@ func (c holdsListCmd) Run(env environment) error {
 		if err != nil {
 			return err
 		}
+		if found.Total == 0 {
+			if err := checkProduct(ctx, op, filter.ProductID); err != nil {
+				return err
+			}
+		}
 		switch {
 		case c.JSON:
 			err = printJSON(env.out, append([]ledger.Reservation{}, found.Entries...))
@@ -73,6 +78,26 @@ func (c holdsListCmd) Run(env environment) error {
 		}
 		return printMore(env, c.JSON, found.More(), "reservation", "oldest")
 	})
+}
+
+// checkProduct refuses an id that no product has. An empty id stands for all products.
+func checkProduct(ctx context.Context, op admin.Operator, id string) error {
+	for after := ""; id != ""; {
+		page, err := op.Products(ctx, after, listPage)
+		if err != nil {
+			return err
+		}
+		for _, p := range page {
+			if p.ID == id {
+				return nil
+			}
+			after = p.ID
+		}
+		if len(page) < listPage {
+			return checkout.ErrProductNotFound
+		}
+	}
+	return nil
 }
 
 func printReservations(env environment, found ledger.Reservations) error {

@@ -192,6 +192,9 @@ func TestOperatorEndsReservationsByFilter(t *testing.T) {
 		}
 		r.reserved(t, 4)
 		r.contains(t, first(r.run(t, 0, append(release, "--yes")...)), "No hold to release was found.")
+		for _, args := range []string{"holds", "holds release --yes", "orders cancel --yes"} {
+			r.contains(t, first(r.run(t, 1, append(strings.Fields(args), "--product", "nothing")...)), "product_not_found")
+		}
 		r.contains(t, first(r.run(t, 1, "orders", "cancel", "--older-than", "1ms")), "this would cancel 3 orders with 3 units")
 		r.contains(t, first(r.run(t, 0, "orders", "cancel", "--older-than", "1ms", "--yes")), "Cancelled: 3 orders with 3 units.")
 		r.contains(t, first(r.run(t, 0, "holds")), kept[0].HoldID(), "Reserved: 1 unit in 1 reservation.")

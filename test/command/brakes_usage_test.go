@@ -21,7 +21,7 @@ func TestRejectsInvalidBrakes(t *testing.T) {
 		{"holds release", 2, "expected the ids of the holds, or flags that select them"},
 		{"holds release --yes", 2, "expected the ids of the holds, or flags that select them"},
 		{"holds release ord_01h455vb4pex5vsknk084sn02q", 2, "hold_ and 26 characters"},
-		{"holds release hold_01h455vb4pex5vsknk084sn02q --product x", 2, "expected the ids of the holds, or flags that select them"},
+		{"holds release hold_01h455vb4pex5vsknk084sn02q --product x", 2, "expected the ids of the holds, or flags that select them, not both"},
 		{"orders cancel hold_01h455vb4pex5vsknk084sn02q", 2, "ord_ and 26 characters"},
 		{"orders cancel --shopper ada", 2, "--shopper"},
 		{"orders frob", 2, "frob"},
