@@ -115,6 +115,11 @@ func logRequest(log *slog.Logger, r *http.Request, info *requestInfo, status int
 	if info.code != "" {
 		attrs = append(attrs, slog.String("code", info.code))
 	}
+	// Clients cannot tell a block from a limit, but the operator can: only a blocked shopper has the limit 0.
+	var refusal *checkout.Error
+	if errors.As(info.err, &refusal) && refusal.Code == checkout.CodeShopperLimit && refusal.MaxPerShopper != nil && *refusal.MaxPerShopper == 0 {
+		attrs = append(attrs, slog.Bool("blocked", true))
+	}
 	// Without a code the request succeeded, but something that an operator has to know went wrong.
 	failed := status >= http.StatusInternalServerError || info.code == ""
 	if info.err != nil && failed {
