@@ -59,6 +59,9 @@ func (c shopperBlockCmd) Run(env environment) error {
 				if b.Again {
 					text = "%s was blocked before.\n"
 				}
+				if b.Unseen {
+					text += "No hold of this shopper is known: check the id, or the issuer and the subject.\n"
+				}
 				if err := write(env.out, text, shopper); err != nil {
 					return err
 				}

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -37,7 +38,8 @@ type Refusal struct {
 
 // Block is what blocking a shopper did.
 type Block struct {
-	Again  bool  `json:"again"` // the shopper was blocked before
+	Again  bool  `json:"again"`            // the shopper was blocked before
+	Unseen bool  `json:"unseen,omitempty"` // no hold of the shopper is known; the id may be misspelt
 	Holds  Ended `json:"holds"`
 	Orders Ended `json:"orders"`
 }
@@ -180,6 +182,9 @@ func (l Local) existing(ctx context.Context, id string) (checkout.Product, error
 	return l.Product(ctx, id)
 }
 
+// lastID is after every id.
+var lastID = checkout.ID(bytes.Repeat([]byte{0xff}, len(checkout.ID{})))
+
 // BlockShopper implements Operator. Blocking comes first, so that nothing new takes the place of what is released. A hold that
 // is being placed meanwhile may still succeed.
 func (l Local) BlockShopper(ctx context.Context, shopper checkout.Shopper) (b Block, err error) {
@@ -189,6 +194,11 @@ func (l Local) BlockShopper(ctx context.Context, shopper checkout.Shopper) (b Bl
 	if err := l.setBlocked(ctx, shopper, true); err != nil {
 		return b, err
 	}
+	seen, err := l.HoldsOf(ctx, shopper, lastID, 1)
+	if err != nil {
+		return b, err
+	}
+	b.Unseen = len(seen) == 0
 	all := Selection{Filter: &ledger.ReservationFilter{Shopper: shopper.String()}}
 	if b.Holds, err = l.ReleaseHolds(ctx, all); err != nil {
 		return b, err

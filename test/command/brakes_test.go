@@ -209,10 +209,16 @@ func TestOperatorBlocksAShopper(t *testing.T) {
 	onServersAndStack(t, func(t *testing.T, r robbery) {
 		const issuer, subject = "https://shop.example.com", "hoarder"
 		hoarder := checkout.ShopperOf(issuer, subject)
+		text, _ := r.run(t, 0, "shopper", "block", "--issuer", issuer, "--subject", "nobody")
+		r.contains(t, text, "Blocked: ", "No hold of this shopper is known")
+		r.run(t, 0, "shopper", "unblock", "--issuer", issuer, "--subject", "nobody")
 		ids := r.reserve(t, hoarder, 3)
 		r.reserve(t, checkout.Shopper{}, 1)
 		r.order(t, hoarder, ids[0])
 		text, actions := r.run(t, 0, "shopper", "block", "--issuer", issuer, "--subject", subject)
+		if strings.Contains(text, "No hold") {
+			t.Errorf("got %s, expected that the shopper is known", text)
+		}
 		r.contains(t, text, "Blocked: "+hoarder.String()+".\n", "Released: 2 holds with 2 units.\n", "Cancelled: 1 order with 1 unit.\n", ids[1].HoldID()+"  released", ids[0].OrderID()+"  cancelled")
 		r.logged(t, actions, map[string]any{"operation": "block_shopper", "entity": "shopper " + hoarder.String(), "holds": 2, "orders": 1, "units": 3, "again": false})
 		r.reserved(t, 1)
