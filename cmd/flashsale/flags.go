@@ -12,7 +12,7 @@ import (
 func checkGiven(command *kong.Context) error {
 	for _, part := range command.Path {
 		var given *kong.Value
-		name := ""
+		var name string
 		switch {
 		case part.Flag != nil:
 			given, name = part.Flag.Value, "--"+part.Flag.Name
