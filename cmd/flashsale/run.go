@@ -71,7 +71,7 @@ func (runCmd) Run(env environment) (err error) {
 	if err := write(env.out, "%s", banner(env.config, listener.Addr().String(), s)); err != nil {
 		return err
 	}
-	err = localserver.Serve(env.ctx, a, metrics, listener, log)
+	err = localserver.Serve(env.ctx, a, metrics, listener, env.config.AllowedOrigin, log)
 	if env.ctx.Err() != nil {
 		progress("stopping")
 	}

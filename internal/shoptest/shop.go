@@ -153,7 +153,7 @@ func (s *Shop) serve(t testing.TB, o Options) {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	logger := slog.New(slog.NewJSONHandler(o.Log, nil))
-	go func() { served <- localserver.Serve(ctx, s.App, metrics, listener, logger) }()
+	go func() { served <- localserver.Serve(ctx, s.App, metrics, listener, "", logger) }()
 	s.Stop = sync.OnceFunc(func() {
 		s.Client.CloseIdleConnections()
 		cancel()

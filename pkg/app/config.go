@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -38,8 +39,9 @@ type Config struct {
 // LocalConfig is the environment of the flashsale command. It uses private servers in place of those not given.
 type LocalConfig struct {
 	Config
-	Addr    string `env:"ADDR" envDefault:"127.0.0.1:8080"` // where `flashsale run` listens
-	JWTJWKS string `env:"JWT_JWKS"`                         // a URL or a file; empty: found by discovery from JWT_ISSUER
+	Addr          string `env:"ADDR" envDefault:"127.0.0.1:8080"` // where `flashsale run` listens
+	JWTJWKS       string `env:"JWT_JWKS"`                         // a URL or a file; empty: found by discovery from JWT_ISSUER
+	AllowedOrigin string `env:"ALLOWED_ORIGIN"`                   // of pages that may call the API; *: all; empty: those of this machine
 }
 
 // FunctionConfig is the environment of a Lambda function, set by template.yaml. Only `sam local` and tests set MYSQL_DSN:
@@ -70,6 +72,9 @@ const (
 	maxRetention  = 10 * 365 * 24 * time.Hour
 )
 
+// allowedOrigin is the pattern of the template's parameter AllowedOrigin, or nothing.
+var allowedOrigin = regexp.MustCompile(`^(\*|https?://[^/]+)?$`)
+
 // ReadLocalConfig reads the environment of the flashsale command. The error for an invalid variable is one line with its
 // name and what was expected, but without a secret value.
 func ReadLocalConfig() (LocalConfig, error) {
@@ -82,6 +87,9 @@ func ReadLocalConfig() (LocalConfig, error) {
 	}
 	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
 		return c, fmt.Errorf("ADDR is %q, expected host:port", c.Addr)
+	}
+	if !allowedOrigin.MatchString(c.AllowedOrigin) {
+		return c, fmt.Errorf("ALLOWED_ORIGIN is %q, expected an origin such as https://shop.example.com, or *", c.AllowedOrigin)
 	}
 	if c.JWTJWKS != "" && c.JWTIssuer == "" {
 		return c, errors.New("JWT_JWKS is set, expected JWT_ISSUER and JWT_AUDIENCE as well")

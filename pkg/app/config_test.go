@@ -24,7 +24,7 @@ func TestDefaultsOfTheConfiguration(t *testing.T) {
 // The error is one line with the variable's name, and without a secret value.
 func TestInvalidVariableIsNamed(t *testing.T) {
 	for name, value := range map[string]string{
-		"ADDR": "8080", "HOLD_TTL": "two minutes", "PAYMENT_WINDOW": "-1m", "RETENTION": "59m", "LOG_LEVEL": "loud", "CACHE_ADDR": "cache",
+		"ADDR": "8080", "HOLD_TTL": "two minutes", "PAYMENT_WINDOW": "-1m", "RETENTION": "59m", "LOG_LEVEL": "loud", "ALLOWED_ORIGIN": "shop.example.com", "CACHE_ADDR": "cache",
 		"MYSQL_DSN": "root:hunter2@nowhere", "WEBHOOK_SECRETS": "whsec_hunter2", "STRIPE_WEBHOOK_SECRETS": "hunter2",
 		"EDGE_SECRET": strings.Repeat("a", 32) + ",hunter2",
 	} {

@@ -132,6 +132,23 @@ func (s *proxySale) shop() []proxyStep {
 	}
 }
 
+// shoppers lists what a shopper has, and blocks it.
+func (s *proxySale) shoppers() []proxyStep {
+	shopper := checkout.ShopperOf("https://shop.example.com", s.name)
+	latest := checkout.ID{0xff}
+	return []proxyStep{
+		{"HoldsOf", func() (any, error) { found, err := s.HoldsOf(s.ctx, shopper, latest, 10); return len(found), err }, 0},
+		{"OrdersOf", func() (any, error) { found, _, err := s.OrdersOf(s.ctx, shopper, latest, 10); return len(found), err }, 0},
+		{"Reservations", func() (any, error) {
+			_, err := s.Reservations(s.ctx, ledger.ReservationFilter{ProductID: proxyProduct}, 10)
+			return nil, err
+		}, nil},
+		{"BlockShopper", func() (any, error) { return nil, s.BlockShopper(s.ctx, shopper, true, s.name) }, nil},
+		{"Blocked", func() (any, error) { return s.Blocked(s.ctx, shopper) }, true},
+		{"BlockedShoppers", func() (any, error) { found, err := s.BlockedShoppers(s.ctx, 10); return found.Total, err }, int64(1)},
+	}
+}
+
 // money applies events that wait, and records a refund.
 func (s *proxySale) money() []proxyStep {
 	return []proxyStep{
@@ -204,7 +221,7 @@ func TestLedgerThroughProxyPinsNothing(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = sale.Close() })
 	called := map[string]bool{"Close": true, "Environment": true} // which send nothing
-	for _, s := range slices.Concat(sale.shop(), sale.money(), sale.operate()) {
+	for _, s := range slices.Concat(sale.shop(), sale.shoppers(), sale.money(), sale.operate()) {
 		got, err := s.call()
 		if err != nil {
 			t.Fatalf("%s: %v", s.method, err)

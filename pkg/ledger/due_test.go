@@ -81,7 +81,12 @@ func TestAllDueStockIsReclaimed(t *testing.T) {
 	const due, wanted = 700, 600 // a routine reclaims 500 at a time
 	for name, take := range map[string]func(*testing.T, *ledgertest.Env, checkout.ID){
 		"hold": func(t *testing.T, env *ledgertest.Env, _ checkout.ID) {
-			if _, err := env.PlaceHold(t.Context(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: "p", Qty: wanted, TTL: ttl}); err != nil {
+			req := checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: "p", Qty: wanted, TTL: ttl}
+			_, err := env.PlaceHold(t.Context(), req)
+			for checkout.CodeOf(err) == checkout.CodeBusy { // a slow machine reclaims them in two calls
+				_, err = env.PlaceHold(t.Context(), req)
+			}
+			if err != nil {
 				t.Error(err)
 			}
 		},

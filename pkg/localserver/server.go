@@ -23,8 +23,9 @@ const (
 	maxHeader       = 16 << 10
 )
 
-// Serve serves the checkout on listener and sweeps, until ctx ends. Then it finishes the requests in progress.
-func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Listener, log *slog.Logger) error {
+// Serve serves the checkout on listener and sweeps, until ctx ends. Then it finishes the requests in progress. Pages of
+// allowedOrigin may call it: "*" means all pages, and "" those of this machine.
+func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Listener, allowedOrigin string, log *slog.Logger) error {
 	spec, err := api.OpenAPI()
 	if err != nil {
 		return fmt.Errorf("generating the OpenAPI document: %w", err)
@@ -39,7 +40,7 @@ func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Liste
 	sweeper := a.Sweeper()
 	sweeper.FullAudit = a.FullAudit                     // in a stack, the admin function does it
 	background.Go(func() { _ = sweeper.Run(sweeping) }) // it logs its errors
-	err = serve(ctx, handler, limitConnections(listener, connectionLimit, log), log)
+	err = serve(ctx, withCORS(handler, allowedOrigin), limitConnections(listener, connectionLimit, log), log)
 	stopSweeping()
 	background.Wait()
 	return err
