@@ -328,11 +328,12 @@ func TestUnusedKeyIsProven(t *testing.T) {
 	if err := raw.Do(ctx, raw.B().Del().Key(keyName(s, "entry"), set, keyName(s, "restore")).Build()).Error(); err != nil { // a flush, of this product
 		t.Fatal(err)
 	}
+	flushed := time.Now()
 	check("flushed", false)
 	check("restored", true)
-	late := counts.Of("cache_lookups_total/failure") + counts.Of("cache_lookups_total/skipped") // then it is tried again
-	if n := s.lists.Load(); n < 1 || n > 1+int64(late) {
-		t.Errorf("all keys were read %d times (and the cache was late %v times), expected once", n, late)
+	// A slow cache may lose what was restored. Then they are read again, after the pause.
+	if n, most := s.lists.Load(), 1+int64(time.Since(flushed)/stockview.RestoreWholePause); n < 1 || n > most {
+		t.Errorf("all keys were read %d times, expected once, and at most %d times in %s", n, most, time.Since(flushed))
 	}
 	lost := newKey() // granted, but the write to the cache was lost
 	afterLost := s.grant(*lost)
