@@ -43,8 +43,10 @@ func waitForLockWait(t *testing.T, env *ledgertest.Env) {
 		err := env.Admin.QueryRowContext(context.Background(), `
 			SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
 			WHERE t.trx_state = 'LOCK WAIT' AND p.db = DATABASE()`).Scan(&waiting)
-		if ledgertest.Unlisted(err) {
-			continue
+		if ledgertest.Unlisted(err) { // this table of MySQL has the same processes, and is read without their statements
+			err = env.Admin.QueryRowContext(context.Background(), `
+				SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN performance_schema.threads p ON p.processlist_id = t.trx_mysql_thread_id
+				WHERE t.trx_state = 'LOCK WAIT' AND p.processlist_db = DATABASE()`).Scan(&waiting)
 		}
 		if err != nil {
 			t.Fatal(err)

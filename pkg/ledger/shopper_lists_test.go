@@ -34,8 +34,8 @@ func TestCostOfAShoppersListIsBounded(t *testing.T) {
 				t.Fatal(err)
 			}
 			found, next = append(found, orders...), more
-		}); n > 210 {
-			t.Errorf("page %d of the orders read %d rows, expected about 200: 100 holds, and the order of each", page, n)
+		}); n > 510 {
+			t.Errorf("page %d of the orders read %d rows, expected about 200, or 500 on MySQL: 100 holds, and the order of each", page, n)
 		}
 	}
 	if len(found) != 1 || found[0].ID != first || found[0].ProductID != s.product || found[0].Qty != 1 {
