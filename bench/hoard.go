@@ -17,7 +17,7 @@ import (
 // pace is the timing of a hoarded sale: five seconds stand for a minute. The few milliseconds between two requests are then as
 // small a share of it as a network's delay is of a real minute.
 type pace struct {
-	minute            time.Duration // what stands for a minute
+	minute            time.Duration // the time that stands for a minute
 	units, shoppers   int
 	ttl, window, sale time.Duration
 }

@@ -73,6 +73,9 @@ func (l Local) end(ctx context.Context, s Selection, e ending) (done Ended, err 
 	if (s.Filter == nil) == (len(s.IDs) == 0) {
 		return done, checkout.Invalid("selection", "expected ids or a filter")
 	}
+	if f := s.Filter; f != nil && f.ProductID == "" && f.Shopper == "" && f.OlderThan == 0 && f.PlacedBy == nil {
+		return done, checkout.Invalid("filter", "expected a product, a shopper or an age, so that no request ends everything by mistake")
+	}
 	if len(s.IDs) > MaxEnded {
 		return done, checkout.Invalid("ids", fmt.Sprintf("expected at most %d", MaxEnded))
 	}

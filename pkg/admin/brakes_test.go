@@ -233,7 +233,7 @@ func TestChangedVisibilityIsLoggedWithSettings(t *testing.T) {
 func TestRejectsInvalidSelections(t *testing.T) {
 	t.Parallel()
 	tooMany := make([]string, admin.MaxEnded+1)
-	for _, s := range []admin.Selection{{}, {IDs: []string{"hold_x"}}, {IDs: tooMany}, {IDs: []string{"ord_01h455vb4pex5vsknk084sn02q"}}, {IDs: []string{"x"}, Filter: &ledger.ReservationFilter{}}} {
+	for _, s := range []admin.Selection{{}, {Filter: &ledger.ReservationFilter{}}, {IDs: []string{"hold_x"}}, {IDs: tooMany}, {IDs: []string{"ord_01h455vb4pex5vsknk084sn02q"}}, {IDs: []string{"x"}, Filter: &ledger.ReservationFilter{}}} {
 		if _, err := (admin.Local{}).ReleaseHolds(t.Context(), s); checkout.CodeOf(err) != checkout.CodeInvalidRequest {
 			t.Errorf("%d ids, filter %v: got %v, expected invalid_request", len(s.IDs), s.Filter, err)
 		}

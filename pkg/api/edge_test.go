@@ -35,7 +35,7 @@ func newGuardedEdge(f *fake) *edge {
 
 func throughEdge(secret string) http.Header { return http.Header{api.EdgeHeader: {secret}} }
 
-// Every route answers a request around the edge as it answers a path that does not exist, and calls nothing.
+// On every route, a request around the edge gets the response of a path that does not exist, and calls nothing.
 func TestRequestThatBypassesTheEdgeGets404(t *testing.T) {
 	t.Parallel()
 	e := newGuardedEdge(newFake())

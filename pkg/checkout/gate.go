@@ -4,7 +4,7 @@ import "context"
 
 // The values of the label "by" of HoldsRefused.
 const (
-	byGate   = "gate"   // a cache entry, without any database call
+	byGate   = "gate"   // a cache entry or a remembered block, without any database call
 	byLedger = "ledger" // at least one database call
 )
 

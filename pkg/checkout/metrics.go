@@ -24,7 +24,7 @@ func (m *Metric) FullName() string { return "flashsale_" + m.Name }
 // The metrics: one list for code, dashboards and documentation.
 var (
 	HoldsPlaced    = &Metric{"holds_placed_total", Counter, "Holds granted.", nil}
-	HoldsRefused   = &Metric{"holds_refused_total", Counter, "Holds refused, by error code, and by gate (from the cache alone, no database call) or ledger.", []string{"reason", "by"}}
+	HoldsRefused   = &Metric{"holds_refused_total", Counter, "Holds refused, by error code, and by gate (without a database call) or ledger.", []string{"reason", "by"}}
 	LedgerCalls    = &Metric{"ledger_calls_total", Counter, "Ledger calls by routine and outcome.", []string{"routine", "outcome"}}
 	LedgerDuration = &Metric{"ledger_call_duration_seconds", Histogram, "Duration of a ledger call, retries included.", []string{"routine"}}
 	LedgerRetries  = &Metric{"ledger_retries_total", Counter, "Ledger calls retried, by the server's error number, or lost for a lost response.", []string{"error"}}

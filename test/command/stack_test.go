@@ -122,30 +122,7 @@ func TestCommandsOnAStack(t *testing.T) {
 	r.order(t, ada, own)
 	expect(0, `"order_status":"paid"`, "--stack shop-dev webhook send --type payment.succeeded --order "+own.OrderID())
 
-	// Three cases for the audit and the lists: a payment of the wrong amount, one for no order, and a broken counter.
-	id := s.MustOrder(t, 2)
-	expect(0, `"order_status":"refund_due"`, "--stack shop-dev webhook send --type payment.succeeded --amount 1 --currency USD --payment-id pay_wrong --order "+id.OrderID())
-	nothing := checkout.ID(uuid.New()).OrderID()
-	expect(0, "202", "--stack shop-dev webhook send --type payment.succeeded --amount 1 --currency USD --id evt_lost --order "+nothing)
-	expect(0, id.OrderID()+"  0.01 USD   amount_mismatch  standard  pay_wrong", "--stack shop-dev refunds")
-	expect(0, `"payment_id": "pay_wrong"`, "--stack shop-dev refunds --json")
-	expect(0, "evt_lost", "--stack shop-dev unmatched")
-	expect(0, nothing, "--stack shop-dev unmatched --json")
-	expect(0, "no hold and no order has this id", "--stack shop-dev events --unmatched")
-	expect(0, "No event is reused.", "--stack shop-dev events --reused")
-	expect(0, "There are no open disputes.", "--stack shop-dev events --disputes")
-	expect(0, "200", "--stack shop-dev webhook send --type payment.disputed --payment-id pay_wrong --dispute-id du_1 --id evt_disputed")
-	expect(0, id.OrderID()+"  pay_wrong", "--stack shop-dev events --disputes")
-	expect(0, `"event_id": "evt_disputed"`, "--stack shop-dev events --disputes --json")
-	expect(0, "200", "--stack shop-dev webhook send --type payment.dispute_closed --payment-id pay_wrong --dispute-id du_1 --outcome won")
-	expect(0, "There are no open disputes.", "--stack shop-dev events --disputes")
-	expect(0, "refund_due  amount_mismatch  0.01 USD  -         0.01 USD", "--stack shop-dev orders --status refund_due")
-	expect(1, "order_not_found", "--stack shop-dev order "+nothing)
-	expect(1, "at most what the payment still holds", "--stack shop-dev refunds record --payment pay_wrong --amount 0.02 --note cash")
-	expect(0, "it owes nothing more", "--stack shop-dev refunds record --payment pay_wrong --amount 0.01 --note cash")
-	expect(0, "0.01 USD  ", "--stack shop-dev order "+id.OrderID())
-	expect(0, "arn:aws:iam::123456789012:user/ada  cash", "--stack shop-dev order "+id.OrderID())
-	expect(0, "No refund is due.", "--stack shop-dev refunds")
+	expectMoneyOnAStack(t, s, expect)
 	for _, action := range []string{
 		`"operation":"migrate","operator":"arn:aws:iam::123456789012:user/ada","entity":"database","lambda_request_id":`,
 		`"operation":"put_product","operator":"arn:aws:iam::123456789012:user/ada","entity":"product lamp","created":false,"before":{"name":"Lamp",`,
@@ -173,6 +150,34 @@ func TestCommandsOnAStack(t *testing.T) {
 	}
 	expect(3, "calling the admin function: invoking shop-dev-AdminFunction-1", "--stack shop-dev product list") // throttled
 	expect(3, "the function's log has the cause under request id", "--stack shop-dev audit")                    // failed
+}
+
+// expectMoneyOnAStack makes a payment of the wrong amount and one for no order, and looks at the lists.
+func expectMoneyOnAStack(t *testing.T, s *shoptest.Shop, expect func(code int, in, args string)) {
+	t.Helper()
+	id := s.MustOrder(t, 2)
+	expect(0, `"order_status":"refund_due"`, "--stack shop-dev webhook send --type payment.succeeded --amount 1 --currency USD --payment-id pay_wrong --order "+id.OrderID())
+	nothing := checkout.ID(uuid.New()).OrderID()
+	expect(0, "202", "--stack shop-dev webhook send --type payment.succeeded --amount 1 --currency USD --id evt_lost --order "+nothing)
+	expect(0, id.OrderID()+"  0.01 USD   amount_mismatch  standard  pay_wrong", "--stack shop-dev refunds")
+	expect(0, `"payment_id": "pay_wrong"`, "--stack shop-dev refunds --json")
+	expect(0, "evt_lost", "--stack shop-dev unmatched")
+	expect(0, nothing, "--stack shop-dev unmatched --json")
+	expect(0, "no hold and no order has this id", "--stack shop-dev events --unmatched")
+	expect(0, "No event is reused.", "--stack shop-dev events --reused")
+	expect(0, "There are no open disputes.", "--stack shop-dev events --disputes")
+	expect(0, "200", "--stack shop-dev webhook send --type payment.disputed --payment-id pay_wrong --dispute-id du_1 --id evt_disputed")
+	expect(0, id.OrderID()+"  pay_wrong", "--stack shop-dev events --disputes")
+	expect(0, `"event_id": "evt_disputed"`, "--stack shop-dev events --disputes --json")
+	expect(0, "200", "--stack shop-dev webhook send --type payment.dispute_closed --payment-id pay_wrong --dispute-id du_1 --outcome won")
+	expect(0, "There are no open disputes.", "--stack shop-dev events --disputes")
+	expect(0, "refund_due  amount_mismatch  0.01 USD  -         0.01 USD", "--stack shop-dev orders --status refund_due")
+	expect(1, "order_not_found", "--stack shop-dev order "+nothing)
+	expect(1, "at most what the payment still holds", "--stack shop-dev refunds record --payment pay_wrong --amount 0.02 --note cash")
+	expect(0, "it owes nothing more", "--stack shop-dev refunds record --payment pay_wrong --amount 0.01 --note cash")
+	expect(0, "0.01 USD  ", "--stack shop-dev order "+id.OrderID())
+	expect(0, "arn:aws:iam::123456789012:user/ada  cash", "--stack shop-dev order "+id.OrderID())
+	expect(0, "No refund is due.", "--stack shop-dev refunds")
 }
 
 // The lists are the same on servers that this machine can reach.

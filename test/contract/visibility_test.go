@@ -25,9 +25,9 @@ func TestCachedServerFollowsTheOperator(t *testing.T) {
 	t.Parallel()
 	s := shoptest.Open(t, 1000, shoptest.Options{})
 	operator := admin.Local{Ledger: s.Ledger}
-	answer := func(r shoptest.Response) string { return strings.TrimSpace(http.StatusText(r.Status) + " " + r.Code()) }
-	read := func() string { return answer(s.Do(t, http.MethodGet, "/v1/products/"+s.ProductID, "", nil)) }
-	place := func() string { return answer(s.PostHold(t, 1, "")) }
+	outcome := func(r shoptest.Response) string { return strings.TrimSpace(http.StatusText(r.Status) + " " + r.Code()) }
+	read := func() string { return outcome(s.Do(t, http.MethodGet, "/v1/products/"+s.ProductID, "", nil)) }
+	place := func() string { return outcome(s.PostHold(t, 1, "")) }
 	list := func() string {
 		if strings.Contains(s.Do(t, http.MethodGet, "/v1/products", "", nil).Body, s.ProductID) {
 			return "listed"

@@ -144,15 +144,15 @@ func TestStampedeFollowsFromTheRates(t *testing.T) {
 	const readers, buyers, caches = 200_000, 100_000, 13 // a second, of a million shoppers; CloudFront's regional caches
 	products, holds := large("ProductsRate"), large("HoldsRate")
 	for pattern, want := range map[string]float64{
-		`\| product reads \| 200,000 \| .ProductsRate. admits ([\d,]+):`:        products,
-		`\| holds \| 100,000 \| .HoldsRate. admits ([\d,]+):`:                   holds,
-		`answered, all together \| 300,000 \| ([\d,]+): 3 %`:                    products + holds,
-		`answered, all together \| 300,000 \| [\d,]+: 3 % \| ([\d,]+): 68 %`:    readers + holds,
-		`by functions \| \| [\d,]+ \| ([\d,]+) \|`:                              holds + caches,
-		`429 from API Gateway \| \| ([\d,]+) \|`:                                readers + buyers - products - holds,
-		`429 from API Gateway \| \| [\d,]+ \| ([\d,]+) \|`:                      buyers - holds,
-		`At 300 a minute each, ([\d,]+) addresses reach .HoldsRate.`:            holds / (float64(edgeTemplate(t).At("Parameters", "AddressRate", "Default").(int)) / 60),
-		`10,000 units at 3,000 holds a second are gone after ([\d.]+) s\. From`: math.Floor(10*10_000/holds+1) / 10, // rounded up
+		`\| product reads \| 200,000 \| .ProductsRate. admits ([\d,]+):`:           products,
+		`\| holds \| 100,000 \| .HoldsRate. admits ([\d,]+):`:                      holds,
+		`get a response, all together \| 300,000 \| ([\d,]+): 3 %`:                 products + holds,
+		`get a response, all together \| 300,000 \| [\d,]+: 3 % \| ([\d,]+): 68 %`: readers + holds,
+		`by functions \| \| [\d,]+ \| ([\d,]+) \|`:                                 holds + caches,
+		`429 from API Gateway \| \| ([\d,]+) \|`:                                   readers + buyers - products - holds,
+		`429 from API Gateway \| \| [\d,]+ \| ([\d,]+) \|`:                         buyers - holds,
+		`At 300 a minute each, ([\d,]+) addresses reach .HoldsRate.`:               holds / (float64(edgeTemplate(t).At("Parameters", "AddressRate", "Default").(int)) / 60),
+		`10,000 units at 3,000 holds a second are gone after ([\d.]+) s\. From`:    math.Floor(10*10_000/holds+1) / 10, // rounded up
 	} {
 		if got := numberIn(t, pattern); got != want {
 			t.Errorf("docs/operations.md says %v in %q, the templates give %v", got, pattern, want)

@@ -163,7 +163,7 @@ func TestMisconfiguredFunctionLogsOneLine(t *testing.T) {
 	}
 }
 
-// With EDGE_SECRET, the functions answer a request around the edge as if nothing were there, and log the address that the edge names.
+// With EDGE_SECRET, the functions respond to a request around the edge as if nothing were there, and log the address that the edge names.
 func TestFunctionsServeOnlyTheEdge(t *testing.T) {
 	t.Parallel()
 	o := shoptest.WithDefaults(t, shoptest.Options{})

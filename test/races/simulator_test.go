@@ -153,71 +153,7 @@ const (
 // Live sales against wrong ledgers. No race decides the result: every run shows each defect, because the plan leads
 // many shoppers to it. Subtle defects are tested with constructed histories in internal/simulator.
 func TestSimulationFindsWrongLedgers(t *testing.T) {
-	for name, sale := range map[string]struct {
-		sale    simulator.Sale
-		options shoptest.Options
-		noCache bool // so that the database decides every request
-		defects []wrong
-	}{
-		"units are given back twice, and ended holds and orders change": {
-			sale: shortSale(250, plenty), options: shoptest.Options{HoldTTL: 2500 * time.Millisecond, PaymentWindow: 2 * time.Second},
-			defects: []wrong{
-				{"release_hold", []string{"IF v_status = 'active' THEN", "IF v_status IN ('active', 'released') THEN"}, "reserved_is_what_is_held"},
-				{"create_order", []string{"v_status = 'active' AND v_now < v_expires_at", "v_status IN ('active', 'expired')"}, "orders_are_their_holds"},
-				{"cancel_order", []string{"WHEN 'pending_payment' THEN 'cancelled'", "WHEN 'pending_payment' THEN 'cancelled' WHEN 'paid' THEN 'cancelled'"}, "orders_end_for_a_reason"},
-			},
-		},
-		"any payment counts, and twice; holds are short and always released": {
-			sale: shortSale(250, plenty),
-			defects: []wrong{
-				{"apply_event", []string{"ELSEIF v_result IN ('applied', 'ignored') AND NOT v_replay THEN", "ELSEIF FALSE THEN", "SET v_changed = v_owner IS NULL OR", "SET v_changed = TRUE OR v_owner IS NULL OR"}, "events_apply_once"},
-				{"apply_event", []string{"SET v_exact = p_amount = v_order_amount AND p_currency = v_order_currency", "SET v_exact = TRUE"}, "no_money_is_lost"},
-				{"place_hold", []string{"INTERVAL p_ttl_us MICROSECOND", "INTERVAL p_ttl_us DIV 3 MICROSECOND"}, "grants_are_true"},
-				{"release_hold", []string{"WHEN v_status = 'ordered' THEN 'hold_ordered'\n", "", "v_status = 'active'", "v_status IN ('active', 'ordered')"}, "holds_end_for_a_reason"},
-			},
-		},
-		"the stock has no limit": {
-			sale: shortSale(200, 20),
-			defects: []wrong{
-				{"place_hold", []string{"WHERE id = p_product_id AND " + unitsLeft, "WHERE id = p_product_id"}, "never_oversold"},
-				// The gate would refuse what the stock does not have, and leave the defect to a race. So each hold writes a false
-				// entry.
-				{"place_hold", []string{"stock AS product_stock,", "stock + 5000 AS product_stock,"}, "never_oversold"},
-			},
-		},
-		"everything is due at once": {
-			sale: shortSale(200, 50), noCache: true,
-			defects: []wrong{{"reclaim_due", []string{"expires_at <= v_now", "expires_at <= v_now + INTERVAL 1 DAY", "pay_by <= v_now", "pay_by <= v_now + INTERVAL 1 DAY"}, "no_hold_ends_early"}},
-		},
-		"every request is refused as sold out": {
-			sale: shortSale(150, plenty),
-			defects: []wrong{
-				{"place_hold", []string{unitsLeft, unitsLeft + " AND FALSE", "WHEN p_qty > stock", "WHEN TRUE OR p_qty > stock"}, "sold_out_is_true leftovers_can_be_bought"},
-				{"refuse_hold", []string{"WHEN p_qty > p.stock", "WHEN TRUE OR p_qty > p.stock"}, "sold_out_is_true leftovers_can_be_bought"},
-			},
-		},
-		"the limit per shopper is not checked": {
-			sale: shortSale(300, plenty),
-			defects: []wrong{{"place_hold", []string{
-				"SET v_over = v_yours + p_qty > p_per_shopper OR NOT (v_new OR v_all)", "SET v_over = FALSE", "SET v_over = v_yours > p_per_shopper OR NOT v_all", "SET v_over = FALSE",
-			}, "limit_is_kept"}},
-		},
-		"the limit per shopper is checked before the lock only": {
-			sale: shortSale(300, plenty),
-			defects: []wrong{{"place_hold", []string{
-				"SET v_over = v_yours > p_per_shopper OR NOT v_all", "SET v_over = FALSE",
-				// All of a shopper's requests at once have to be past the first check, whatever the speed of the machine.
-				"SET v_tries_left = v_tries_left - 1;", "SET v_tries_left = v_tries_left - 1; DO SLEEP(0.1);",
-			}, "limit_is_kept"}},
-		},
-		"a late payment takes units over the limit, and others' holds can be released": {
-			sale: shortSale(300, plenty),
-			defects: []wrong{
-				{"settle_order", []string{"IF v_per_shopper IS NOT NULL AND (v_yours + v_qty > v_per_shopper OR NOT v_all) THEN", "IF FALSE THEN"}, "limit_is_kept"},
-				{"release_hold", []string{"shopper <=> p_shopper", "TRUE"}, "shoppers_reach_their_own"},
-			},
-		},
-	} {
+	for name, sale := range wrongLedgers {
 		t.Run(name, func(t *testing.T) {
 			sale.options.SignIn = true
 			if sale.noCache {
@@ -245,4 +181,71 @@ func TestSimulationFindsWrongLedgers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// wrongLedgers are ledgers with defects, each with a sale that shows them.
+var wrongLedgers = map[string]struct {
+	sale    simulator.Sale
+	options shoptest.Options
+	noCache bool // so that the database decides every request
+	defects []wrong
+}{
+	"units are given back twice, and ended holds and orders change": {
+		sale: shortSale(250, plenty), options: shoptest.Options{HoldTTL: 2500 * time.Millisecond, PaymentWindow: 2 * time.Second},
+		defects: []wrong{
+			{"release_hold", []string{"IF v_status = 'active' THEN", "IF v_status IN ('active', 'released') THEN"}, "reserved_is_what_is_held"},
+			{"create_order", []string{"v_status = 'active' AND v_now < v_expires_at", "v_status IN ('active', 'expired')"}, "orders_are_their_holds"},
+			{"cancel_order", []string{"WHEN 'pending_payment' THEN 'cancelled'", "WHEN 'pending_payment' THEN 'cancelled' WHEN 'paid' THEN 'cancelled'"}, "orders_end_for_a_reason"},
+		},
+	},
+	"any payment counts, and twice; holds are short and always released": {
+		sale: shortSale(250, plenty),
+		defects: []wrong{
+			{"apply_event", []string{"ELSEIF v_result IN ('applied', 'ignored') AND NOT v_replay THEN", "ELSEIF FALSE THEN", "SET v_changed = v_owner IS NULL OR", "SET v_changed = TRUE OR v_owner IS NULL OR"}, "events_apply_once"},
+			{"apply_event", []string{"SET v_exact = p_amount = v_order_amount AND p_currency = v_order_currency", "SET v_exact = TRUE"}, "no_money_is_lost"},
+			{"place_hold", []string{"INTERVAL p_ttl_us MICROSECOND", "INTERVAL p_ttl_us DIV 3 MICROSECOND"}, "grants_are_true"},
+			{"release_hold", []string{"WHEN v_status = 'ordered' THEN 'hold_ordered'\n", "", "v_status = 'active'", "v_status IN ('active', 'ordered')"}, "holds_end_for_a_reason"},
+		},
+	},
+	"the stock has no limit": {
+		sale: shortSale(200, 20),
+		defects: []wrong{
+			{"place_hold", []string{"WHERE id = p_product_id AND " + unitsLeft, "WHERE id = p_product_id"}, "never_oversold"},
+			// The gate would refuse what the stock does not have, and leave the defect to a race. So each hold writes a false
+			// entry.
+			{"place_hold", []string{"stock AS product_stock,", "stock + 5000 AS product_stock,"}, "never_oversold"},
+		},
+	},
+	"everything is due at once": {
+		sale: shortSale(200, 50), noCache: true,
+		defects: []wrong{{"reclaim_due", []string{"expires_at <= v_now", "expires_at <= v_now + INTERVAL 1 DAY", "pay_by <= v_now", "pay_by <= v_now + INTERVAL 1 DAY"}, "no_hold_ends_early"}},
+	},
+	"every request is refused as sold out": {
+		sale: shortSale(150, plenty),
+		defects: []wrong{
+			{"place_hold", []string{unitsLeft, unitsLeft + " AND FALSE", "WHEN p_qty > stock", "WHEN TRUE OR p_qty > stock"}, "sold_out_is_true leftovers_can_be_bought"},
+			{"refuse_hold", []string{"WHEN p_qty > p.stock", "WHEN TRUE OR p_qty > p.stock"}, "sold_out_is_true leftovers_can_be_bought"},
+		},
+	},
+	"the limit per shopper is not checked": {
+		sale: shortSale(300, plenty),
+		defects: []wrong{{"place_hold", []string{
+			"SET v_over = v_yours + p_qty > p_per_shopper OR NOT (v_new OR v_all)", "SET v_over = FALSE", "SET v_over = v_yours > p_per_shopper OR NOT v_all", "SET v_over = FALSE",
+		}, "limit_is_kept"}},
+	},
+	"the limit per shopper is checked before the lock only": {
+		sale: shortSale(300, plenty),
+		defects: []wrong{{"place_hold", []string{
+			"SET v_over = v_yours > p_per_shopper OR NOT v_all", "SET v_over = FALSE",
+			// All of a shopper's requests at once have to be past the first check, whatever the speed of the machine.
+			"SET v_tries_left = v_tries_left - 1;", "SET v_tries_left = v_tries_left - 1; DO SLEEP(0.1);",
+		}, "limit_is_kept"}},
+	},
+	"a late payment takes units over the limit, and others' holds can be released": {
+		sale: shortSale(300, plenty),
+		defects: []wrong{
+			{"settle_order", []string{"IF v_per_shopper IS NOT NULL AND (v_yours + v_qty > v_per_shopper OR NOT v_all) THEN", "IF FALSE THEN"}, "limit_is_kept"},
+			{"release_hold", []string{"shopper <=> p_shopper", "TRUE"}, "shoppers_reach_their_own"},
+		},
+	},
 }
