@@ -47,28 +47,16 @@ func exec(t *testing.T, tx interface {
 	}
 }
 
-// waitForLockWait waits until a call of the schema's application user waits for a lock.
-func waitForLockWait(t *testing.T, env *ledgertest.Env) {
+// waitForLockWait waits until a call in the schema waits for a lock, and returns its connection's id.
+func waitForLockWait(t *testing.T, env *ledgertest.Env) (connection int64) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		var waiting int
-		err := env.Admin.QueryRowContext(context.Background(), `
-			SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
-			WHERE t.trx_state = 'LOCK WAIT' AND p.db = DATABASE()`).Scan(&waiting)
-		if ledgertest.Unlisted(err) { // this table of MySQL has the same processes, and is read without their statements
-			err = env.Admin.QueryRowContext(context.Background(), `
-				SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN performance_schema.threads p ON p.processlist_id = t.trx_mysql_thread_id
-				WHERE t.trx_state = 'LOCK WAIT' AND p.processlist_db = DATABASE()`).Scan(&waiting)
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if waiting := env.LockWaits(t); len(waiting) > 0 {
+			return waiting[0]
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if waiting > 0 {
-			return
-		}
-		time.Sleep(150 * time.Millisecond) // innodb_trx is a copy that the server renews only 100 ms after the last read
 	}
 	t.Fatal("no call waited for a lock")
+	return 0
 }
 
 func TestDeadlockIsRetriedAndCounted(t *testing.T) {

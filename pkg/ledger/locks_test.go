@@ -225,11 +225,7 @@ func TestKilledCallIsRetriedWithoutItsLocks(t *testing.T) {
 		})
 		placed <- err
 	}()
-	waitForLockWait(t, c.Env)
-	var id int64
-	if err := c.Admin.QueryRowContext(t.Context(), "SELECT trx_mysql_thread_id FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id WHERE trx_state = 'LOCK WAIT' AND p.db = DATABASE()").Scan(&id); err != nil {
-		t.Fatal(err)
-	}
+	id := waitForLockWait(t, c.Env)
 	exec(t, c.Admin, "KILL QUERY ?", id)
 	unlock()
 	if err := <-placed; err != nil {
