@@ -1,6 +1,7 @@
 package ledgertest
 
 import (
+	"context"
 	"regexp"
 	"strconv"
 	"strings"
@@ -19,7 +20,7 @@ var statusConnection = regexp.MustCompile(`(?m)^(?:MySQL|MariaDB) thread id (\d+
 func (e *Env) LockWaits(tb testing.TB) (connections []int64) {
 	tb.Helper()
 	var engine, name, status string
-	if err := e.Admin.QueryRow("SHOW ENGINE INNODB STATUS").Scan(&engine, &name, &status); err != nil {
+	if err := e.Admin.QueryRowContext(context.Background(), "SHOW ENGINE INNODB STATUS").Scan(&engine, &name, &status); err != nil {
 		tb.Fatalf("reading InnoDB's status: %v", err)
 	}
 	users := " " + must(mysql.ParseDSN(e.AdminDSN))(tb).DBName + "_"

@@ -4,19 +4,19 @@
 -- means that it saw neither. They only save a read: the hold is written with them, and the guarded UPDATE succeeds only if they are
 -- current and nothing else forbids the hold. If it fails, the routine reads the product without a lock to find out why.
 --
--- p_shopper owns the hold; NULL: anonymous. The routine checks the limit on the shopper's own rows, under the product's lock: no
--- other call can take units of the product meanwhile. Usually a sum over all of the shopper's holds, from the index alone, is enough. Only
--- if that exceeds the limit, the routine reads the holds and orders to see which units have come back. A shopper who had holds
--- before is checked before the lock as well, so that a refusal makes nobody wait for the product.
+-- p_shopper owns the hold; NULL: anonymous. Where there is a limit, the shopper's row in shopper_products is the lock under which
+-- the shopper takes units of this product, and so the sum of them is exact. A shopper whose row is new has none, so there is
+-- nothing to sum, unless holds of the product were placed before it had a limit (products.shoppers_known). Only the shopper's
+-- own calls wait for this lock, and a refusal needs no other.
 --
--- Locks, in order: the new hold's row with its idempotency key, then the product's row, last, for one UPDATE and the
--- COMMIT. A hot product's throughput is 1 / (the time this lock is held).
+-- Locks, in order: the shopper's row (where there is a limit), the new hold's row with its idempotency key, then the
+-- product's row, last, for one UPDATE and the COMMIT. A hot product's throughput is 1 / (the time this lock is held).
 --
 -- The caller makes p_id before the call, so that a retry after a lost response finds its own hold.
 -- Outcomes: placed, replayed, idempotency_key_reused, product_not_found, qty_over_limit, sale_not_started, sale_ended,
 -- sold_out, sign_in_needed (there is a limit per shopper), shopper_limit (also for one with more than a thousand holds, whose
--- sum would take too long), shopper_blocked, busy (other calls were faster five times in a row, or more is due than can be reclaimed in a second),
--- overtaken (the reason to refuse it has gone: call again).
+-- sum would take too long), shopper_blocked, busy (other calls were faster five times in a row, or more is due than can be
+-- reclaimed in a second), overtaken (the reason to refuse it has gone: call again).
 CREATE PROCEDURE place_hold(
   p_id         BINARY(16),
   p_product_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin,
@@ -37,9 +37,9 @@ BEGIN
   DECLARE v_lag_us BIGINT;
   DECLARE v_holds, v_orders, v_all_holds, v_all_orders, v_same INT DEFAULT 0;
   DECLARE v_tries_left INT DEFAULT 5;
-  DECLARE v_duplicate, v_ended, v_over, v_blocked, v_new, v_all BOOLEAN DEFAULT FALSE;
+  DECLARE v_duplicate, v_ended, v_over, v_blocked, v_sum, v_many, v_all BOOLEAN DEFAULT FALSE;
   DECLARE v_yours BIGINT;
-  DECLARE v_first, v_own BINARY(16);
+  DECLARE v_first BINARY(16);
   DECLARE v_facts INT UNSIGNED;
   DECLARE EXIT HANDLER FOR SQLEXCEPTION
   BEGIN
@@ -51,26 +51,33 @@ BEGIN
     SELECT id INTO v_first FROM holds WHERE idempotency_key = p_key;
   END IF;
   IF p_shopper IS NOT NULL THEN
-    SELECT COUNT(*), IF(p_per_shopper IS NULL, NULL, (SELECT id FROM holds FORCE INDEX (holds_shopper) WHERE shopper = p_shopper LIMIT 1))
-      INTO v_blocked, v_own FROM blocked_shoppers WHERE shopper = p_shopper;
-    SET v_outcome = IF(v_blocked, 'shopper_blocked', NULL), v_new = v_own IS NULL AND p_per_shopper IS NOT NULL;
+    SELECT b.shopper IS NOT NULL, NOT p.shoppers_known INTO v_blocked, v_sum
+      FROM products p LEFT JOIN blocked_shoppers b ON b.shopper = p_shopper WHERE p.id = p_product_id;
+    SET v_outcome = IF(v_blocked, 'shopper_blocked', NULL);
   END IF;
 
   attempt: WHILE v_first IS NULL AND v_outcome IS NULL DO
-    SET v_now = UTC_TIMESTAMP(6), v_over = FALSE;
-    IF p_price IS NOT NULL AND p_per_shopper IS NOT NULL THEN
-      SET v_yours = 0;
-      IF NOT v_new THEN -- most shoppers are
-        CALL shopper_units(p_shopper, p_product_id, v_yours, v_all);
-      END IF;
-      SET v_over = v_yours + p_qty > p_per_shopper OR NOT (v_new OR v_all), v_new = FALSE;
-    END IF;
+    SET v_now = UTC_TIMESTAMP(6), v_over = p_per_shopper IS NOT NULL AND p_shopper IS NULL;
     IF p_price IS NOT NULL AND NOT v_over THEN
       SET v_tries_left = v_tries_left - 1;
       -- The audit recomputes it (audit_checks.go), so that a changed, moved or deleted hold leaves evidence.
       SET v_facts = CRC32(CONCAT_WS('|', HEX(p_id), p_product_id, p_qty, p_price, p_currency, HEX(p_key), p_ttl_us, HEX(p_shopper)));
       SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
       START TRANSACTION;
+      IF p_per_shopper IS NOT NULL THEN
+        INSERT INTO shopper_products (shopper, product_id) VALUES (p_shopper, p_product_id) ON DUPLICATE KEY UPDATE locked = locked + 1;
+        SET v_yours = 0, v_many = FALSE, v_sum = v_sum OR ROW_COUNT() > 1; -- more than 1: it was there, and was changed
+        IF v_sum THEN -- first from the index alone, with units that have come back
+          SELECT COALESCE(SUM(IF(product_id = p_product_id, qty, 0)), 0), COUNT(*) > 1000 INTO v_yours, v_many
+            FROM holds FORCE INDEX (holds_shopper) WHERE shopper = p_shopper;
+        END IF;
+        IF v_many OR v_yours + p_qty > p_per_shopper THEN
+          CALL shopper_units(p_shopper, p_product_id, v_yours, v_all);
+          SET v_over = v_yours + p_qty > p_per_shopper OR NOT v_all;
+        END IF;
+      END IF;
+    END IF;
+    IF p_price IS NOT NULL AND NOT v_over THEN
       BEGIN
         DECLARE CONTINUE HANDLER FOR 1062 SET v_duplicate = TRUE; -- this id, or a concurrent call with this key
         INSERT INTO holds (id, product_id, qty, unit_price, currency, status, idempotency_key, created_at, expires_at, facts, shopper, per_shopper)
@@ -87,33 +94,25 @@ BEGIN
           version = version + 1, updated_at = v_now
       WHERE id = p_product_id AND stock - reserved_stock - sold_stock >= p_qty
         AND price_amount = p_price AND currency = p_currency AND max_qty_per_hold >= p_qty
-        AND max_per_shopper <=> p_per_shopper AND NOT hidden
+        AND max_per_shopper <=> p_per_shopper AND (v_sum OR shoppers_known OR p_per_shopper IS NULL) AND NOT hidden
         AND (sale_starts_at IS NULL OR sale_starts_at <= v_now) AND (sale_ends_at IS NULL OR sale_ends_at > v_now);
       IF ROW_COUNT() = 1 THEN
-        IF p_per_shopper IS NOT NULL THEN
-          SELECT COALESCE(SUM(qty), 0) INTO v_yours
-            FROM holds FORCE INDEX (holds_shopper) WHERE shopper = p_shopper AND product_id = p_product_id;
-          IF v_yours > p_per_shopper THEN
-            CALL shopper_units(p_shopper, p_product_id, v_yours, v_all);
-            SET v_over = v_yours > p_per_shopper OR NOT v_all;
-          END IF;
-        END IF;
         -- The hold is granted now, after the wait for the lock. Under 10 ms the difference is not worth a second write.
         IF UTC_TIMESTAMP(6) > v_now + INTERVAL 10000 MICROSECOND THEN
           SET v_now = UTC_TIMESTAMP(6);
           SELECT COALESCE(sale_ends_at <= v_now, FALSE) INTO v_ended FROM products WHERE id = p_product_id;
           UPDATE holds SET created_at = v_now, expires_at = v_now + INTERVAL p_ttl_us MICROSECOND WHERE id = p_id;
         END IF;
-        IF NOT v_ended AND NOT v_over THEN
+        IF NOT v_ended THEN
           COMMIT;
           SET v_outcome = 'placed';
           LEAVE attempt;
         END IF;
       END IF;
-      ROLLBACK;
     END IF;
+    ROLLBACK;
 
-    SET p_price = NULL;
+    SET p_price = NULL, v_sum = TRUE;
     -- The outcome comes first: MariaDB assigns variables in order, and p_per_shopper still has the old limit.
     SELECT CASE
         WHEN hidden THEN 'product_not_found'

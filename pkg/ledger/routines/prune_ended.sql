@@ -5,7 +5,7 @@
 -- A hold that is locked, or not yet in audit_marks, is left to a later call. A hold gets no order while its row is locked,
 -- because every routine that makes an order locks the hold first.
 --
--- Locks, in order: the holds (SKIP LOCKED), the position, the product's mark, the product.
+-- Locks, in order: the holds and the shoppers' rows (SKIP LOCKED), the position, the product's mark, the product.
 -- Outcomes: pruned, left (a hold was left to a later call). expired_holds counts the deleted ones, and cancelled_orders those that were looked at.
 CREATE PROCEDURE prune_ended(
   p_product_id   VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin,
@@ -17,7 +17,7 @@ MODIFIES SQL DATA
 SQL SECURITY DEFINER
 BEGIN
   DECLARE v_from, v_before, v_to, v_due DATETIME(6);
-  DECLARE v_audited, v_id BINARY(16);
+  DECLARE v_audited, v_id, v_shopper BINARY(16);
   DECLARE v_facts, v_sum, v_keyed BIGINT DEFAULT 0;
   DECLARE v_seen, v_pruned, v_n, v_key INT DEFAULT 0;
   DECLARE v_left, v_done BOOLEAN DEFAULT FALSE;
@@ -45,7 +45,7 @@ BEGIN
       LEAVE pruning;
     END IF;
     SET v_seen = v_seen + 1, v_to = v_due;
-    SELECT COUNT(*), COALESCE(MAX(facts), 0), COUNT(idempotency_key) INTO v_n, v_facts, v_key
+    SELECT COUNT(*), COALESCE(MAX(facts), 0), COUNT(idempotency_key), MAX(shopper) INTO v_n, v_facts, v_key, v_shopper
       FROM holds WHERE id = v_id AND id <= v_audited AND status = p_status FOR UPDATE SKIP LOCKED;
     IF v_n = 0 THEN
       SET v_left = TRUE;
@@ -54,6 +54,17 @@ BEGIN
       IF v_n = 0 THEN
         DELETE FROM holds WHERE id = v_id;
         SET v_pruned = v_pruned + 1, v_sum = v_sum + v_facts, v_keyed = v_keyed + v_key;
+        -- The shopper's row goes with the last hold. If there are many others, the last one is not looked for here.
+        IF v_shopper IS NOT NULL THEN
+          SELECT COUNT(*) INTO v_n FROM shopper_products WHERE shopper = v_shopper AND product_id = p_product_id FOR UPDATE SKIP LOCKED;
+        END IF;
+        IF v_n = 1 THEN
+          SELECT COUNT(*) = 100 OR COALESCE(MAX(product_id = p_product_id), FALSE) INTO v_n
+            FROM (SELECT product_id FROM holds FORCE INDEX (holds_shopper) WHERE shopper = v_shopper LIMIT 100) AS others;
+          IF v_n = 0 THEN
+            DELETE FROM shopper_products WHERE shopper = v_shopper AND product_id = p_product_id;
+          END IF;
+        END IF;
       END IF;
     END IF;
   END LOOP;

@@ -5,7 +5,7 @@
 -- p_take: take units for an order that has none, unless its shopper would then have more than the limit. p_short says that
 -- there were not enough.
 --
--- Locks, in order: the hold and its order, its payments, the product. The product comes last and the COMMIT soon after it.
+-- Locks, in order: the hold and its order, its payments, the shopper's row (to take units), the product. The product comes last and the COMMIT soon after it.
 CREATE PROCEDURE settle_order(p_id BINARY(16), p_take BOOLEAN, p_window_us BIGINT, OUT p_short BOOLEAN)
 MODIFIES SQL DATA
 SQL SECURITY DEFINER
@@ -49,6 +49,9 @@ main: BEGIN
   IF v_payment_id IS NOT NULL AND v_from = 'reserved' THEN
     SET v_units = 'sold';
   ELSEIF v_payment_id IS NOT NULL AND v_from = 'none' AND p_take THEN
+    IF v_shopper IS NOT NULL THEN -- the lock of place_hold: the shopper takes no other units of this product meanwhile
+      INSERT INTO shopper_products (shopper, product_id) VALUES (v_shopper, v_product_id) ON DUPLICATE KEY UPDATE locked = locked + 1;
+    END IF;
     UPDATE products SET sold_stock = sold_stock + v_qty, version = version + 1, updated_at = v_now
     WHERE id = v_product_id AND stock - reserved_stock - sold_stock >= v_qty;
     SET v_units = IF(ROW_COUNT() = 1, 'sold', 'none');
