@@ -60,9 +60,10 @@ func TestOrdersCSVHasNumbersInTheOrdersCurrency(t *testing.T) {
 	err := printOrdersCSV(&out, []ledger.ListedOrder{{
 		OrderID: "ord_1", ProductID: "lamp", Qty: 2, Amount: usd(1000), Status: checkout.OrderRefundDue, Reason: checkout.ReasonAmountMismatch,
 		Received: []checkout.Money{{Amount: 500, Currency: "EUR"}, usd(1)}, Owed: []checkout.Money{{Amount: 500, Currency: "EUR"}, usd(1)},
-		CreatedAt: time.Unix(0, 0).UTC(),
+		CreatedAt: time.Unix(0, 0).UTC(), Reference: "=HYPERLINK(1)",
 	}})
-	const want = "ord_1,lamp,2,10.00,USD,refund_due,amount_mismatch,0.01,0.00,0.01,received 5.00 EUR; owed 5.00 EUR,1970-01-01T00:00:00Z\n"
+	// The reference is text, for a spreadsheet as well.
+	const want = "ord_1,lamp,2,10.00,USD,refund_due,amount_mismatch,0.01,0.00,0.01,received 5.00 EUR; owed 5.00 EUR,1970-01-01T00:00:00Z,'=HYPERLINK(1)\n"
 	if err != nil || !strings.HasPrefix(out.String(), "order_id,product_id,") || !strings.HasSuffix(out.String(), want) {
 		t.Errorf("got\n%s%v, expected a header and %s", out.String(), err, want)
 	}

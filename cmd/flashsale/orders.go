@@ -29,16 +29,17 @@ type ordersCancelCmd struct {
 func (c ordersCancelCmd) Run(env environment) error { return cancelling.run(env, c.IDs, c.endFlags) }
 
 type ordersListCmd struct {
-	Product string `help:"Only orders of this product." placeholder:"ID"`
-	Status  string `help:"Only orders with this status: pending_payment, paid, cancelled, refund_due or refunded." placeholder:"STATUS"`
-	Since   string `help:"Only orders created since this time (RFC 3339), or in a time up to now, such as 24h." placeholder:"TIME"`
-	JSON    bool   `xor:"format" help:"Print the list as JSON."`
-	CSV     bool   `name:"csv" xor:"format" help:"Print the list as CSV with a header row."`
+	Product   string `help:"Only orders of this product." placeholder:"ID"`
+	Status    string `help:"Only orders with this status: pending_payment, paid, cancelled, refund_due or refunded." placeholder:"STATUS"`
+	Reference string `help:"Only orders with this reference, the merchant's own number that came with the order." placeholder:"TEXT"`
+	Since     string `help:"Only orders created since this time (RFC 3339), or in a time up to now, such as 24h." placeholder:"TIME"`
+	JSON      bool   `xor:"format" help:"Print the list as JSON."`
+	CSV       bool   `name:"csv" xor:"format" help:"Print the list as CSV with a header row."`
 }
 
 // Run lists the orders, newest first.
 func (c ordersListCmd) Run(env environment) error {
-	filter := ledger.OrderFilter{ProductID: c.Product, Status: checkout.OrderStatus(c.Status)}
+	filter := ledger.OrderFilter{ProductID: c.Product, Status: checkout.OrderStatus(c.Status), Reference: c.Reference}
 	if c.Product != "" && !checkout.ValidProductID(c.Product) {
 		return fmt.Errorf("%w: --product is %q, expected 1 to 64 of a-z 0-9 -", errUsage, c.Product)
 	}
@@ -47,6 +48,9 @@ func (c ordersListCmd) Run(env environment) error {
 	default:
 		return fmt.Errorf("%w: --status is %q, expected %s, %s, %s, %s or %s", errUsage, c.Status, checkout.OrderPendingPayment,
 			checkout.OrderPaid, checkout.OrderCancelled, checkout.OrderRefundDue, checkout.OrderRefunded)
+	}
+	if !checkout.ValidReference(c.Reference) {
+		return fmt.Errorf("%w: --reference is %q, expected at most %d printable characters", errUsage, c.Reference, checkout.MaxReference)
 	}
 	if c.Since != "" {
 		since, err := parseSince(c.Since)
@@ -74,7 +78,7 @@ func (c ordersListCmd) Run(env environment) error {
 			return err
 		}
 		if orders.Total == ledger.MaxCounted {
-			return printTo(env, c.JSON || c.CSV, "And more, of at least %d in all: narrow the list with --product, --status or --since.\n", orders.Total)
+			return printTo(env, c.JSON || c.CSV, "And more, of at least %d in all: narrow the list with --product, --status, --reference or --since.\n", orders.Total)
 		}
 		return printMore(env, c.JSON || c.CSV, orders.More(), "order", "newest")
 	})
@@ -91,10 +95,10 @@ func parseSince(text string) (time.Time, error) {
 }
 
 func printOrders(out io.Writer, orders []ledger.ListedOrder) error {
-	return printTable(out, "ORDER\tPRODUCT\tQTY\tAMOUNT\tSTATUS\tREASON\tRECEIVED\tRETURNED\tOWED\tCREATED", orders, func(o ledger.ListedOrder) []string {
+	return printTable(out, "ORDER\tPRODUCT\tQTY\tAMOUNT\tSTATUS\tREASON\tRECEIVED\tRETURNED\tOWED\tCREATED\tREFERENCE", orders, func(o ledger.ListedOrder) []string {
 		return []string{
 			o.OrderID, o.ProductID, strconv.FormatInt(o.Qty, 10), money.Format(o.Amount), string(o.Status), string(o.Reason),
-			sums(o.Received), sums(o.Returned), sums(o.Owed), o.CreatedAt.Format(time.RFC3339),
+			sums(o.Received), sums(o.Returned), sums(o.Owed), o.CreatedAt.Format(time.RFC3339), o.Reference,
 		}
 	})
 }
@@ -113,7 +117,7 @@ func sums(all []checkout.Money) string {
 func printOrdersCSV(out io.Writer, orders []ledger.ListedOrder) error {
 	table := csv.NewWriter(out)
 	rows := [][]string{{
-		"order_id", "product_id", "qty", "amount", "currency", "status", "reason", "received", "returned", "owed", "other_currencies", "created_at",
+		"order_id", "product_id", "qty", "amount", "currency", "status", "reason", "received", "returned", "owed", "other_currencies", "created_at", "reference",
 	}}
 	for _, o := range orders {
 		row := []string{o.OrderID, o.ProductID, strconv.FormatInt(o.Qty, 10), decimal(o.Amount), o.Amount.Currency, string(o.Status), string(o.Reason)}
@@ -132,9 +136,18 @@ func printOrdersCSV(out io.Writer, orders []ledger.ListedOrder) error {
 			}
 			row = append(row, decimal(own))
 		}
-		rows = append(rows, append(row, strings.Join(others, "; "), o.CreatedAt.Format(time.RFC3339)))
+		rows = append(rows, append(row, strings.Join(others, "; "), o.CreatedAt.Format(time.RFC3339), csvText(o.Reference)))
 	}
 	return table.WriteAll(rows)
+}
+
+// csvText is text in a CSV that no spreadsheet takes for a formula. Shoppers can choose a reference.
+// https://owasp.org/www-community/attacks/CSV_Injection
+func csvText(text string) string {
+	if strings.ContainsAny(text[:min(1, len(text))], "=+-@") {
+		return "'" + text
+	}
+	return text
 }
 
 // decimal formats minor units as 49.99, without the currency.
@@ -169,8 +182,12 @@ func printHistory(out io.Writer, h ledger.OrderHistory) error {
 	if o.Reason != "" {
 		reason = " (" + string(o.Reason) + ")"
 	}
-	if err := write(out, "Order  %s: %s%s, %d of %s, %s; created %s, pay by %s, changed %s\nHold   %s: %s; placed %s, expires %s\nShopper %s\n",
-		o.OrderID, o.Status, reason, o.Qty, o.ProductID, money.Format(o.Amount), stamp(o.CreatedAt), stamp(o.PayBy), stamp(o.UpdatedAt),
+	reference := ""
+	if o.Reference != "" {
+		reference = "\nReference " + o.Reference
+	}
+	if err := write(out, "Order  %s: %s%s, %d of %s, %s; created %s, pay by %s, changed %s%s\nHold   %s: %s; placed %s, expires %s\nShopper %s\n",
+		o.OrderID, o.Status, reason, o.Qty, o.ProductID, money.Format(o.Amount), stamp(o.CreatedAt), stamp(o.PayBy), stamp(o.UpdatedAt), reference,
 		h.Hold.HoldID, h.Hold.Status, stamp(h.Hold.CreatedAt), stamp(h.Hold.ExpiresAt), h.Hold.Shopper); err != nil {
 		return err
 	}

@@ -116,6 +116,9 @@ func checkFilter(f ledger.OrderFilter) error {
 	if f.ProductID != "" && !checkout.ValidProductID(f.ProductID) {
 		return checkout.Invalid("product_id", "expected the id of a product")
 	}
+	if !checkout.ValidReference(f.Reference) {
+		return checkout.Invalid("reference", "expected at most 128 printable characters")
+	}
 	switch f.Status {
 	case "", checkout.OrderPendingPayment, checkout.OrderPaid, checkout.OrderCancelled, checkout.OrderRefundDue, checkout.OrderRefunded:
 		return nil

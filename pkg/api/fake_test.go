@@ -75,9 +75,10 @@ func (f *fake) ReleaseHold(ctx context.Context, by checkout.Caller, id checkout.
 	return checkout.Receipt{Hold: &f.hold}, f.err
 }
 
-func (f *fake) CreateOrder(ctx context.Context, by checkout.Caller, id checkout.ID, times checkout.OrderTimes) (checkout.Receipt, error) {
+func (f *fake) CreateOrder(ctx context.Context, by checkout.Caller, id checkout.ID, terms checkout.OrderTerms) (checkout.Receipt, error) {
 	f.callers = append(f.callers, by)
-	f.called(ctx, "order %s for %s", id.HoldID(), times.Window)
+	f.called(ctx, "order %s for %s", id.HoldID(), terms.Window)
+	f.order.Reference = terms.Reference
 	return checkout.Receipt{Order: &f.order, Repeated: f.repeat}, f.err
 }
 

@@ -18,6 +18,7 @@ type Order struct {
 	Amount    Money  `json:"amount" doc:"Price times quantity, fixed when the hold was placed."`
 	Status    string `json:"status" enum:"pending_payment,paid,cancelled,refund_due,refunded"`
 	Reason    string `json:"reason,omitempty" enum:"payment_failed,payment_timeout,customer,late_payment,amount_mismatch"`
+	Reference string `json:"reference,omitempty" doc:"The reference that came with the order, such as your cart's number." example:"cart-1042"`
 	PayBy     Time   `json:"pay_by"`
 	CreatedAt Time   `json:"created_at"`
 	UpdatedAt Time   `json:"updated_at"`
@@ -26,7 +27,7 @@ type Order struct {
 func orderOf(o checkout.Order) Order {
 	return Order{
 		ID: o.ID.OrderID(), HoldID: o.ID.HoldID(), ProductID: o.ProductID, Qty: o.Qty, Amount: Money(o.Amount),
-		Status: string(o.Status), Reason: string(o.Reason),
+		Status: string(o.Status), Reason: string(o.Reason), Reference: o.Reference,
 		PayBy: Time(o.PayBy), CreatedAt: Time(o.CreatedAt), UpdatedAt: Time(o.UpdatedAt),
 	}
 }
@@ -36,7 +37,7 @@ type orders struct{ service *checkout.Service }
 func (o orders) register(api huma.API) {
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "create-order", Method: http.MethodPost, Path: "/orders", Tags: []string{string(Orders)}, Security: mayBeShoppers,
-		Summary: "Turn a hold into an order", Description: "A hold makes at most one order. A repeated request returns the same order, with 200. The order belongs to the shopper of the hold." + othersHolds,
+		Summary: "Turn a hold into an order", Description: "A hold makes at most one order. A repeated request returns the same order, with 200, and the first `reference` stays. The order belongs to the shopper of the hold." + othersHolds,
 		DefaultStatus: http.StatusCreated,
 		Responses:     map[string]*huma.Response{"200": {Description: "The order that this hold already has"}},
 	}, checkout.CodeMalformedRequest, checkout.CodeUnauthenticated, checkout.CodeHoldNotFound, checkout.CodeHoldReleased, checkout.CodeHoldExpired,
@@ -58,7 +59,8 @@ func (o orders) register(api huma.API) {
 
 // OrderRequest is the body of create-order.
 type OrderRequest struct {
-	HoldID string `json:"hold_id" pattern:"^hold_[0-7][0-9a-hjkmnp-tv-z]{25}$" patternDescription:"hold_ and 26 characters" example:"hold_01jd9m3k7vfq8r2x5t6w0y4zab"`
+	HoldID    string `json:"hold_id" pattern:"^hold_[0-7][0-9a-hjkmnp-tv-z]{25}$" patternDescription:"hold_ and 26 characters" example:"hold_01jd9m3k7vfq8r2x5t6w0y4zab"`
+	Reference string `json:"reference,omitempty" minLength:"1" maxLength:"128" doc:"Your own number for this order, such as the cart's or the customer's: printable characters. It comes with the order in responses, and operators can search for it. It is no secret, and shoppers can choose it: check it against your own records." example:"cart-1042"`
 }
 
 type orderResponse struct {
@@ -72,7 +74,7 @@ func (o orders) create(ctx context.Context, in *struct{ Body OrderRequest }) (*o
 	if !ok {
 		return nil, checkout.ErrHoldNotFound
 	}
-	order, existed, err := o.service.CreateOrder(ctx, callerOf(ctx), id)
+	order, existed, err := o.service.CreateOrder(ctx, callerOf(ctx), id, in.Body.Reference)
 	if err != nil {
 		return nil, err
 	}

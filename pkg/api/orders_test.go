@@ -1,7 +1,9 @@
 package api_test
 
 import (
+	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -22,6 +24,30 @@ func TestCreateOrder(t *testing.T) {
 		}
 		wantHeader(t, w, "Location", "/v1/orders/"+id.OrderID())
 		wantCalls(t, e, "order "+id.HoldID()+" for 15m0s")
+	}
+}
+
+func TestOrderHasItsReference(t *testing.T) {
+	t.Parallel()
+	post := func(t *testing.T, e *edge, reference string) *httptest.ResponseRecorder {
+		body, err := json.Marshal(map[string]string{"hold_id": id.HoldID(), "reference": reference})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.send(t, http.MethodPost, "/v1/orders", string(body), nil)
+	}
+	for _, reference := range []string{"cart-1042", "Käufer № 7, Tisch 3", strings.Repeat("界", 128)} {
+		if w := post(t, newEdge(newFake()), reference); w.Code != http.StatusCreated || !strings.Contains(w.Body.String(), `"reference":"`+reference+`"`) {
+			t.Errorf("%s: got %d %s, expected 201 with the reference", reference, w.Code, w.Body)
+		}
+	}
+	for _, reference := range []string{"", strings.Repeat("x", 129), "two\nlines", "a\x00b", "\x1b[31mred", "right\u202eleft"} {
+		e := newEdge(newFake())
+		w := post(t, e, reference)
+		if w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), "reference") {
+			t.Errorf("%q: got %d %s, expected 422 that names the reference", reference, w.Code, w.Body)
+		}
+		wantCalls(t, e)
 	}
 }
 

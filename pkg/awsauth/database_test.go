@@ -117,7 +117,7 @@ func (s *proxySale) shop() []proxyStep {
 			return r.Hold.Status, err
 		}, checkout.HoldReleased},
 		{"CreateOrder", func() (any, error) {
-			r, err := s.CreateOrder(s.ctx, checkout.Caller{}, s.ordered, checkout.OrderTimes{Window: time.Hour})
+			r, err := s.CreateOrder(s.ctx, checkout.Caller{}, s.ordered, checkout.OrderTerms{Window: time.Hour})
 			return r.Order.Status, err
 		}, checkout.OrderPendingPayment},
 		{"Order", func() (any, error) { o, err := s.Order(s.ctx, checkout.Caller{}, s.ordered); return o.Qty, err }, int64(2)},

@@ -1,6 +1,11 @@
 package checkout
 
-import "time"
+import (
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
 
 // OrderStatus is the state of an order.
 type OrderStatus string
@@ -36,6 +41,14 @@ const (
 	StockAvailable StockPlace = "none" // the order has no units
 )
 
+// MaxReference is the most characters of an order's reference.
+const MaxReference = 128
+
+// ValidReference reports whether s can be the merchant's reference of an order: at most 128 printable characters. Empty: none.
+func ValidReference(s string) bool {
+	return utf8.RuneCountInString(s) <= MaxReference && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
 // Order is what a hold becomes when the shopper checks out.
 type Order struct {
 	ID        ID // the hold's
@@ -44,6 +57,7 @@ type Order struct {
 	Amount    Money // price × qty, fixed when the hold was placed
 	Status    OrderStatus
 	Reason    Reason // empty unless cancelled, refund_due, or refunded after refund_due
+	Reference string // the merchant's own; empty: none
 	PayBy     time.Time
 	CreatedAt time.Time
 	UpdatedAt time.Time

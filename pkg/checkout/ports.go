@@ -18,7 +18,7 @@ type Ledger interface {
 	// hold_not_found, hold_ordered.
 	ReleaseHold(ctx context.Context, by Caller, hold ID) (Receipt, error)
 	// CreateOrder turns an active hold into an order, once. Codes: hold_not_found, hold_released, hold_expired.
-	CreateOrder(ctx context.Context, by Caller, hold ID, times OrderTimes) (Receipt, error)
+	CreateOrder(ctx context.Context, by Caller, hold ID, times OrderTerms) (Receipt, error)
 	// CancelOrder cancels an unpaid order. Codes: order_not_found, order_not_cancellable.
 	CancelOrder(ctx context.Context, by Caller, order ID) (Receipt, error)
 	// ApplyEvent stores an event and applies it, once. If applying fails, the event is stored alone. Codes:
@@ -69,11 +69,13 @@ type HoldRequest struct {
 	MaxPerShopper *int64
 }
 
-// OrderTimes limit how long an order waits for its payment.
-type OrderTimes struct {
+// OrderTerms are what a new order gets: how long it waits for its payment, and the merchant's reference.
+type OrderTerms struct {
 	Window time.Duration // from the order
 	// Unpaid limits the time from the hold, unless there is a sign of payment; 0: no limit.
 	Unpaid time.Duration
+	// Reference is kept with the order if it has none yet; empty: none.
+	Reference string
 }
 
 // DueBatch limits one ExpireDue: at most this many holds and orders, without the first Skip of each.

@@ -124,9 +124,13 @@ func (s *Service) ReleaseHold(ctx context.Context, by Caller, id ID) error {
 	return err
 }
 
-// CreateOrder makes the hold's order, or returns the existing one and existed. Codes: those of Ledger.CreateOrder.
-func (s *Service) CreateOrder(ctx context.Context, by Caller, hold ID) (o Order, existed bool, err error) {
-	receipt, err := s.Ledger.CreateOrder(ctx, by, hold, OrderTimes{Window: s.PaymentWindow, Unpaid: s.OrderLimit})
+// CreateOrder makes the hold's order, or returns the existing one and existed. The first reference that is given stays. Codes: those of
+// Ledger.CreateOrder, invalid_request.
+func (s *Service) CreateOrder(ctx context.Context, by Caller, hold ID, reference string) (o Order, existed bool, err error) {
+	if !ValidReference(reference) {
+		return Order{}, false, Invalid("reference", "expected 1 to 128 printable characters")
+	}
+	receipt, err := s.Ledger.CreateOrder(ctx, by, hold, OrderTerms{Window: s.PaymentWindow, Unpaid: s.OrderLimit, Reference: reference})
 	s.updateView(ctx, receipt, nil)
 	if err != nil {
 		return Order{}, false, err

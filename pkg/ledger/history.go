@@ -36,6 +36,7 @@ type OrderRecord struct {
 	Amount    checkout.Money       `json:"amount"`
 	Status    checkout.OrderStatus `json:"status"`
 	Reason    checkout.Reason      `json:"reason,omitempty"`
+	Reference string               `json:"reference,omitempty"`
 	PayBy     time.Time            `json:"pay_by"`
 	CreatedAt time.Time            `json:"created_at"`
 	UpdatedAt time.Time            `json:"updated_at"`
@@ -96,7 +97,7 @@ func (l *Ledger) OrderHistory(ctx context.Context, id checkout.ID) (h OrderHisto
 	h.Hold = HoldRecord{HoldID: r.hold.ID.HoldID(), Status: r.hold.Status, Shopper: r.hold.Shopper.String(), CreatedAt: r.hold.CreatedAt, ExpiresAt: r.hold.ExpiresAt}
 	o := r.order
 	h.Order = OrderRecord{
-		OrderID: o.ID.OrderID(), ProductID: o.ProductID, Qty: o.Qty, Amount: o.Amount, Status: o.Status, Reason: o.Reason,
+		OrderID: o.ID.OrderID(), ProductID: o.ProductID, Qty: o.Qty, Amount: o.Amount, Status: o.Status, Reason: o.Reason, Reference: o.Reference,
 		PayBy: o.PayBy, CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt,
 	}
 	order := hex.EncodeToString(id[:])

@@ -14,6 +14,7 @@ import (
 type OrderFilter struct {
 	ProductID string               `json:"product_id,omitempty"`
 	Status    checkout.OrderStatus `json:"status,omitempty"`
+	Reference string               `json:"reference,omitempty"`
 	Since     *time.Time           `json:"since,omitempty"` // created at that time or later
 }
 
@@ -25,6 +26,7 @@ type ListedOrder struct {
 	Amount    checkout.Money       `json:"amount"`
 	Status    checkout.OrderStatus `json:"status"`
 	Reason    checkout.Reason      `json:"reason,omitempty"`
+	Reference string               `json:"reference,omitempty"` // the merchant's own
 	Received  []checkout.Money     `json:"received"`
 	Returned  []checkout.Money     `json:"returned"`
 	Owed      []checkout.Money     `json:"owed"`
@@ -47,11 +49,11 @@ func (l *Ledger) Orders(ctx context.Context, f OrderFilter, limit int) (list Lis
 	selected, args = f.query("o.*")
 	// One row per order and currency of its payments.
 	rows, err := collect(ctx, l, "listing orders", scanListedOrder, `
-		SELECT o.id, o.product_id, o.qty, o.amount, o.currency, o.status, COALESCE(o.reason, ''), o.created_at, o.updated_at,
+		SELECT o.id, o.product_id, o.qty, o.amount, o.currency, o.status, COALESCE(o.reason, ''), COALESCE(o.reference, ''), o.created_at, o.updated_at,
 		       COALESCE(p.currency, ''), COALESCE(SUM(p.received), 0), COALESCE(SUM(p.returned), 0), COALESCE(SUM(p.owed), 0)
 		FROM (SELECT * FROM (`+selected+`) some ORDER BY created_at DESC, id DESC LIMIT ?) o
 		     LEFT JOIN payments p ON p.order_id = o.id
-		GROUP BY o.id, o.product_id, o.qty, o.amount, o.currency, o.status, o.reason, o.created_at, o.updated_at, p.currency
+		GROUP BY o.id, o.product_id, o.qty, o.amount, o.currency, o.status, o.reason, o.reference, o.created_at, o.updated_at, p.currency
 		ORDER BY o.created_at DESC, o.id DESC, p.currency`, append(limited(args, limit), limit)...)
 	for _, o := range rows {
 		if n := len(list.Entries); n > 0 && list.Entries[n-1].OrderID == o.OrderID {
@@ -88,6 +90,9 @@ func (f OrderFilter) query(columns string) (string, []any) {
 	if f == (OrderFilter{}) {
 		return "SELECT " + columns + " FROM orders o ORDER BY o.id DESC LIMIT ?", []any{theLimit{}}
 	}
+	if f.Reference != "" {
+		return f.byReference(columns)
+	}
 	statuses := orderStatuses
 	if f.Status != "" {
 		statuses = []checkout.OrderStatus{f.Status}
@@ -111,11 +116,26 @@ func (f OrderFilter) query(columns string) (string, []any) {
 	return strings.Join(parts, " UNION ALL "), args
 }
 
+// byReference selects columns of the orders with the filter's reference: few, so the other fields need no index.
+func (f OrderFilter) byReference(columns string) (string, []any) {
+	where, args := "o.reference = ?", []any{f.Reference}
+	if f.ProductID != "" {
+		where, args = where+" AND o.product_id = ?", append(args, f.ProductID)
+	}
+	if f.Status != "" {
+		where, args = where+" AND o.status = ?", append(args, string(f.Status))
+	}
+	if f.Since != nil {
+		where, args = where+" AND o.created_at >= ?", append(args, f.Since.UTC())
+	}
+	return "SELECT " + columns + " FROM orders o FORCE INDEX (orders_reference) WHERE " + where + " ORDER BY o.id DESC LIMIT ?", append(args, theLimit{})
+}
+
 func scanListedOrder(rows *sql.Rows) (o ListedOrder, err error) {
 	var id []byte
 	var currency string
 	var received, returned, owed int64
-	err = rows.Scan(&id, &o.ProductID, &o.Qty, &o.Amount.Amount, &o.Amount.Currency, &o.Status, &o.Reason, &o.CreatedAt, &o.UpdatedAt,
+	err = rows.Scan(&id, &o.ProductID, &o.Qty, &o.Amount.Amount, &o.Amount.Currency, &o.Status, &o.Reason, &o.Reference, &o.CreatedAt, &o.UpdatedAt,
 		&currency, &received, &returned, &owed)
 	o.OrderID = orderID(id)
 	sum := func(amount int64) []checkout.Money {

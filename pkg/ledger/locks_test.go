@@ -38,7 +38,7 @@ func newCrowd(t *testing.T) *crowd {
 	}
 	c.mustPlace(t, "free", c.other)
 	for _, id := range []checkout.ID{c.ordered, c.other} {
-		if _, err := env.CreateOrder(t.Context(), checkout.Caller{}, id, checkout.OrderTimes{Window: window}); err != nil {
+		if _, err := env.CreateOrder(t.Context(), checkout.Caller{}, id, checkout.OrderTerms{Window: window}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -117,7 +117,7 @@ func TestLockedRowDelaysNobodyElse(t *testing.T) {
 		{"the list of due products", func(c *crowd) error { _, err := c.DueProducts(context.Background(), 10); return err }},
 		{"the list of waiting events", func(c *crowd) error { _, err := c.WaitingEvents(context.Background(), 10); return err }},
 		{"an order of a hold", func(c *crowd) error {
-			_, err := c.CreateOrder(context.Background(), checkout.Caller{}, c.held, checkout.OrderTimes{Window: window})
+			_, err := c.CreateOrder(context.Background(), checkout.Caller{}, c.held, checkout.OrderTerms{Window: window})
 			return err
 		}},
 		{"a payment of another order", func(c *crowd) error {

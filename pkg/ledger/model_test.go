@@ -223,7 +223,7 @@ func (m *machine) release(t *rapid.T) {
 func (m *machine) order(t *rapid.T) {
 	id, e := m.draw(t)
 	state := m.state(e)
-	_, err := m.ledger.CreateOrder(m.ctx, checkout.Caller{}, id, checkout.OrderTimes{Window: window})
+	_, err := m.ledger.CreateOrder(m.ctx, checkout.Caller{}, id, checkout.OrderTerms{Window: window})
 	switch state {
 	case checkout.NoOrderReleased:
 		m.want(t, err, checkout.CodeHoldReleased)

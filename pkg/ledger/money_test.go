@@ -29,7 +29,7 @@ func newPurse(t *testing.T, env *ledgertest.Env, stock int64, ordered bool) *pur
 		t.Fatal(err)
 	}
 	if ordered {
-		if _, err := s.CreateOrder(ctx, checkout.Caller{}, s.id, checkout.OrderTimes{Window: window}); err != nil {
+		if _, err := s.CreateOrder(ctx, checkout.Caller{}, s.id, checkout.OrderTerms{Window: window}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -76,7 +76,7 @@ func TestPruneDeletesOldHoldsWithoutOrder(t *testing.T) {
 	}
 	released, expired, active, ordered, late := hold("key-of-a-released-hold"), hold(""), hold("key-of-an-active-hold"), hold(""), hold("")
 	_, err1 := env.ReleaseHold(ctx, checkout.Caller{}, released)
-	_, err2 := env.CreateOrder(ctx, checkout.Caller{}, ordered, checkout.OrderTimes{Window: window})
+	_, err2 := env.CreateOrder(ctx, checkout.Caller{}, ordered, checkout.OrderTerms{Window: window})
 	exec(t, env.Admin, "UPDATE holds SET created_at = created_at - INTERVAL 1 HOUR, expires_at = expires_at - INTERVAL 1 HOUR WHERE id IN (?, ?)", expired[:], late[:])
 	_, err3 := env.ExpireDue(ctx, product, checkout.DueBatch{Holds: 10, Orders: 10})
 	_, err4 := env.ApplyEvent(ctx, checkout.PaymentEvent{
@@ -178,7 +178,7 @@ func TestPruneDuringASale(t *testing.T) {
 			if _, err := env.ReleaseHold(ctx, checkout.Caller{}, id); err != nil {
 				t.Error(err)
 			}
-		} else if _, err := env.CreateOrder(ctx, checkout.Caller{}, id, checkout.OrderTimes{Window: window}); err != nil {
+		} else if _, err := env.CreateOrder(ctx, checkout.Caller{}, id, checkout.OrderTerms{Window: window}); err != nil {
 			t.Error(err)
 		}
 	}

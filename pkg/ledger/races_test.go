@@ -69,7 +69,7 @@ func TestSweepersReleaseNothingTwice(t *testing.T) {
 			id := ledgertest.NewID()
 			s.place(t, id)
 			if i%3 == 0 {
-				if _, err := env.CreateOrder(context.Background(), checkout.Caller{}, id, checkout.OrderTimes{Window: window}); err != nil {
+				if _, err := env.CreateOrder(context.Background(), checkout.Caller{}, id, checkout.OrderTerms{Window: window}); err != nil {
 					t.Fatal(err)
 				}
 			}

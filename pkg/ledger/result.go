@@ -25,7 +25,7 @@ func (r result) receipt(repeated bool) checkout.Receipt {
 }
 
 // resultRowColumns is the number of columns of a resultRow.
-const resultRowColumns = 35
+const resultRowColumns = 36
 
 // scanResult reads the row of a routine.
 func scanResult(rows *sql.Rows) (result, error) { return scanPartOf(resultRowColumns)(rows) }
@@ -76,10 +76,10 @@ type resultRow struct {
 	qty                          sql.NullInt64
 	holdCreatedAt, holdExpiresAt sql.NullTime
 
-	orderID                               []byte
-	amount                                sql.NullInt64
-	currency, orderStatus, reason         sql.NullString
-	payBy, orderCreatedAt, orderUpdatedAt sql.NullTime
+	orderID                                  []byte
+	amount                                   sql.NullInt64
+	currency, orderStatus, reason, reference sql.NullString
+	payBy, orderCreatedAt, orderUpdatedAt    sql.NullTime
 
 	productRow
 }
@@ -120,6 +120,8 @@ func (r *resultRow) column(name string) any {
 		return &r.orderStatus
 	case "order_reason":
 		return &r.reason
+	case "order_reference":
+		return &r.reference
 	case "order_pay_by":
 		return &r.payBy
 	case "order_created_at":
@@ -151,7 +153,7 @@ func (r *resultRow) toOrder() *checkout.Order {
 	return &checkout.Order{
 		ID: checkout.ID(r.orderID), ProductID: r.holdProduct.String, Qty: r.qty.Int64,
 		Amount: checkout.Money{Amount: r.amount.Int64, Currency: r.currency.String},
-		Status: checkout.OrderStatus(r.orderStatus.String), Reason: checkout.Reason(r.reason.String),
+		Status: checkout.OrderStatus(r.orderStatus.String), Reason: checkout.Reason(r.reason.String), Reference: r.reference.String,
 		PayBy: r.payBy.Time, CreatedAt: r.orderCreatedAt.Time, UpdatedAt: r.orderUpdatedAt.Time,
 	}
 }

@@ -88,12 +88,15 @@ func (l *Ledger) ReleaseHold(ctx context.Context, by checkout.Caller, hold check
 }
 
 // CreateOrder turns a hold into an order: routines/create_order.sql.
-func (l *Ledger) CreateOrder(ctx context.Context, by checkout.Caller, hold checkout.ID, times checkout.OrderTimes) (checkout.Receipt, error) {
-	var unpaid any
-	if times.Unpaid > 0 {
-		unpaid = times.Unpaid.Microseconds()
+func (l *Ledger) CreateOrder(ctx context.Context, by checkout.Caller, hold checkout.ID, terms checkout.OrderTerms) (checkout.Receipt, error) {
+	var unpaid, reference any
+	if terms.Unpaid > 0 {
+		unpaid = terms.Unpaid.Microseconds()
 	}
-	r, err := l.call(ctx, "create_order", hold[:], times.Window.Microseconds(), unpaid, shopperArg(by.Shopper), by.Operator)
+	if terms.Reference != "" {
+		reference = terms.Reference
+	}
+	r, err := l.call(ctx, "create_order", hold[:], terms.Window.Microseconds(), unpaid, shopperArg(by.Shopper), by.Operator, reference)
 	if err != nil {
 		return checkout.Receipt{}, err
 	}

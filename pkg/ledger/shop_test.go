@@ -120,7 +120,7 @@ func (s *shop) cancelled(t *testing.T, who checkout.Shopper) checkout.ID {
 
 func (s *shop) order(t *testing.T, who checkout.Shopper, id checkout.ID) {
 	t.Helper()
-	if _, err := s.CreateOrder(t.Context(), checkout.Caller{Shopper: who}, id, checkout.OrderTimes{Window: window}); err != nil {
+	if _, err := s.CreateOrder(t.Context(), checkout.Caller{Shopper: who}, id, checkout.OrderTerms{Window: window}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -21,14 +21,14 @@ const shoppersHolds = `
 // order are cheap: a hoarder has many.
 const shoppersOrders = `
 	SELECT h.id AS hold_id, o.product_id AS hold_product_id, o.qty AS hold_qty,
-	  o.id AS order_id, o.amount AS order_amount, o.currency AS order_currency, o.status AS order_status, o.reason AS order_reason,
+	  o.id AS order_id, o.amount AS order_amount, o.currency AS order_currency, o.status AS order_status, o.reason AS order_reason, o.reference AS order_reference,
 	  o.pay_by AS order_pay_by, o.created_at AS order_created_at, o.updated_at AS order_updated_at
 	FROM holds h FORCE INDEX (holds_shopper) LEFT JOIN orders o ON o.id = h.id
 	WHERE h.shopper = UNHEX(?) AND h.id < UNHEX(?) ORDER BY h.id DESC LIMIT ?`
 
 const (
 	shoppersHoldsColumns  = 8
-	shoppersOrdersColumns = 11
+	shoppersOrdersColumns = 12
 )
 
 // shopperPage is how many of a shopper's holds OrdersOf looks at for one page: it bounds the cost of a request. Most of them may

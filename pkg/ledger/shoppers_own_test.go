@@ -21,11 +21,11 @@ func TestOthersHoldsDoNotExist(t *testing.T) {
 			"releasing it":      func() error { _, err := s.ReleaseHold(t.Context(), stranger, held); return err },
 			"releasing ordered": func() error { _, err := s.ReleaseHold(t.Context(), stranger, ordered); return err },
 			"ordering it": func() error {
-				_, err := s.CreateOrder(t.Context(), stranger, held, checkout.OrderTimes{Window: window})
+				_, err := s.CreateOrder(t.Context(), stranger, held, checkout.OrderTerms{Window: window})
 				return err
 			},
 			"repeating an order": func() error {
-				_, err := s.CreateOrder(t.Context(), stranger, ordered, checkout.OrderTimes{Window: window})
+				_, err := s.CreateOrder(t.Context(), stranger, ordered, checkout.OrderTerms{Window: window})
 				return err
 			},
 		} {
@@ -150,7 +150,7 @@ func TestOrderLimitEndsUnpaidOrders(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, 100, 50)
 	me := checkout.Caller{Shopper: shopper(1)}
-	limited := checkout.OrderTimes{Window: window, Unpaid: 3 * time.Minute}
+	limited := checkout.OrderTerms{Window: window, Unpaid: 3 * time.Minute}
 	payBy := func(id checkout.ID) time.Duration {
 		t.Helper()
 		o, err := s.Order(t.Context(), me, id)

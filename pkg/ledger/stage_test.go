@@ -135,7 +135,7 @@ func (s *stage) fire(t *testing.T, on checkout.Trigger) checkout.PaymentResult {
 	ctx := context.Background()
 	switch on {
 	case checkout.OnOrder:
-		_, err := s.CreateOrder(ctx, checkout.Caller{}, s.id, checkout.OrderTimes{Window: window})
+		_, err := s.CreateOrder(ctx, checkout.Caller{}, s.id, checkout.OrderTerms{Window: window})
 		mustBeDomain(t, err)
 	case checkout.OnCancel:
 		_, err := s.CancelOrder(ctx, checkout.Caller{}, s.id)

@@ -112,7 +112,7 @@ func (r robbery) reserve(t *testing.T, who checkout.Shopper, n int) (ids []check
 
 func (r robbery) order(t *testing.T, who checkout.Shopper, id checkout.ID) {
 	t.Helper()
-	if _, err := r.CreateOrder(context.Background(), checkout.Caller{Shopper: who}, id, checkout.OrderTimes{Window: time.Hour}); err != nil {
+	if _, err := r.CreateOrder(context.Background(), checkout.Caller{Shopper: who}, id, checkout.OrderTerms{Window: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 }

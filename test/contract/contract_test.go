@@ -97,6 +97,18 @@ func TestHoldsAndOrders(t *testing.T) {
 		if again := s.PostOrder(t, id); again.Status != 200 || again.Body != first.Body {
 			t.Errorf("a second order of the hold got %+v, expected 200 with the same body", again)
 		}
+		withReference := func(reference string) shoptest.Response {
+			return s.Do(t, http.MethodPost, "/v1/orders", `{"hold_id":"`+id.HoldID()+`","reference":"`+reference+`"}`, nil)
+		}
+		for _, reference := range []string{"cart 1", "cart 2"} {
+			if o := withReference(reference); o.Status != 200 || o.Text("reference") != "cart 1" {
+				t.Errorf("the order with reference %s is %+v, expected 200 with the first reference", reference, o)
+			}
+		}
+		if o := s.Do(t, http.MethodGet, "/v1/orders/"+id.OrderID(), "", nil); o.Text("reference") != "cart 1" {
+			t.Errorf("the order is %+v, expected its reference", o)
+		}
+		shoptest.CheckProblem(t, withReference(""), 422, "invalid_request")
 		if h := s.Do(t, http.MethodGet, "/v1/holds/"+id.HoldID(), "", nil); h.Text("status") != "ordered" || h.Text("order_id") != id.OrderID() {
 			t.Errorf("the hold is %+v, expected ordered with the order's id", h)
 		}

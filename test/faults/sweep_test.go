@@ -28,7 +28,7 @@ func TestBadRowDoesNotStopTheSweep(t *testing.T) {
 				bad = id
 			}
 			if i%4 == 1 {
-				if _, err := s.CreateOrder(ctx, checkout.Caller{}, id, checkout.OrderTimes{Window: s.App.Service.PaymentWindow}); err != nil {
+				if _, err := s.CreateOrder(ctx, checkout.Caller{}, id, checkout.OrderTerms{Window: s.App.Service.PaymentWindow}); err != nil {
 					t.Fatal(err)
 				}
 			}

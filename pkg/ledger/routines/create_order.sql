@@ -4,12 +4,15 @@
 -- p_unpaid_us, if not NULL, limits how long units may stay reserved without a sign of payment, counted from the hold. It does not
 -- apply once there is a sign of payment: see apply_event.
 --
+-- p_reference, the merchant's own, is kept with the order if it has none yet (NULL: none). A payment may have made the order first.
+--
 -- p_shopper is the owner that the hold must have (NULL: anonymous), unless p_operator.
 --
 -- Locks: the hold, and the product for a free order. That lock covers its order too, because every routine that makes an order takes it first.
 -- Outcomes: created, exists (also for a hold that ended and was paid late), hold_released, hold_expired,
 -- hold_not_found.
-CREATE PROCEDURE create_order(p_id BINARY(16), p_window_us BIGINT, p_unpaid_us BIGINT, p_shopper BINARY(16), p_operator BOOLEAN)
+CREATE PROCEDURE create_order(p_id BINARY(16), p_window_us BIGINT, p_unpaid_us BIGINT, p_shopper BINARY(16), p_operator BOOLEAN,
+                              p_reference VARCHAR(128) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin)
 MODIFIES SQL DATA
 SQL SECURITY DEFINER
 BEGIN
@@ -45,9 +48,9 @@ BEGIN
       SELECT COUNT(*) INTO v_processing FROM payment_events WHERE subject_id = p_id AND kind = 'processing';
       SET v_pay_by = IF(v_processing, v_pay_by, v_created_at + INTERVAL p_unpaid_us MICROSECOND);
     END IF;
-    INSERT INTO orders (id, product_id, qty, amount, currency, status, stock, pay_by, created_at, updated_at)
+    INSERT INTO orders (id, product_id, qty, amount, currency, status, stock, pay_by, created_at, updated_at, reference)
     SELECT id, product_id, qty, qty * unit_price, currency, IF(unit_price = 0, 'paid', 'pending_payment'), IF(unit_price = 0, 'sold', 'reserved'),
-           v_pay_by, v_now, v_now
+           v_pay_by, v_now, v_now, p_reference
     FROM holds WHERE id = p_id;
     UPDATE holds SET status = 'ordered', ended_at = v_now WHERE id = p_id;
     IF v_price = 0 THEN
@@ -55,6 +58,8 @@ BEGIN
       SET reserved_stock = reserved_stock - v_qty, sold_stock = sold_stock + v_qty, version = version + 1, updated_at = v_now
       WHERE id = v_product_id;
     END IF;
+  ELSEIF v_outcome = 'exists' AND p_reference IS NOT NULL THEN
+    UPDATE orders SET reference = p_reference WHERE id = p_id AND reference IS NULL;
   END IF;
   COMMIT;
   CALL snapshot(v_outcome, p_id, NULL, 0, 0, NULL);

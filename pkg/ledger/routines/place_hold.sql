@@ -152,7 +152,7 @@ BEGIN
       v_outcome AS outcome, v_all_holds AS expired_holds, v_all_orders AS cancelled_orders, v_lag_us AS lag_us, UTC_TIMESTAMP(6) AS as_of, NULL AS shopper_units,
       p_id AS hold_id, p_product_id AS hold_product_id, p_qty AS hold_qty, 'active' AS hold_status,
       v_now AS hold_created_at, v_now + INTERVAL p_ttl_us MICROSECOND AS hold_expires_at, p_shopper AS hold_shopper,
-      NULL AS order_id, NULL AS order_amount, NULL AS order_currency, NULL AS order_status, NULL AS order_reason,
+      NULL AS order_id, NULL AS order_amount, NULL AS order_currency, NULL AS order_status, NULL AS order_reason, NULL AS order_reference,
       NULL AS order_pay_by, NULL AS order_created_at, NULL AS order_updated_at,
       id AS product_id, name AS product_name, price_amount AS product_price, currency AS product_currency,
       stock AS product_stock, reserved_stock AS product_reserved_stock, sold_stock AS product_sold_stock,

@@ -26,7 +26,7 @@ SELECT
   END AS outcome,
   p_holds AS expired_holds, p_orders AS cancelled_orders, p_lag_us AS lag_us, UTC_TIMESTAMP(6) AS as_of, p_yours AS shopper_units,
   NULL AS hold_id, NULL AS hold_product_id, NULL AS hold_qty, NULL AS hold_status, NULL AS hold_created_at, NULL AS hold_expires_at, NULL AS hold_shopper,
-  NULL AS order_id, NULL AS order_amount, NULL AS order_currency, NULL AS order_status, NULL AS order_reason,
+  NULL AS order_id, NULL AS order_amount, NULL AS order_currency, NULL AS order_status, NULL AS order_reason, NULL AS order_reference,
   NULL AS order_pay_by, NULL AS order_created_at, NULL AS order_updated_at,
   p.id AS product_id, p.name AS product_name, p.price_amount AS product_price, p.currency AS product_currency,
   p.stock AS product_stock, p.reserved_stock AS product_reserved_stock, p.sold_stock AS product_sold_stock,

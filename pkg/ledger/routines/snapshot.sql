@@ -21,7 +21,7 @@ BEGIN
     h.id AS hold_id, h.product_id AS hold_product_id, h.qty AS hold_qty,
     IF(h.status = 'active' AND h.expires_at <= v_now, 'expired', h.status) AS hold_status,
     h.created_at AS hold_created_at, h.expires_at AS hold_expires_at, h.shopper AS hold_shopper,
-    o.id AS order_id, o.amount AS order_amount, o.currency AS order_currency, o.status AS order_status, o.reason AS order_reason,
+    o.id AS order_id, o.amount AS order_amount, o.currency AS order_currency, o.status AS order_status, o.reason AS order_reason, o.reference AS order_reference,
     o.pay_by AS order_pay_by, o.created_at AS order_created_at, o.updated_at AS order_updated_at,
     p.id AS product_id, p.name AS product_name, p.price_amount AS product_price, p.currency AS product_currency,
     p.stock AS product_stock, p.reserved_stock AS product_reserved_stock, p.sold_stock AS product_sold_stock,
