@@ -33,6 +33,11 @@ func withLocal(env environment, do func(ctx context.Context, op admin.Operator) 
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	return s.operate(env, do)
+}
+
+// operate runs do on the database. It migrates a private one first.
+func (s *servers) operate(env environment, do func(ctx context.Context, op admin.Operator) error) (err error) {
 	migrate := func(ctx context.Context) error { return ledger.Migrate(ctx, s.adminDSN) }
 	if s.private {
 		if err := migrate(env.ctx); err != nil {

@@ -47,12 +47,21 @@ func openServers(env environment, n need) (*servers, error) {
 			s.cacheAddr = stack.CacheAddr()
 		}
 	}
-	accounts, err := ledger.AccountsOf(s.adminDSN)
+	given, err := givenServers(s.adminDSN, s.cacheAddr)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.appDSN = accounts.DSN(ledger.RoleApp)
+	s.appDSN = given.appDSN
 	return s, nil
+}
+
+// givenServers returns servers that others start and stop.
+func givenServers(adminDSN, cacheAddr string) (*servers, error) {
+	accounts, err := ledger.AccountsOf(adminDSN)
+	if err != nil {
+		return nil, err
+	}
+	return &servers{adminDSN: adminDSN, appDSN: accounts.DSN(ledger.RoleApp), cacheAddr: cacheAddr}, nil
 }
 
 // Close releases the private servers. The last user stops them.
