@@ -28,6 +28,14 @@ func withOperator(env environment, do func(ctx context.Context, op admin.Operato
 }
 
 func withLocal(env environment, do func(ctx context.Context, op admin.Operator) error) (err error) {
+	if err := checkShop(env); err != nil {
+		return err
+	}
+	return onServers(env, do)
+}
+
+// onServers is withLocal for a command that may make a shop.
+func onServers(env environment, do func(ctx context.Context, op admin.Operator) error) (err error) {
 	s, err := openServers(env, databaseOnly)
 	if err != nil {
 		return err
@@ -59,7 +67,11 @@ func (s *servers) operate(env environment, do func(ctx context.Context, op admin
 type migrateCmd struct{}
 
 func (migrateCmd) Run(env environment) error {
-	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
+	on := withOperator
+	if env.stack == "" {
+		on = onServers
+	}
+	return on(env, func(ctx context.Context, op admin.Operator) error {
 		if err := op.Migrate(ctx); err != nil {
 			return err
 		}

@@ -179,7 +179,7 @@ func TestSimulateWithdrawsItsProduct(t *testing.T) {
 		t.Fatalf("exit %d, expected 0, got\n%s%s", code, stdout, stderr)
 	}
 	found := 0
-	for _, p := range shoptest.Must(s.Env.Products(t.Context(), "", 10))(t) {
+	for _, p := range shoptest.Must(s.Products(t.Context(), "", 10))(t) {
 		if strings.HasPrefix(p.ID, "rush-") {
 			found++
 			if !p.Hidden || p.SaleEndsAt == nil {
