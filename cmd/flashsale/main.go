@@ -49,6 +49,7 @@ type cli struct {
 	Events    eventsCmd    `cmd:"" help:"List payment events that need a look: unmatched, unreadable, stored, reused, or of open disputes."`
 	Unmatched unmatchedCmd `cmd:"" help:"List payment events whose order or payment is not known; the same as events --unmatched."`
 	Token     tokenCmd     `cmd:"" help:"Print a token that signs a shopper in to flashsale run on this machine."`
+	Buy       buyCmd       `cmd:"" help:"Buy from a running server, step by step, and show each request and response: product, hold, order, payment, order."`
 	Webhook   webhookCmd   `cmd:"" help:"Send signed payment events, as a payment provider does."`
 	Simulate  simulateCmd  `cmd:"" help:"Play a flash sale with thousands of shoppers, watch it, check every invariant, and write a report."`
 	OpenAPI   openapiCmd   `cmd:"" name:"openapi" help:"Print the HTTP contract as OpenAPI 3.1 (YAML)."`
