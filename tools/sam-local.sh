@@ -191,9 +191,9 @@ cat <<EOF
 The functions listen on http://$addr, each in a container. Buy something (in another terminal, in this directory):
 
   curl -s http://$addr/v1/products
-  HOLD=\$(curl -s http://$addr/v1/holds -H 'Content-Type: application/json' -d '{"product_id":"demo","qty":1}' | grep -o 'hold_[0-9a-z]*'); echo \$HOLD
-  ORDER=\$(curl -s http://$addr/v1/orders -H 'Content-Type: application/json' -d "{\"hold_id\":\"\$HOLD\"}" | grep -o 'ord_[0-9a-z]*'); echo \$ORDER
-  ADDR=$addr .local/bin/flashsale webhook send --type payment.succeeded --order \$ORDER
+  HOLD=\$(curl -s http://$addr/v1/holds -H 'Content-Type: application/json' -d '{"product_id":"demo","qty":1}' | tee /dev/stderr | grep -o 'hold_[0-9a-z]\{26\}') &&
+  ORDER=\$(curl -s http://$addr/v1/orders -H 'Content-Type: application/json' -d "{\"hold_id\":\"\$HOLD\"}" | tee /dev/stderr | grep -o 'ord_[0-9a-z]\{26\}') &&
+  ADDR=$addr .local/bin/flashsale webhook send --type payment.succeeded --order \$ORDER &&
   curl -s http://$addr/v1/orders/\$ORDER
 
 There is no schedule here: \`make run\` beside it sweeps the same database. Ctrl-C stops all of it.

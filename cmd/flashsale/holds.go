@@ -82,22 +82,11 @@ func (c holdsListCmd) Run(env environment) error {
 
 // checkProduct refuses an id that no product has. An empty id stands for all products.
 func checkProduct(ctx context.Context, op admin.Operator, id string) error {
-	for after := ""; id != ""; {
-		page, err := op.Products(ctx, after, listPage)
-		if err != nil {
-			return err
-		}
-		for _, p := range page {
-			if p.ID == id {
-				return nil
-			}
-			after = p.ID
-		}
-		if len(page) < listPage {
-			return checkout.ErrProductNotFound
-		}
+	if id == "" {
+		return nil
 	}
-	return nil
+	_, err := findProduct(ctx, op, id)
+	return productArg{ID: id}.named(err)
 }
 
 func printReservations(env environment, found ledger.Reservations) error {

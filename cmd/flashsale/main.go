@@ -9,12 +9,14 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
 	"flashsale/pkg/app"
 	"flashsale/pkg/checkout"
+	"flashsale/pkg/payments"
 )
 
 // The exit codes, which scripts may rely on.
@@ -27,8 +29,8 @@ const (
 
 const description = `A checkout for limited-stock sales: products, two-minute holds, orders, idempotent payment webhooks, expiry.
 
-Commands use the servers of MYSQL_DSN and CACHE_ADDR, or else private ones below .local/ in this directory, which they
-start if necessary. With --stack NAME, operators' commands work on a deployed stack. Exit codes: 0 done; 1 refused, the
+Commands use the servers of MYSQL_DSN and CACHE_ADDR, or else the private ones below .local/ in this directory, which
+flashsale run makes. With --stack NAME, operators' commands work on a deployed stack. Exit codes: 0 done; 1 refused, the
 audit is not clean, or a simulated sale broke an invariant; 2 invalid command line or variable; 3 failed (no database,
 no server).`
 
@@ -47,9 +49,12 @@ type cli struct {
 	Events    eventsCmd    `cmd:"" help:"List payment events that need a look: unmatched, unreadable, stored, reused, or of open disputes."`
 	Unmatched unmatchedCmd `cmd:"" help:"List payment events whose order or payment is not known; the same as events --unmatched."`
 	Token     tokenCmd     `cmd:"" help:"Print a token that signs a shopper in to flashsale run on this machine."`
+	Buy       buyCmd       `cmd:"" help:"Buy from a running server, step by step, and show each request and response: product, hold, order, payment, order."`
 	Webhook   webhookCmd   `cmd:"" help:"Send signed payment events, as a payment provider does."`
 	Simulate  simulateCmd  `cmd:"" help:"Play a flash sale with thousands of shoppers, watch it, check every invariant, and write a report."`
 	OpenAPI   openapiCmd   `cmd:"" name:"openapi" help:"Print the HTTP contract as OpenAPI 3.1 (YAML)."`
+	Version   versionCmd   `cmd:"" help:"Print the version of this command."`
+	Help      helpCmd      `cmd:"" help:"Show the help of a command."`
 	With      withCmd      `cmd:"" name:"with-servers" help:"Run a command with MYSQL_DSN and CACHE_ADDR set to the private servers, as make test does."`
 }
 
@@ -69,7 +74,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	var c cli
 	exit := -1
 	parser, err := kong.New(&c, kong.Name("flashsale"), kong.Description(description), kong.Writers(stdout, stderr),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}), kong.Exit(func(code int) { exit = code }))
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}), kong.Exit(func(code int) { exit = code }),
+		kong.Vars{"event_types": strings.Join(payments.StandardTypes(), ", ")})
 	if err != nil {
 		return fail(stderr, exitFailed, err)
 	}
@@ -81,10 +87,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exit
 	}
 	if err != nil {
-		return fail(stderr, exitUsage, fmt.Errorf("%w (see flashsale --help)", err))
+		var parse *kong.ParseError
+		if errors.As(err, &parse) {
+			command = parse.Context
+		}
+		return fail(stderr, exitUsage, seeHelp(command, err))
 	}
 	if err := checkGiven(command); err != nil {
-		return fail(stderr, exitUsage, err)
+		return fail(stderr, exitUsage, seeHelp(command, err))
 	}
 	config, err := app.ReadLocalConfig()
 	if err != nil {
@@ -101,7 +111,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case errors.As(err, &child):
 		return child.code
 	case errors.Is(err, errUsage):
-		return fail(stderr, exitUsage, err)
+		return fail(stderr, exitUsage, seeHelp(command, err))
 	case errors.Is(err, errRefused), checkout.CodeOf(err) != "" && checkout.CodeOf(err) != checkout.CodeBusy:
 		return fail(stderr, exitRefused, err)
 	}

@@ -28,11 +28,24 @@ func withOperator(env environment, do func(ctx context.Context, op admin.Operato
 }
 
 func withLocal(env environment, do func(ctx context.Context, op admin.Operator) error) (err error) {
+	if err := checkShop(env); err != nil {
+		return err
+	}
+	return onServers(env, do)
+}
+
+// onServers is withLocal for a command that may make a shop.
+func onServers(env environment, do func(ctx context.Context, op admin.Operator) error) (err error) {
 	s, err := openServers(env, databaseOnly)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	return s.operate(env, do)
+}
+
+// operate runs do on the database. It migrates a private one first.
+func (s *servers) operate(env environment, do func(ctx context.Context, op admin.Operator) error) (err error) {
 	migrate := func(ctx context.Context) error { return ledger.Migrate(ctx, s.adminDSN) }
 	if s.private {
 		if err := migrate(env.ctx); err != nil {
@@ -54,7 +67,11 @@ func withLocal(env environment, do func(ctx context.Context, op admin.Operator) 
 type migrateCmd struct{}
 
 func (migrateCmd) Run(env environment) error {
-	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
+	on := withOperator
+	if env.stack == "" {
+		on = onServers
+	}
+	return on(env, func(ctx context.Context, op admin.Operator) error {
 		if err := op.Migrate(ctx); err != nil {
 			return err
 		}

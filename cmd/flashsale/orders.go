@@ -166,6 +166,9 @@ func (c orderCmd) Run(env environment) error {
 	}
 	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
 		history, err := op.OrderHistory(ctx, id)
+		if checkout.CodeOf(err) == checkout.CodeOrderNotFound {
+			return &checkout.Error{Code: checkout.CodeOrderNotFound, Detail: "There is no order " + c.ID + "."}
+		}
 		if err != nil {
 			return err
 		}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"flashsale/pkg/admin"
@@ -16,6 +14,7 @@ import (
 
 type productCmd struct {
 	Put  productPutCmd  `cmd:"" help:"Create a product, or change the given fields of an existing one."`
+	Get  productGetCmd  `cmd:"" help:"Show one product with its stock."`
 	List productListCmd `cmd:"" help:"List all products with their stock."`
 	End  productEndCmd  `cmd:"" help:"End the sale of a product now: no further holds. Existing holds and orders continue."`
 	Hide productHideCmd `cmd:"" help:"Hide a product: within two seconds shoppers get 404. Existing holds and orders continue."`
@@ -37,11 +36,17 @@ type productPutCmd struct {
 
 func (c productPutCmd) Run(env environment) error {
 	change, err := c.change()
+	if err == nil && change == (checkout.ProductChange{ID: c.ID}) {
+		err = errors.New("nothing to change: give the fields that change, such as --stock")
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
 	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
 		p, created, err := op.PutProduct(ctx, change)
+		if isIncomplete(err) {
+			return fmt.Errorf("%w: there is no product %s; a new product needs --name, --price with --currency, and --stock", errRefused, c.ID)
+		}
 		if err != nil {
 			return err
 		}
@@ -50,12 +55,18 @@ func (c productPutCmd) Run(env environment) error {
 			verb = "Created"
 		}
 		err = write(env.out, "%s %s: %q, %s, %d of %d available, at most %d per hold%s%s.\n", verb, p.ID, p.Name, money.Format(p.Price),
-			p.AvailableStock(), p.Stock, p.MaxQtyPerHold, access(p), window(p))
+			p.AvailableStock(), p.Stock, p.MaxQtyPerHold, access(p), window(p.SaleStartsAt, p.SaleEndsAt))
 		if err != nil || c.MaxPerShopper == nil || p.MaxPerShopper == nil {
 			return err
 		}
 		return warnWithoutSignIn(env, p.ID)
 	})
+}
+
+// isIncomplete reports whether a product was not created because the change does not have all that a new one needs.
+func isIncomplete(err error) bool {
+	var refused *checkout.Error
+	return errors.As(err, &refused) && refused.Code == checkout.CodeInvalidRequest && len(refused.Fields) == 1 && refused.Fields[0].Field == "product"
 }
 
 // warnWithoutSignIn says that a limit per shopper keeps everyone out if nobody can sign in.
@@ -96,18 +107,14 @@ func (c productPutCmd) change() (checkout.ProductChange, error) {
 	var refused *checkout.Error
 	if errors.As(change.Check(), &refused) {
 		for _, f := range refused.Fields {
-			err = errors.Join(err, fmt.Errorf("%s: %s", flagOf(f.Field), f.Detail))
+			if f.Field == "id" {
+				err = errors.Join(err, fmt.Errorf("the product is %q, %s", c.ID, f.Detail))
+				continue
+			}
+			err = errors.Join(err, fmt.Errorf("--%s: %s", strings.ReplaceAll(f.Field, "_", "-"), f.Detail))
 		}
 	}
 	return change, err
-}
-
-// flagOf returns the command line's name of a product's field.
-func flagOf(field string) string {
-	if field == "id" {
-		return "ID"
-	}
-	return "--" + strings.ReplaceAll(field, "_", "-")
 }
 
 // parsePrice reads 49.99 USD as 4999 minor units.
@@ -151,58 +158,27 @@ func access(p checkout.Product) string {
 	return text
 }
 
-func window(p checkout.Product) string {
+func window(starts, ends *time.Time) string {
 	text := ""
-	if p.SaleStartsAt != nil {
-		text += ", from " + p.SaleStartsAt.Format(time.RFC3339)
+	if starts != nil {
+		text += ", from " + starts.Format(time.RFC3339)
 	}
-	if p.SaleEndsAt != nil {
-		text += ", until " + p.SaleEndsAt.Format(time.RFC3339)
+	if ends != nil {
+		text += ", until " + ends.Format(time.RFC3339)
 	}
 	return text
 }
 
-type productListCmd struct{}
-
-// listPage is the number of products read at a time.
-const listPage = 500
-
-func (productListCmd) Run(env environment) error {
-	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
-		table := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
-		if err := write(table, "ID\tNAME\tPRICE\tSTOCK\tAVAILABLE\tRESERVED\tSOLD\tMAX/HOLD\tMAX/SHOPPER\tHIDDEN\tSALE\n"); err != nil {
-			return err
-		}
-		after := ""
-		for {
-			page, err := op.Products(ctx, after, listPage)
-			if err != nil {
-				return err
-			}
-			for _, p := range page {
-				sale := strings.TrimPrefix(window(p), ", ")
-				if sale == "" {
-					sale = "always"
-				}
-				perShopper := "none"
-				if p.MaxPerShopper != nil {
-					perShopper = strconv.FormatInt(*p.MaxPerShopper, 10)
-				}
-				if err := write(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n", p.ID, p.Name, money.Format(p.Price), p.Stock,
-					p.AvailableStock(), p.ReservedStock, p.SoldStock, p.MaxQtyPerHold, perShopper, yes(p.Hidden), sale); err != nil {
-					return err
-				}
-				after = p.ID
-			}
-			if len(page) < listPage {
-				return table.Flush()
-			}
-		}
-	})
-}
-
 type productArg struct {
 	ID string `arg:"" help:"The product's id."`
+}
+
+// named adds the product's id to an error about it.
+func (a productArg) named(err error) error {
+	if checkout.CodeOf(err) == checkout.CodeProductNotFound {
+		return &checkout.Error{Code: checkout.CodeProductNotFound, Detail: fmt.Sprintf("There is no product %q.", a.ID)}
+	}
+	return err
 }
 
 type productEndCmd struct{ productArg }
@@ -212,7 +188,7 @@ func (c productEndCmd) Run(env environment) error {
 	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
 		p, changed, err := op.EndSale(ctx, c.ID)
 		if err != nil {
-			return err
+			return c.named(err)
 		}
 		if !changed {
 			return write(env.out, "The sale of %s had ended before, at %s.\n", p.ID, optionalTime(p.SaleEndsAt))
@@ -224,18 +200,18 @@ func (c productEndCmd) Run(env environment) error {
 type productHideCmd struct{ productArg }
 
 // Run hides a product.
-func (c productHideCmd) Run(env environment) error { return hide(env, c.ID, true) }
+func (c productHideCmd) Run(env environment) error { return c.hide(env, true) }
 
 type productShowCmd struct{ productArg }
 
 // Run shows a product.
-func (c productShowCmd) Run(env environment) error { return hide(env, c.ID, false) }
+func (c productShowCmd) Run(env environment) error { return c.hide(env, false) }
 
-func hide(env environment, id string, hidden bool) error {
+func (a productArg) hide(env environment, hidden bool) error {
 	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
-		p, changed, err := op.HideProduct(ctx, id, hidden)
+		p, changed, err := op.HideProduct(ctx, a.ID, hidden)
 		if err != nil {
-			return err
+			return a.named(err)
 		}
 		state, before := "shown", ""
 		if hidden {

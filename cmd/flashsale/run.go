@@ -150,6 +150,10 @@ func banner(c app.LocalConfig, addr string, s *servers) string {
 	if c.OrderLimit > 0 {
 		limit = " It must show a sign of payment within " + short(c.OrderLimit) + " of the hold."
 	}
+	walk := ""
+	if c.JWTIssuer == "" {
+		walk = "  " + env + os.Args[0] + " buy demo\n\nThe same by hand. It stops with the API's message at the first refusal:\n\n"
+	}
 	return fmt.Sprintf(`
 Flash sale checkout on %[1]s, with %[2]s.
 A hold lasts %[3]s. An order must be paid within %[4]s.%[11]s Webhook secret: %[5]s
@@ -157,17 +161,17 @@ A hold lasts %[3]s. An order must be paid within %[4]s.%[11]s Webhook secret: %[
 
 Buy something (in another terminal, in this directory):
 
-  curl -s %[1]s/v1/products%[10]s
-  HOLD=$(curl -s %[1]s/v1/holds%[9]s -H 'Content-Type: application/json' -d '{"product_id":"demo","qty":1}' | grep -o 'hold_[0-9a-z]*'); echo $HOLD
-  ORDER=$(curl -s %[1]s/v1/orders%[9]s -H 'Content-Type: application/json' -d "{\"hold_id\":\"$HOLD\"}" | grep -o 'ord_[0-9a-z]*'); echo $ORDER
-  %[6]s%[7]s webhook send --type payment.succeeded --order $ORDER
+%[12]s  curl -s %[1]s/v1/products%[10]s
+  HOLD=$(curl -s %[1]s/v1/holds%[9]s -H 'Content-Type: application/json' -d '{"product_id":"demo","qty":1}' | tee /dev/stderr | grep -o 'hold_[0-9a-z]\{26\}') &&
+  ORDER=$(curl -s %[1]s/v1/orders%[9]s -H 'Content-Type: application/json' -d "{\"hold_id\":\"$HOLD\"}" | tee /dev/stderr | grep -o 'ord_[0-9a-z]\{26\}') &&
+  %[6]s%[7]s webhook send --type payment.succeeded --order $ORDER &&
   curl -s %[1]s/v1/orders/$ORDER%[9]s
   %[6]s%[7]s audit
 
 API documentation: %[1]s/docs   Health: %[1]s/healthz   Metrics: %[1]s/metrics
 Press Ctrl-C to stop.
 
-`, base, where, short(c.HoldTTL), short(c.PaymentWindow), secret, env, os.Args[0], signIn, headers, edge, limit)
+`, base, where, short(c.HoldTTL), short(c.PaymentWindow), secret, env, os.Args[0], signIn, headers, edge, limit, walk)
 }
 
 // short formats 2m0s as 2m.

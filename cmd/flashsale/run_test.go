@@ -27,6 +27,9 @@ func TestBannersLinesWork(t *testing.T) {
 	if text := banner(c, c.Addr, &servers{}); strings.Contains(text, "$TOKEN") || strings.Contains(text, "$EDGE_SECRET") || strings.Contains(text, "must show") {
 		t.Errorf("got\n%s, expected neither a token, an edge nor an order limit", text)
 	}
+	if text := banner(c, c.Addr, &servers{}); !strings.Contains(text, " buy demo\n") || strings.Count(text, "| tee /dev/stderr | grep") != 2 || strings.Count(text, " &&\n") != 3 {
+		t.Errorf("got\n%s, expected lines that show a refusal and stop there", text)
+	}
 	c.JWTIssuer, c.JWTAudience, c.EdgeSecrets, c.OrderLimit = "https://shop.example.com", "shop", []string{"hunter2"}, 10*time.Minute
 	text := banner(c, c.Addr, &servers{})
 	const headers = ` -H "Authorization: Bearer $TOKEN" -H "Flashsale-Edge: ${EDGE_SECRET%%,*}"`

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -14,6 +15,9 @@ import (
 // localDir has the data of this directory: private servers, the development webhook secret and the development sign-in key.
 const localDir = ".local"
 
+// serversDir has the private servers.
+const serversDir = localDir + "/servers"
+
 // servers are the database and the cache of a command.
 type servers struct {
 	adminDSN  string
@@ -21,6 +25,25 @@ type servers struct {
 	cacheAddr string
 	private   bool
 	stack     *devstack.Stack // nil if both are given
+}
+
+// errNoShop means that a command found no shop to work on. Only run, migrate, with-servers and simulate make private servers.
+var errNoShop = errors.New("no shop")
+
+// checkShop refuses a directory without private servers, if the environment gives none. A command in the wrong directory would
+// otherwise work on a new, empty shop.
+func checkShop(env environment) error {
+	if env.config.MySQLDSN != "" {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(serversDir, "mysql")); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return fmt.Errorf("looking for the shop: %w", err)
+	}
+	return fmt.Errorf("%w in %s: run `flashsale run` there first, use the directory of your shop, or set MYSQL_DSN", errNoShop, here)
 }
 
 // need is the servers that a command needs.
@@ -35,7 +58,7 @@ const (
 func openServers(env environment, n need) (*servers, error) {
 	s := &servers{adminDSN: env.config.MySQLDSN, cacheAddr: env.config.CacheAddr}
 	if s.adminDSN == "" || (s.cacheAddr == "" && n == databaseAndCache) {
-		stack, err := devstack.Start(env.ctx, devstack.Options{Dir: filepath.Join(localDir, "servers"), Log: progress})
+		stack, err := devstack.Start(env.ctx, devstack.Options{Dir: serversDir, Log: progress})
 		if err != nil {
 			return nil, fmt.Errorf("starting the private servers: %w", err)
 		}
@@ -47,12 +70,21 @@ func openServers(env environment, n need) (*servers, error) {
 			s.cacheAddr = stack.CacheAddr()
 		}
 	}
-	accounts, err := ledger.AccountsOf(s.adminDSN)
+	given, err := givenServers(s.adminDSN, s.cacheAddr)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.appDSN = accounts.DSN(ledger.RoleApp)
+	s.appDSN = given.appDSN
 	return s, nil
+}
+
+// givenServers returns servers that others start and stop.
+func givenServers(adminDSN, cacheAddr string) (*servers, error) {
+	accounts, err := ledger.AccountsOf(adminDSN)
+	if err != nil {
+		return nil, err
+	}
+	return &servers{adminDSN: adminDSN, appDSN: accounts.DSN(ledger.RoleApp), cacheAddr: cacheAddr}, nil
 }
 
 // Close releases the private servers. The last user stops them.

@@ -13,27 +13,41 @@ import (
 	"flashsale/internal/simulator"
 )
 
-// prepare makes sure, before the sale, that the report can be written after it. It removes the report of an earlier sale,
-// which would pass for this one's if this sale gives no result.
+// prepare makes sure, before the sale, that the report can be written after it. It leaves the report of an earlier sale alone.
 func (c simulateCmd) prepare() error {
 	if err := os.MkdirAll(filepath.Dir(c.Report), 0o750); err != nil {
 		return fmt.Errorf("preparing the report: %w", err)
 	}
 	for _, path := range []string{c.Report, c.beside()} {
-		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644) //nolint:gosec // G302, G304: the user's own file, to be shared
-		if err != nil {
-			return fmt.Errorf("preparing the report: %w", err)
-		}
-		info, err := file.Stat()
-		err = errors.Join(err, file.Close())
-		if err == nil && info.Mode().IsRegular() { // not /dev/null
-			err = os.Remove(path)
-		}
-		if err != nil {
+		if err := writeReport(path, nil, false); err != nil {
 			return fmt.Errorf("preparing the report: %w", err)
 		}
 	}
 	return nil
+}
+
+// writeReport replaces a file in one step, so that a reader never sees half a report. It writes to what is no regular
+// file, such as /dev/null, directly. With keep false it only tries.
+func writeReport(path string, text []byte, keep bool) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		file, err := os.OpenFile(path, os.O_WRONLY, 0) //nolint:gosec // G304: the user's own file
+		if err != nil {
+			return err
+		}
+		_, err = file.Write(text)
+		return errors.Join(err, file.Close())
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(file.Name()) }() // it is gone after the rename
+	_, err = file.Write(text)
+	err = errors.Join(err, file.Chmod(0o644), file.Close()) // it has no secret, and is to be shared
+	if err == nil && keep {
+		err = os.Rename(file.Name(), path)
+	}
+	return err
 }
 
 // beside is the file of the JSON report.
@@ -105,7 +119,7 @@ func (c simulateCmd) conclude(env environment, report *simulator.Report) error {
 		return errors.Join(broken, err)
 	}
 	for path, text := range map[string][]byte{c.Report: page, c.beside(): data} {
-		if err := os.WriteFile(path, text, 0o644); err != nil { //nolint:gosec // G306: it has no secret, and is to be shared
+		if err := writeReport(path, text, true); err != nil {
 			return errors.Join(broken, fmt.Errorf("writing the report: %w", err))
 		}
 	}

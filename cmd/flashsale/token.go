@@ -29,25 +29,30 @@ func (c tokenCmd) Run(env environment) error {
 	if c.TTL < time.Second || c.TTL > maxTokenTTL {
 		return fmt.Errorf("%w: --ttl is %s, expected 1s to %s", errUsage, c.TTL, maxTokenTTL)
 	}
-	if env.config.JWTIssuer != "" {
-		return fmt.Errorf("%w: JWT_ISSUER is set, so the server takes only tokens of %s", errRefused, env.config.JWTIssuer)
-	}
-	text, err := os.ReadFile(signInKeyFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: there is no %s to sign with: use the directory of `flashsale run`", errUsage, signInKeyFile)
-	}
-	if err != nil {
-		return fmt.Errorf("reading the development sign-in key: %w", err)
-	}
-	issuer, err := signin.ParseDevelopment(text)
-	if err != nil {
-		return fmt.Errorf("%s: %w", signInKeyFile, err)
-	}
-	token, err := issuer.Token(c.Name, c.TTL)
+	token, err := developmentToken(env, c.Name, c.TTL)
 	if err != nil {
 		return err
 	}
 	return write(env.out, "%s\n", token)
+}
+
+// developmentToken returns a token that signs a shopper in to this directory's server.
+func developmentToken(env environment, name string, ttl time.Duration) (string, error) {
+	if env.config.JWTIssuer != "" {
+		return "", fmt.Errorf("%w: JWT_ISSUER is set, so the server takes only tokens of %s", errRefused, env.config.JWTIssuer)
+	}
+	text, err := os.ReadFile(signInKeyFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%w: there is no %s to sign with: use the directory of `flashsale run`", errUsage, signInKeyFile)
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the development sign-in key: %w", err)
+	}
+	issuer, err := signin.ParseDevelopment(text)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", signInKeyFile, err)
+	}
+	return issuer.Token(name, ttl)
 }
 
 // shoppersSignIn returns how shoppers sign in to `flashsale run`: with a token of JWT_ISSUER. Without JWT_ISSUER they are anonymous, or

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,8 +19,9 @@ type webhookCmd struct {
 }
 
 type webhookSendCmd struct {
-	Type      string        `required:"" help:"Event type: payment.succeeded, payment.failed, payment.refunded, payment.refund_failed, payment.disputed, payment.dispute_closed, or any other." placeholder:"TYPE"`
-	Order     string        `xor:"subject" help:"The order of the payment. A success and a failure need it or --hold." placeholder:"ord_…"`
+	Type      string        `required:"" help:"Event type: ${event_types}." placeholder:"TYPE"`
+	AnyType   bool          `help:"Send any type. The server records a type that it does not know, without effect."`
+	Order     string        `xor:"subject" help:"The order of the payment. payment.succeeded, payment.failed and payment.processing need it or --hold." placeholder:"ord_…"`
 	Hold      string        `xor:"subject" help:"The hold of the payment, instead of --order." placeholder:"hold_…"`
 	Amount    *int64        `help:"Amount in minor units (default for a success: the order's; for a refund: all that is left)." placeholder:"4999"`
 	Currency  string        `help:"ISO 4217 currency (default for a success: the order's)." placeholder:"USD"`
@@ -34,8 +37,11 @@ type webhookSendCmd struct {
 const webhookTimeout = 15 * time.Second
 
 func (c webhookSendCmd) Run(env environment) error {
+	if err := c.checkType(); err != nil {
+		return err
+	}
 	pays := c.Type == payments.StandardSucceeded || c.Type == payments.StandardFailed
-	if pays && c.Order+c.Hold == "" {
+	if (pays || c.Type == payments.StandardProcessing) && c.Order+c.Hold == "" {
 		return fmt.Errorf("%w: %s needs --order or --hold", errUsage, c.Type)
 	}
 	ctx, cancel := context.WithTimeout(env.ctx, webhookTimeout)
@@ -75,10 +81,41 @@ func (c webhookSendCmd) Run(env environment) error {
 	if err := write(env.out, "%s: %d %s\n", c.ID, status, strings.TrimSpace(string(response))); err != nil {
 		return err
 	}
+	if status == http.StatusUnauthorized {
+		return fmt.Errorf("%w: the server responded with %d; %s", errRefused, status, c.signedWith(env))
+	}
 	if status/100 != 2 {
 		return fmt.Errorf("%w: the server responded with %d", errRefused, status)
 	}
 	return nil
+}
+
+// checkType refuses a type that would have no effect, which is most likely misspelt.
+func (c webhookSendCmd) checkType() error {
+	types := payments.StandardTypes()
+	if c.AnyType || slices.Contains(types, c.Type) {
+		return nil
+	}
+	hint := "expected " + strings.Join(types, ", ") + ", or any type with --any-type"
+	if near := nearest(c.Type, types); near != "" {
+		hint = "did you mean " + near + "? It " + strings.Replace(hint, "expected", "can be", 1)
+	}
+	return fmt.Errorf("%w: --type is %q, %s", errUsage, c.Type, hint)
+}
+
+// signedWith says where the secret of a refused event came from.
+func (c webhookSendCmd) signedWith(env environment) string {
+	switch {
+	case env.stack != "":
+		return "the event was signed with the secret of the stack " + env.stack
+	case len(env.config.WebhookSecrets) > 0:
+		return "the event was signed with the first of WEBHOOK_SECRETS: give the server the same, or unset it to use the directory's secret"
+	}
+	path, err := filepath.Abs(secretFile)
+	if err != nil {
+		path = secretFile
+	}
+	return "the event was signed with the secret in " + path + ": run this command in the directory of the server, or give both the same WEBHOOK_SECRETS"
 }
 
 // signer returns the signer that the receiver accepts. With --stack it also sets the URL.

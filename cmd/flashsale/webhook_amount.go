@@ -25,7 +25,9 @@ func (c *webhookSendCmd) findAmount(ctx context.Context, env environment, base s
 	}
 	amount, err := amountOnServer(ctx, env, base, id)
 	if err == nil && amount == nil && ours {
-		amount, err = amountInLedger(ctx, env, id)
+		if amount, err = amountInLedger(ctx, env, id); errors.Is(err, errNoShop) {
+			err = nil // the server may be another directory's
+		}
 	}
 	if err != nil {
 		return err

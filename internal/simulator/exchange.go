@@ -48,6 +48,7 @@ type request struct {
 	header  http.Header
 	token   string // of the shopper; empty: anonymous
 	timeout time.Duration
+	probe   bool // the path is not below /v1
 }
 
 // response is the outcome of a request. Times count from the opening, by one monotonic clock. The server got the
@@ -162,7 +163,7 @@ type client struct {
 func newClient(base string, clock clock, slots int) *client {
 	dialer := &net.Dialer{Timeout: responseTimeout}
 	return &client{
-		base: strings.TrimSuffix(base, "/") + "/v1", clock: clock, slots: make(chan struct{}, slots),
+		base: strings.TrimSuffix(base, "/"), clock: clock, slots: make(chan struct{}, slots),
 		http: &http.Client{Transport: &http.Transport{
 			DialContext: dialer.DialContext, MaxIdleConnsPerHost: slots, IdleConnTimeout: time.Minute, DisableCompression: true,
 			Proxy: http.ProxyFromEnvironment,
@@ -221,7 +222,11 @@ func (t *trace) timing(sent time.Duration) timing {
 // exchange fills the response in, or leaves its status 0 if it did not arrive as a whole.
 func (c *client) exchange(ctx context.Context, r request, a *response) {
 	var t trace
-	message, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, t.hooks(c.clock)), r.method, c.base+r.path, bytes.NewReader(r.body))
+	url := c.base + "/v1" + r.path
+	if r.probe {
+		url = c.base + r.path
+	}
+	message, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, t.hooks(c.clock)), r.method, url, bytes.NewReader(r.body))
 	if err != nil {
 		return // cannot happen: the base was tried before the sale began
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -105,7 +106,7 @@ func TestRunRejectsOtherServer(t *testing.T) {
 	}{
 		"it does not know the product": {func(string) int { return http.StatusNotFound }, "does not know the product"},
 		"it does not accept the signature": {func(path string) int {
-			if strings.HasPrefix(path, "/v1/products/") {
+			if path == "/healthz" || strings.HasPrefix(path, "/v1/products/") {
 				return http.StatusOK
 			}
 			return http.StatusUnauthorized
@@ -119,8 +120,53 @@ func TestRunRejectsOtherServer(t *testing.T) {
 	}
 }
 
+// noSale fails the test when something is put on sale.
+type noSale struct {
+	operator
+	t *testing.T
+}
+
+func (o noSale) PutOnSale(context.Context, simulator.Offer) error {
+	o.t.Error("a product was put on sale, expected none")
+	return nil
+}
+
+func TestRunLooksForServerFirst(t *testing.T) {
+	dead := httptest.NewServer(http.NotFoundHandler())
+	dead.Close()
+	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+	defer broken.Close()
+	for url, says := range map[string]string{dead.URL: "no server responds at " + dead.URL, broken.URL: broken.URL + "/healthz responded 503"} {
+		o := options(url)
+		o.Operator = noSale{t: t}
+		if _, err := simulator.Run(context.Background(), o); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("error %v, expected %q", err, says)
+		}
+	}
+}
+
+// A cached list may hide a new product for a moment.
+func TestRunWaitsForItsProduct(t *testing.T) {
+	var looks atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/healthz":
+		case !strings.HasPrefix(r.URL.Path, "/v1/products/"):
+			w.WriteHeader(http.StatusUnauthorized) // the signature: the simulation ends here
+		case looks.Add(1) == 1:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	defer server.Close()
+	if _, err := simulator.Run(context.Background(), options(server.URL)); err == nil || !strings.Contains(err.Error(), "webhook secret") || looks.Load() < 2 {
+		t.Errorf("error %v after %d looks at the product, expected a second look and the error about the secret", err, looks.Load())
+	}
+}
+
 func TestRunReportsFailedAudit(t *testing.T) {
-	o := options("http://127.0.0.1:1")
+	server := httptest.NewServer(http.HandlerFunc(shop))
+	defer server.Close()
+	o := options(server.URL)
 	o.Operator = operator{audit: errors.New("no database")}
 	if _, err := simulator.Run(context.Background(), o); err == nil || err.Error() != "auditing before the sale: no database" {
 		t.Errorf("error %v, expected that of the audit", err)

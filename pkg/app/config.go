@@ -18,30 +18,31 @@ import (
 	"flashsale/pkg/payments"
 )
 
-// Config is the environment of every binary. docs/configuration.md lists the same variables.
+// Config is the environment of every binary. docs/configuration.md lists the same variables. The tag help is one line about a
+// variable of `flashsale run`, and unset is what happens there without it.
 type Config struct {
-	MySQLDSN             string        `env:"MYSQL_DSN"`  // an administrator's; optional, see LocalConfig and FunctionConfig
-	CacheAddr            string        `env:"CACHE_ADDR"` // host:port; optional in LocalConfig
-	HoldTTL              time.Duration `env:"HOLD_TTL" envDefault:"2m"`
-	PaymentWindow        time.Duration `env:"PAYMENT_WINDOW" envDefault:"15m"`
-	OrderLimit           time.Duration `env:"ORDER_LIMIT"`                 // of units that are reserved without a sign of payment, from the hold on; 0: no limit
-	Retention            time.Duration `env:"RETENTION" envDefault:"720h"` // of what ended without an order
-	WebhookSecrets       []string      `env:"WEBHOOK_SECRETS"`
-	StripeWebhookSecrets []string      `env:"STRIPE_WEBHOOK_SECRETS"`
-	StripeLivemode       string        `env:"STRIPE_LIVEMODE"` // true or false; empty: not checked
-	StripeAccount        string        `env:"STRIPE_ACCOUNT"`  // empty: not checked
-	JWTIssuer            string        `env:"JWT_ISSUER"`      // empty: no sign-in needed
-	JWTAudience          string        `env:"JWT_AUDIENCE"`    // set with JWT_ISSUER
-	EdgeSecrets          []string      `env:"EDGE_SECRET"`     // of requests through the edge; empty: there is none
-	LogLevel             slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
+	MySQLDSN             string        `env:"MYSQL_DSN" unset:"private server" help:"Database to use instead: an administrator's go-sql-driver DSN."` // see FunctionConfig
+	CacheAddr            string        `env:"CACHE_ADDR" unset:"private server" help:"Valkey or Redis to use instead, as host:port."`
+	HoldTTL              time.Duration `env:"HOLD_TTL" envDefault:"2m" help:"How long a hold lasts."`
+	PaymentWindow        time.Duration `env:"PAYMENT_WINDOW" envDefault:"15m" help:"How long an order waits for its payment."`
+	OrderLimit           time.Duration `env:"ORDER_LIMIT" help:"How long units may stay reserved without a sign of payment."` // from the hold on; 0: no limit
+	Retention            time.Duration `env:"RETENTION" envDefault:"720h" help:"How long what ended without an order is kept."`
+	WebhookSecrets       []string      `env:"WEBHOOK_SECRETS" unset:"a development secret" help:"Secrets of payment events: whsec_…, separated by commas."`
+	StripeWebhookSecrets []string      `env:"STRIPE_WEBHOOK_SECRETS" help:"Secrets of Stripe's events: whsec_…, separated by commas."`
+	StripeLivemode       string        `env:"STRIPE_LIVEMODE" help:"true or false: take only Stripe's live events, or only its test events."` // empty: not checked
+	StripeAccount        string        `env:"STRIPE_ACCOUNT" help:"Refuse Stripe's events that name another account."`                        // empty: not checked
+	JWTIssuer            string        `env:"JWT_ISSUER" help:"Issuer of the tokens with which shoppers sign in."`                            // empty: no sign-in needed
+	JWTAudience          string        `env:"JWT_AUDIENCE" help:"Audience of the tokens, set with JWT_ISSUER."`
+	EdgeSecrets          []string      `env:"EDGE_SECRET" help:"Secrets of requests through the edge, separated by commas."` // empty: there is no edge
+	LogLevel             slog.Level    `env:"LOG_LEVEL" envDefault:"info" help:"Minimum log level: debug, info, warn or error."`
 }
 
 // LocalConfig is the environment of the flashsale command. It uses private servers in place of those not given.
 type LocalConfig struct {
 	Config
-	Addr          string `env:"ADDR" envDefault:"127.0.0.1:8080"` // where `flashsale run` listens
-	JWTJWKS       string `env:"JWT_JWKS"`                         // a URL or a file; empty: found by discovery from JWT_ISSUER
-	AllowedOrigin string `env:"ALLOWED_ORIGIN"`                   // of pages that may call the API; *: all; empty: those of this machine
+	Addr          string `env:"ADDR" envDefault:"127.0.0.1:8080" help:"Address to listen on."`
+	JWTJWKS       string `env:"JWT_JWKS" unset:"found by discovery" help:"URL or file with the keys of JWT_ISSUER."`
+	AllowedOrigin string `env:"ALLOWED_ORIGIN" unset:"this machine's pages" help:"Origin whose pages may call the API, or * for all."`
 }
 
 // FunctionConfig is the environment of a Lambda function, set by template.yaml. Only `sam local` and tests set MYSQL_DSN:

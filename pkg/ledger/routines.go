@@ -286,7 +286,7 @@ func (l *Ledger) PutProduct(ctx context.Context, c checkout.ProductChange) (p ch
 	case "created", "changed":
 		return *r.product, r.outcome == "created", nil
 	case "incomplete":
-		return checkout.Product{}, false, checkout.Invalid("product", "a new product needs a name, a price with currency, and a stock")
+		return checkout.Product{}, false, checkout.Invalid("product", "there is no product "+c.ID+"; a new product needs a name, a price with currency, and a stock")
 	case "stock_below_taken":
 		return checkout.Product{}, false, checkout.Invalid("stock", fmt.Sprintf("expected at least %d: %d are reserved and %d are sold",
 			r.product.ReservedStock+r.product.SoldStock, r.product.ReservedStock, r.product.SoldStock))

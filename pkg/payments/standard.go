@@ -27,6 +27,13 @@ const (
 	StandardDisputeClosed = "payment.dispute_closed"
 )
 
+// StandardTypes lists them.
+func StandardTypes() []string {
+	return []string{
+		StandardSucceeded, StandardFailed, StandardProcessing, StandardRefunded, StandardRefundFailed, StandardDisputed, StandardDisputeClosed,
+	}
+}
+
 // minStandardKey is the minimum size of a key in bytes, so that it cannot be guessed. The specification asks for 24 to 64
 // bytes, but the library would accept an empty key.
 const minStandardKey = 8

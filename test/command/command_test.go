@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -41,7 +40,13 @@ func TestRejectsInvalidCommandLines(t *testing.T) {
 	rejects(t, d, []invalid{
 		{"frobnicate", 2, "frobnicate"},
 		{"product put", 2, "<id>"},
-		{"product put UPPER --stock 1", 2, "1 to 64 of a-z 0-9 -"},
+		{"product put UPPER --stock 1", 2, `the product is "UPPER", expected 1 to 64 of a-z 0-9 - (see flashsale product put --help)`},
+		{"product put lamp", 2, "nothing to change"},
+		{"product put lamp --stok 5", 2, "(see flashsale product put --help)"},
+		{"help frobnicate", 2, "frobnicate"},
+		{"webhook send --type payment.suceeded --order ord_01h455vb4pex5vsknk084sn02q", 2, "did you mean payment.succeeded?"},
+		{"webhook send --type invoice.paid", 2, "expected payment.succeeded, payment.failed, payment.processing"},
+		{"webhook send --type payment.processing", 2, "--order"},
 		{"product put x --price 1", 2, "--currency"},
 		{"product put x --price 1.999 --currency USD", 2, "--price"},
 		{"product put x --price 1.5 --currency JPY", 2, "4999 JPY"},
@@ -89,7 +94,7 @@ func TestRejectsInvalidCommandLines(t *testing.T) {
 	if code, _, stderr := d.Run(t, "audit"); code != 3 || strings.Contains(stderr, "hunter2") || strings.Count(stderr, "\n") != 1 {
 		t.Errorf("without a database: exit %d: %s", code, stderr)
 	}
-	for _, args := range []string{"--help", "", "run --help", "product put --help", "webhook send --help"} {
+	for _, args := range []string{"--help", "", "run --help", "product put --help", "webhook send --help", "help", "help product put"} {
 		if code, stdout, stderr := d.Run(t, strings.Fields(args)...); code != 0 || !strings.Contains(stdout, "Usage: flashsale") || stderr != "" {
 			t.Errorf("%q: exit %d, expected 0 and the help, got %s %s", args, code, stdout, stderr)
 		}
@@ -184,45 +189,6 @@ func TestRunServesAPurchase(t *testing.T) {
 	}
 
 	d.stop(t, 8)
-}
-
-// Products are put on sale, changed and listed beside a run.
-func TestProductsBesideARun(t *testing.T) {
-	t.Parallel()
-	d := startRun(t)
-	d.shop.MustHold(t, 2)
-	stripe := d.Desk // the same directory and servers
-	stripe.Env = append(slices.Clone(d.Env), "STRIPE_WEBHOOK_SECRETS=whsec_c2VjcmV0")
-	if code, _, stderr := stripe.Run(t, strings.Fields("product put dinar --name Dinar --price 1.234 --currency KWD --stock 1")...); code != 1 || !strings.Contains(stderr, "price: expected a multiple of 0.010 KWD") {
-		t.Errorf("a price that Stripe cannot charge: exit %d, expected 1 and the reason, got %s", code, stderr)
-	}
-	put := strings.Fields("product put lamp --name Lamp --price 29.90 --currency eur --stock 20 --sale-ends-at 2099-01-01T00:00:00Z")
-	if code, stdout, stderr := d.Run(t, put...); code != 0 || stdout != "Created lamp: \"Lamp\", 29.90 EUR, 20 of 20 available, at most 10 per hold, until 2099-01-01T00:00:00Z.\n" {
-		t.Errorf("product put: exit %d, expected 0 and the created product, got %s%s", code, stdout, stderr)
-	}
-	d.Env = append(d.Env, "USER=ada")
-	code, stdout, stderr := d.Run(t, "product", "put", "lamp", "--stock", "5", "--sale-ends-at", "none")
-	if code != 0 || stdout != "Changed lamp: \"Lamp\", 29.90 EUR, 5 of 5 available, at most 10 per hold.\n" {
-		t.Errorf("product put: exit %d, expected 0 and the changed product, got %s", code, stdout)
-	}
-	for _, part := range []string{
-		`"msg":"operator action","operation":"put_product","operator":"ada","entity":"product lamp","created":false`,
-		`"before":{"name":"Lamp","price":{"amount":2990,"currency":"EUR"},"stock":20,`, `"after":{"name":"Lamp","price":{"amount":2990,"currency":"EUR"},"stock":5,`,
-	} {
-		if !strings.Contains(stderr, part) {
-			t.Errorf("product put: expected %s in the log, got %s", part, stderr)
-		}
-	}
-	if code, _, stderr := d.Run(t, "product", "put", "demo", "--stock", "1"); code != 1 || !strings.Contains(stderr, "expected at least 2") {
-		t.Errorf("a stock below the units taken: exit %d, expected 1 and the reason, got %s", code, stderr)
-	}
-	if code, _, stderr := d.Run(t, "product", "put", "new", "--stock", "1"); code != 1 || !strings.Contains(stderr, "a new product needs") {
-		t.Errorf("a new product without name and price: exit %d, expected 1 and the reason, got %s", code, stderr)
-	}
-	if code, stdout, _ := d.Run(t, "product", "list"); code != 0 || strings.Count(stdout, "\n") != 3 || !strings.Contains(stdout, "49.99 USD") {
-		t.Errorf("product list: exit %d, expected 0 and two products, got %s", code, stdout)
-	}
-	d.stop(t, 1)
 }
 
 // Whatever part of a run is killed, the next run takes its place.

@@ -17,12 +17,16 @@ import (
 )
 
 // After Ctrl-C arrivals stop and the checks run. A simulation that is killed takes its server with it.
+// It drops its database, and the next simulation drops that of a killed one.
 func TestSimulateStopsItsServer(t *testing.T) {
-	d, args := simulation(t, ledgertest.New(t).AdminDSN, "HOLD_TTL=1s", "PAYMENT_WINDOW=1s")
+	shop := ledgertest.New(t)
+	d, args := simulation(t, shop.AdminDSN, "HOLD_TTL=1s", "PAYMENT_WINDOW=1s")
 	t.Parallel()
-	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
+	var databases []string
+	for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGINT} {
 		command, out := d.Begin(t, append(args, "--duration", "1m", "--spike", "1m")...)
 		shoptest.Eventually(t, "the sale has begun", func() bool { return strings.Contains(out.String(), "spike") })
+		databases = append(databases, saleDatabase(t, d))
 		if err := command.Process.Signal(signal); err != nil {
 			t.Fatal(err)
 		}
@@ -31,6 +35,13 @@ func TestSimulateStopsItsServer(t *testing.T) {
 			t.Errorf("after Ctrl-C: %v, expected a report of the interrupted sale; got\n%s", err, out.String())
 		}
 		shoptest.Eventually(t, "its server has ended", func() bool { return len(d.Processes()) == 0 })
+	}
+	for _, name := range databases {
+		left := 0
+		query := "SELECT (SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = ?) + (SELECT COUNT(*) FROM mysql.user WHERE LEFT(user, LENGTH(?)) = ?)"
+		if err := shop.Admin.QueryRowContext(t.Context(), query, name, name, name).Scan(&left); err != nil || left > 0 {
+			t.Errorf("%d of the database %s and its users are left (%v), expected none", left, name, err)
+		}
 	}
 	http.DefaultClient.CloseIdleConnections()
 }
@@ -71,7 +82,7 @@ func TestSimulateStopsDuringChecks(t *testing.T) {
 		if code, text := command.ProcessState.ExitCode(), out.String(); code != 3 || !strings.HasSuffix(text, says) {
 			t.Errorf("%s: exit %d, expected 3 and a last line that says why; got\n%s", name, code, text)
 		}
-		noReport(t, d)
+		oldReport(t, d)
 	}
 }
 
@@ -111,10 +122,29 @@ func leaveOldReport(t *testing.T, d shoptest.Desk) {
 	}
 }
 
-// noReport checks that there is no report: this sale has no result, and an older report could pass for it.
-func noReport(t *testing.T, d shoptest.Desk) {
+// oldReport checks that a sale without a result has left the report of an earlier one, and nothing else.
+func oldReport(t *testing.T, d shoptest.Desk) {
 	t.Helper()
-	if files := shoptest.Must(os.ReadDir(filepath.Join(d.Dir, "out")))(t); len(files) > 0 {
-		t.Errorf("files are left behind: %v", files)
+	files := shoptest.Must(os.ReadDir(filepath.Join(d.Dir, "out")))(t)
+	page, err := os.ReadFile(filepath.Join(d.Dir, "out", "sale.html"))
+	if err != nil || len(files) != 2 || string(page) != "an earlier sale's" {
+		t.Errorf("the files %v are left, with %q (%v); expected the earlier report alone", files, page, err)
 	}
+}
+
+// saleDatabase returns the name of the database of the sale in progress, from the environment of its server.
+func saleDatabase(t *testing.T, d shoptest.Desk) string {
+	t.Helper()
+	for _, process := range d.Processes() {
+		path, _, _ := strings.Cut(process, " ")
+		variables, _ := os.ReadFile(filepath.Join(path, "environ"))
+		for _, v := range strings.Split(string(variables), "\x00") {
+			if _, name, found := strings.Cut(v, "/flashsale_rush_"); found && strings.HasPrefix(v, "MYSQL_DSN=") {
+				name, _, _ = strings.Cut(name, "?")
+				return "flashsale_rush_" + name
+			}
+		}
+	}
+	t.Fatal("no server has a database of its own")
+	return ""
 }

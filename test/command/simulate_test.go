@@ -1,7 +1,6 @@
 package command
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -33,18 +32,21 @@ func simulation(t *testing.T, adminDSN string, env ...string) (shoptest.Desk, []
 func TestSimulateRejectsBadFlags(t *testing.T) {
 	d := shoptest.NewDesk(t)
 	for args, says := range map[string]string{
-		"--shoppers 0":                 "--shoppers is 0, expected 1 to 1000000",
-		"--shoppers many":              "--shoppers",
-		"--stock 0":                    "--stock is 0, expected 1 to 1000000",
-		"--spike 1ms":                  "--spike is 1ms, expected 100ms to 1h0m0s",
-		"--spike 10s --duration 5s":    "--duration is 5s, expected at least --spike (10s)",
-		"--duration 3h":                "--duration is 3h0m0s",
-		"--seed=-1":                    "--seed",
-		"--url localhost:8080":         "the server's address alone, such as http://127.0.0.1:8080",
-		"--url http://a:b@127.0.0.1":   "the server's address alone",
-		"--report=":                    "--report is empty",
-		"--report x.json":              "the JSON report has the same name",
-		"--url http://127.0.0.1:1 now": "now",
+		"--shoppers 0":                   "--shoppers is 0, expected 1 to 1000000",
+		"--shoppers many":                "--shoppers",
+		"--stock 0":                      "--stock is 0, expected 1 to 1000000",
+		"--spike 1ms":                    "--spike is 1ms, expected 100ms to 1h0m0s",
+		"--spike 10s --duration 5s":      "--duration is 5s, expected at least --spike (10s)",
+		"--duration 3h":                  "--duration is 3h0m0s",
+		"--seed=-1":                      "--seed",
+		"--url localhost:8080":           "the server's address alone, such as http://127.0.0.1:8080",
+		"--url http://a:b@127.0.0.1":     "the server's address alone",
+		"--report=":                      "--report is empty",
+		"--report x.json":                "the JSON report has the same name",
+		"--url http://127.0.0.1:1 now":   "now",
+		"--url https://shop.example.com": "https://shop.example.com, which is not this machine: add --yes",
+		"--stack flashsale-dev":          "the stack flashsale-dev, which is not this machine: add --yes",
+		"--stack flashsale-dev --url http://127.0.0.1:8080": "which is not this machine: add --yes",
 	} {
 		code, stdout, stderr := d.Run(t, append([]string{"simulate"}, strings.Fields(args)...)...)
 		if code != 2 || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, says) {
@@ -58,8 +60,10 @@ func TestSimulateRejectsBadFlags(t *testing.T) {
 
 // A sale on a server of its own leaves its report and no process.
 func TestSimulate(t *testing.T) {
-	d, args := simulation(t, ledgertest.New(t).AdminDSN, "HOLD_TTL=1s", "PAYMENT_WINDOW=1s")
+	shop := ledgertest.New(t)
+	d, args := simulation(t, shop.AdminDSN, "HOLD_TTL=1s", "PAYMENT_WINDOW=1s")
 	t.Parallel()
+	leaveOldReport(t, d)
 	code, stdout, stderr := d.Run(t, args...)
 	if code != 0 || !strings.Contains(stdout, "requests/s p50") || !strings.Contains(stdout, "never_oversold") || strings.Contains(stdout, "BROKEN") {
 		t.Fatalf("exit %d\n%s%s", code, stdout, stderr)
@@ -90,6 +94,9 @@ func TestSimulate(t *testing.T) {
 		len(report.Stock) == 0 || report.Stock[0].Available == nil {
 		t.Errorf("the JSON report is not as expected: %+v", report)
 	}
+	if products, err := shop.Products(t.Context(), "", 10); err != nil || len(products) > 0 {
+		t.Errorf("the shop has the products %v (%v) after a sale, expected none: the sale has a database of its own", products, err)
+	}
 	if left := d.Processes(); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
@@ -119,17 +126,22 @@ func TestSimulateFindsWrongLedger(t *testing.T) {
 }
 
 // The response to an internal error does not show its cause; the command finds it in the log of its own server. Here a
-// CHECK forbids a change that the ledger's guard allows.
+// trigger forbids a change that the ledger's guard allows.
 func TestSimulateShowsCauseOfInternalErrors(t *testing.T) {
 	env := ledgertest.New(t)
-	if _, err := env.Admin.ExecContext(context.Background(), "ALTER TABLE products ADD CONSTRAINT products_few_reserved CHECK (reserved_stock < 1)"); err != nil {
-		t.Fatal(err)
-	}
 	d, args := simulation(t, env.AdminDSN, "HOLD_TTL=1s", "PAYMENT_WINDOW=1s")
 	t.Parallel()
-	code, stdout, stderr := d.Run(t, args...)
+	command, out := d.Begin(t, append(args, "--spike", "5s", "--duration", "5s")...)
+	shoptest.Eventually(t, "the sale has begun", func() bool { return strings.Contains(out.String(), "spike") })
+	trigger := "CREATE TRIGGER " + saleDatabase(t, d) + `.products_few_reserved BEFORE UPDATE ON products FOR EACH ROW
+		IF NEW.reserved_stock > OLD.reserved_stock THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'products_few_reserved'; END IF`
+	if _, err := env.Admin.ExecContext(t.Context(), trigger); err != nil {
+		t.Error(err)
+	}
+	_ = command.Wait()
+	code, stdout := command.ProcessState.ExitCode(), out.String()
 	if code != 1 || !regexp.MustCompile(`(?m)^BROKEN  no_internal_error .*\n( +key .*\n)+( +and \d+ more\n)? +the server's log says: .*products_few_reserved`).MatchString(stdout) {
-		t.Errorf("exit %d\n%s%s", code, stdout, stderr)
+		t.Errorf("exit %d\n%s", code, stdout)
 	}
 	for _, file := range []string{"sale.html", "sale.json"} {
 		if text := shoptest.Must(os.ReadFile(filepath.Join(d.Dir, "out", file)))(t); !strings.Contains(string(text), "products_few_reserved") {
@@ -149,9 +161,33 @@ func TestSimulateRejectsOtherServer(t *testing.T) {
 		{s.AdminDSN, shoptest.Secret("new"), "http://" + shoptest.FreeAddr(t), "no server responds at"},
 	} {
 		d, args := simulation(t, c.dsn, "WEBHOOK_SECRETS="+c.secret)
+		leaveOldReport(t, d)
 		code, stdout, stderr := d.Run(t, append(args, "--url", c.url)...)
+		oldReport(t, d)
 		if code != 3 || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, c.says) {
 			t.Errorf("exit %d, expected 3 and one line with %q; got\n%s%s", code, c.says, stdout, stderr)
 		}
+	}
+}
+
+// A sale on a running server ends with its product ended and hidden.
+func TestSimulateWithdrawsItsProduct(t *testing.T) {
+	s := shoptest.Open(t, 1, shoptest.Options{HoldTTL: time.Second, PaymentWindow: time.Second})
+	d, args := simulation(t, s.AdminDSN, "WEBHOOK_SECRETS="+shoptest.Secret("new"))
+	t.Parallel()
+	if code, stdout, stderr := d.Run(t, append(args, "--url", s.URL)...); code != 0 {
+		t.Fatalf("exit %d, expected 0, got\n%s%s", code, stdout, stderr)
+	}
+	found := 0
+	for _, p := range shoptest.Must(s.Products(t.Context(), "", 10))(t) {
+		if strings.HasPrefix(p.ID, "rush-") {
+			found++
+			if !p.Hidden || p.SaleEndsAt == nil {
+				t.Errorf("the sale's product is %+v, expected it hidden and its sale ended", p)
+			}
+		}
+	}
+	if found != 1 {
+		t.Errorf("the shop has %d products of sales, expected 1", found)
 	}
 }

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"flashsale/pkg/checkout"
+	"flashsale/pkg/payments"
+)
+
+type buyCmd struct {
+	Product string `arg:"" help:"The product's id, such as demo."`
+	Qty     int64  `help:"Units to buy (default: ${default})." default:"1" placeholder:"N"`
+	URL     string `help:"The server (default: http:// and ADDR)." placeholder:"URL"`
+	Shopper string `help:"Sign in as this shopper, with a token as flashsale token prints (default: an anonymous shopper)." placeholder:"NAME"`
+}
+
+// purchase sends the requests of one shopper, and prints each with its response.
+type purchase struct {
+	env   environment
+	base  string
+	token string // empty: anonymous
+}
+
+// Run buys units as a shopper and a payment provider do, and stops at the first refusal.
+func (c buyCmd) Run(env environment) error {
+	if err := localOnly(env); err != nil {
+		return err
+	}
+	if c.Qty < 1 {
+		return fmt.Errorf("%w: --qty is %d, expected 1 or more", errUsage, c.Qty)
+	}
+	if !checkout.ValidProductID(c.Product) {
+		return fmt.Errorf("%w: the product is %q, expected 1 to 64 of a-z 0-9 -", errUsage, c.Product)
+	}
+	signer, err := webhookSigner(env)
+	if err != nil {
+		return err
+	}
+	p := purchase{env: env}
+	p.base, _ = webhookSendCmd{URL: c.URL}.endpoint(env)
+	if c.Shopper != "" {
+		if p.token, err = developmentToken(env, c.Shopper, time.Hour); err != nil {
+			return err
+		}
+	}
+	return c.buy(p, signer)
+}
+
+func (c buyCmd) buy(p purchase, signer *payments.Standard) error {
+	if err := p.do(http.MethodGet, "/v1/products/"+c.Product, nil, nil, nil); err != nil {
+		return err
+	}
+	var hold struct{ ID string }
+	key := http.Header{"Idempotency-Key": {uuid.NewString()}}
+	if err := p.do(http.MethodPost, "/v1/holds", map[string]any{"product_id": c.Product, "qty": c.Qty}, key, &hold); err != nil {
+		return err
+	}
+	var order struct {
+		ID, Status string
+		Amount     checkout.Money
+	}
+	if err := p.do(http.MethodPost, "/v1/orders", map[string]any{"hold_id": hold.ID}, nil, &order); err != nil {
+		return err
+	}
+	if order.Status != string(checkout.OrderPaid) { // an order of amount 0 is paid at once
+		at, id := time.Now(), "evt_"+uuid.NewString()
+		event := payments.StandardBody(payments.StandardSucceeded, at, payments.StandardData{
+			PaymentID: "pay_" + id, OrderID: order.ID, Amount: &order.Amount.Amount, Currency: order.Amount.Currency,
+		})
+		provider := purchase{env: p.env, base: p.base} // a payment provider is no shopper
+		if err := provider.do(http.MethodPost, "/v1/payments/webhook", json.RawMessage(event), signer.Sign(id, at, event), nil); err != nil {
+			return err
+		}
+	}
+	if err := p.do(http.MethodGet, "/v1/orders/"+order.ID, nil, nil, &order); err != nil {
+		return err
+	}
+	if order.Status != string(checkout.OrderPaid) {
+		return fmt.Errorf("%w: the order is %s, expected it paid", errRefused, order.Status)
+	}
+	return nil
+}
+
+// do sends one request and prints it with the response. The body of a success goes into result, unless it is nil.
+func (p purchase) do(method, path string, body any, header http.Header, result any) error {
+	ctx, cancel := context.WithTimeout(p.env.ctx, webhookTimeout)
+	defer cancel()
+	var text []byte
+	if body != nil {
+		text, _ = json.Marshal(body) // strings, numbers and JSON cannot fail
+	}
+	request, err := http.NewRequestWithContext(ctx, method, p.base+path, bytes.NewReader(text))
+	if err != nil {
+		return fmt.Errorf("%w: --url: %w", errUsage, err)
+	}
+	for name, values := range header {
+		request.Header[name] = values
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if p.token != "" {
+		request.Header.Set("Authorization", "Bearer "+p.token)
+	}
+	status, response, err := send(p.env, request)
+	if err != nil {
+		return err
+	}
+	if err := write(p.env.out, "%s\n  %d %s\n", strings.TrimSpace(method+" "+path+" "+string(text)), status, oneLineOf(response)); err != nil {
+		return err
+	}
+	if status/100 != 2 {
+		return refusal(status, response)
+	}
+	if result == nil {
+		return nil
+	}
+	if err := json.Unmarshal(response, result); err != nil {
+		return fmt.Errorf("reading the response to %s %s: %w", method, path, err)
+	}
+	return nil
+}
+
+// refusal is an error with the API's own message.
+func refusal(status int, response []byte) error {
+	var problem struct{ Code, Detail string }
+	if err := json.Unmarshal(response, &problem); err != nil || problem.Detail == "" {
+		return fmt.Errorf("%w: the server responded with %d", errRefused, status)
+	}
+	return &checkout.Error{Code: checkout.Code(problem.Code), Detail: problem.Detail}
+}
+
+// shownBytes limits a response on the terminal.
+const shownBytes = 600
+
+// oneLineOf returns a response without its line ends.
+func oneLineOf(response []byte) string {
+	text := &bytes.Buffer{}
+	if err := json.Compact(text, response); err != nil {
+		return fmt.Sprintf("%.*q", shownBytes, response)
+	}
+	if text.Len() > shownBytes {
+		return strings.ToValidUTF8(text.String()[:shownBytes], "") + "…"
+	}
+	return text.String()
+}
