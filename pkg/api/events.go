@@ -1,6 +1,8 @@
 package api
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -11,6 +13,7 @@ type eventType struct {
 	schema, effect string
 	required       []string // members that data needs
 	oneOf          []string // members of which data needs at least one
+	optional       []string
 	example        map[string]any
 }
 
@@ -20,27 +23,41 @@ var (
 )
 
 var eventTypes = map[string]eventType{
-	"payment.succeeded": {"PaymentSucceeded", "The money arrived. The order is paid if it is exactly the order's amount.", []string{"amount", "currency"}, theOrder, map[string]any{
-		"payment_id": examplePaymentID, "order_id": exampleOrderID, "amount": 4999, "currency": "USD",
-	}},
-	"payment.failed": {"PaymentFailed", "The payment failed for good: no other attempt follows. The order is cancelled if nothing was received for it.", nil, theOrder, map[string]any{
-		"payment_id": examplePaymentID, "order_id": exampleOrderID,
-	}},
-	"payment.processing": {"PaymentProcessing", "A payment is under way. The order keeps its units until `pay_by`, even if the shop limits how long units stay reserved.", nil, theOrder, map[string]any{
-		"payment_id": examplePaymentID, "order_id": exampleOrderID,
-	}},
-	"payment.refunded": {"PaymentRefunded", "Money went back to the shopper.", nil, thePaymentOrOrder, map[string]any{
-		"payment_id": examplePaymentID, "refund_id": "re_1", "amount": 1000, "currency": "USD",
-	}},
-	"payment.refund_failed": {"PaymentRefundFailed", "A refund failed, so its money is owed again.", []string{"refund_id"}, nil, map[string]any{
-		"payment_id": examplePaymentID, "refund_id": "re_1",
-	}},
-	"payment.disputed": {"PaymentDisputed", "The shopper disputes the payment. Operators see it while it is open.", []string{"payment_id"}, nil, map[string]any{
-		"payment_id": examplePaymentID, "dispute_id": "dp_1", "amount": 4999, "currency": "USD",
-	}},
-	"payment.dispute_closed": {"PaymentDisputeClosed", "A dispute ended. If it is lost, its money has gone back.", []string{"payment_id", "outcome"}, nil, map[string]any{
-		"payment_id": examplePaymentID, "dispute_id": "dp_1", "outcome": "lost", "amount": 4999, "currency": "USD",
-	}},
+	"payment.succeeded": {
+		"PaymentSucceeded", "The money arrived. The order is paid if it is exactly the order's amount.",
+		[]string{"amount", "currency"}, theOrder, []string{"payment_id"},
+		map[string]any{"payment_id": examplePaymentID, "order_id": exampleOrderID, "amount": 4999, "currency": "USD"},
+	},
+	"payment.failed": {
+		"PaymentFailed", "The payment failed for good: no other attempt follows. The order is cancelled if nothing was received for it.",
+		nil, theOrder, []string{"payment_id"},
+		map[string]any{"payment_id": examplePaymentID, "order_id": exampleOrderID},
+	},
+	"payment.processing": {
+		"PaymentProcessing", "A payment is under way. The order has its whole time to pay, even if the shop limits how long units stay reserved.",
+		nil, theOrder, []string{"payment_id"},
+		map[string]any{"payment_id": examplePaymentID, "order_id": exampleOrderID},
+	},
+	"payment.refunded": {
+		"PaymentRefunded", "Money went back to the shopper.",
+		nil, thePaymentOrOrder, []string{"refund_id", "amount", "currency"},
+		map[string]any{"payment_id": examplePaymentID, "refund_id": "re_1", "amount": 1000, "currency": "USD"},
+	},
+	"payment.refund_failed": {
+		"PaymentRefundFailed", "A refund failed, so its money is owed again.",
+		[]string{"refund_id"}, nil, []string{"payment_id", "order_id", "hold_id", "amount", "currency"},
+		map[string]any{"payment_id": examplePaymentID, "refund_id": "re_1"},
+	},
+	"payment.disputed": {
+		"PaymentDisputed", "The shopper disputes the payment. Operators see it while it is open.",
+		[]string{"payment_id"}, nil, []string{"dispute_id", "amount", "currency"},
+		map[string]any{"payment_id": examplePaymentID, "dispute_id": "dp_1", "amount": 4999, "currency": "USD"},
+	},
+	"payment.dispute_closed": {
+		"PaymentDisputeClosed", "A dispute ended. If it is lost, its money has gone back.",
+		[]string{"payment_id", "outcome"}, nil, []string{"dispute_id", "amount", "currency"},
+		map[string]any{"payment_id": examplePaymentID, "dispute_id": "dp_1", "outcome": "lost", "amount": 4999, "currency": "USD"},
+	},
 }
 
 // documentEvents documents the bodies of webhooks, which huma knows as bytes only, and that both successes have one body.
@@ -59,7 +76,7 @@ func documentEvents(contract *huma.OpenAPI) {
 		every.Discriminator.Mapping[name] = ref + event.schema
 		bodies[name] = &huma.Example{Summary: name, Description: event.effect, Value: map[string]any{"type": name, "timestamp": exampleTime(time.Minute), "data": event.example}}
 	}
-	schemas["PaymentEvent"], schemas["PaymentEventData"], schemas["StripeEvent"] = every, eventData(), stripeEvent()
+	schemas["PaymentEvent"], schemas["StripeEvent"] = every, stripeEvent()
 	for path, body := range map[string]*huma.MediaType{
 		"/payments/webhook":        {Schema: &huma.Schema{Ref: ref + "PaymentEvent"}, Examples: bodies},
 		"/payments/webhook/stripe": {Schema: &huma.Schema{Ref: ref + "StripeEvent"}, Examples: stripeExamples()},
@@ -79,13 +96,15 @@ var eventOrder = []string{
 	"payment.processing", "payment.succeeded", "payment.failed", "payment.refunded", "payment.refund_failed", "payment.disputed", "payment.dispute_closed",
 }
 
+// describe lists the members of data in full, and says in words that it needs one of several: openapi-typescript makes
+// unusable types of allOf and anyOf here.
 func (e eventType) describe(name string) *huma.Schema {
-	data := &huma.Schema{AllOf: []*huma.Schema{{Ref: "#/components/schemas/PaymentEventData"}}}
-	if len(e.required) > 0 {
-		data.AllOf = append(data.AllOf, &huma.Schema{Type: huma.TypeObject, Required: e.required})
+	data := &huma.Schema{Type: huma.TypeObject, Required: e.required, Properties: map[string]*huma.Schema{}}
+	for _, member := range slices.Concat(e.required, e.oneOf, e.optional) {
+		data.Properties[member] = eventMember(member)
 	}
-	for _, name := range e.oneOf {
-		data.AnyOf = append(data.AnyOf, &huma.Schema{Type: huma.TypeObject, Required: []string{name}})
+	if e.oneOf != nil {
+		data.Description = "Needs at least one of " + strings.Join(e.oneOf, ", ") + "."
 	}
 	return &huma.Schema{
 		Type: huma.TypeObject, Description: e.effect, Required: []string{"type", "data"},
@@ -97,22 +116,30 @@ func (e eventType) describe(name string) *huma.Schema {
 	}
 }
 
-func eventData() *huma.Schema {
-	text := func(description string, examples ...any) *huma.Schema {
-		return &huma.Schema{Type: huma.TypeString, Description: description, Examples: examples}
+func eventMember(name string) *huma.Schema {
+	text := func(description string, example any) *huma.Schema {
+		return &huma.Schema{Type: huma.TypeString, Description: description, Examples: []any{example}}
 	}
-	outcome := text("How the dispute ended.")
-	outcome.Enum = []any{"won", "lost"}
-	return &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{
-		"payment_id": text("The provider's id of the payment. Without it a success is a payment of its own, and a refund is of the order's only payment that holds money.", examplePaymentID),
-		"order_id":   text("The order's id. An order has the id of its hold, so you may name the hold instead.", exampleOrderID),
-		"hold_id":    text("The hold's id.", exampleHoldID),
-		"refund_id":  text("The provider's id of the refund.", "re_1"),
-		"dispute_id": text("The provider's id of the dispute, if a payment can have several.", "dp_1"),
-		"outcome":    outcome,
-		"amount":     {Type: huma.TypeInteger, Format: "int64", Minimum: new(float64), Description: "In minor units of ISO 4217. A refund without it is of all that is left.", Examples: []any{4999}},
-		"currency":   text("ISO 4217.", "USD"),
-	}}
+	switch name {
+	case "payment_id":
+		return text("The provider's id of the payment. Without it a success is a payment of its own, and a refund is of the order's only payment that holds money.", examplePaymentID)
+	case "order_id":
+		return text("The order's id. An order has the id of its hold, so you may name the hold instead.", exampleOrderID)
+	case "hold_id":
+		return text("The hold's id.", exampleHoldID)
+	case "refund_id":
+		return text("The provider's id of the refund.", "re_1")
+	case "dispute_id":
+		return text("The provider's id of the dispute, if a payment can have several.", "dp_1")
+	case "outcome":
+		return &huma.Schema{Type: huma.TypeString, Enum: []any{"won", "lost"}, Description: "How the dispute ended."}
+	case "currency":
+		return text("ISO 4217.", "USD")
+	}
+	return &huma.Schema{
+		Type: huma.TypeInteger, Format: "int64", Minimum: new(float64), Examples: []any{4999},
+		Description: "In minor units of ISO 4217. A refund or dispute without it is of all that is left.",
+	}
 }
 
 // stripeEvent describes the members of Stripe's events that are read.
