@@ -88,8 +88,9 @@ sam-local-test: build ## Buy something through `sam local`; skipped, with the re
 	@SAM_LOCAL_TEST=1 exec $(BIN) with-servers -- go test -count=1 -v -run TestSAMLocal ./test/deploy
 
 .PHONY: generate
-generate: build ## Regenerate docs/openapi.yaml and the generated parts of docs/states.md and docs/configuration.md
+generate: build ## Regenerate docs/openapi.yaml, docs/bruno and the generated parts of docs/states.md and docs/configuration.md
 	@mkdir -p docs && $(BIN) openapi >docs/openapi.yaml
+	go test ./pkg/api -run TestBrunoCollection -update
 	go test ./pkg/checkout -run TestStatesDocument -update
 	go test ./pkg/ledger -run TestUsersDocument -update
 
