@@ -41,7 +41,7 @@ func TestOrderHasItsReference(t *testing.T) {
 			t.Errorf("%s: got %d %s, expected 201 with the reference", reference, w.Code, w.Body)
 		}
 	}
-	for _, reference := range []string{"", strings.Repeat("x", 129), "two\nlines", "a\x00b", "\x1b[31mred", "right\u202eleft"} {
+	for _, reference := range []string{"", strings.Repeat("x", 129), "two\nlines", "a\x00b", "\x1b[31mred", "right\u202eleft", " cart", "cart "} {
 		e := newEdge(newFake())
 		w := post(t, e, reference)
 		if w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), "reference") {

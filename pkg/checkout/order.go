@@ -44,9 +44,11 @@ const (
 // MaxReference is the most characters of an order's reference.
 const MaxReference = 128
 
-// ValidReference reports whether s can be the merchant's reference of an order: at most 128 printable characters. Empty: none.
+// ValidReference reports whether s can be the merchant's reference of an order: at most 128 printable characters, without
+// space around them, which a database's comparison would not see. Empty: none.
 func ValidReference(s string) bool {
-	return utf8.RuneCountInString(s) <= MaxReference && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+	return utf8.ValidString(s) && utf8.RuneCountInString(s) <= MaxReference && strings.TrimSpace(s) == s &&
+		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // Order is what a hold becomes when the shopper checks out.

@@ -50,13 +50,19 @@ func exec(t *testing.T, tx interface {
 // waitForLockWait waits until a call in the schema waits for a lock, and returns its connection's id.
 func waitForLockWait(t *testing.T, env *ledgertest.Env) (connection int64) {
 	t.Helper()
+	return waitForLockWaits(t, env, 1)[0]
+}
+
+// waitForLockWaits waits until n calls in the schema wait for locks, and returns their connections' ids.
+func waitForLockWaits(t *testing.T, env *ledgertest.Env, n int) (connections []int64) {
+	t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if waiting := env.LockWaits(t); len(waiting) > 0 {
-			return waiting[0]
+		if connections = env.LockWaits(t); len(connections) == n {
+			return connections
 		}
 	}
-	t.Fatal("no call waited for a lock")
-	return 0
+	t.Fatalf("%d calls wait for locks, expected %d", len(connections), n)
+	return nil
 }
 
 func TestDeadlockIsRetriedAndCounted(t *testing.T) {

@@ -25,7 +25,10 @@ func (l *Ledger) PlaceHold(ctx context.Context, req checkout.HoldRequest) (check
 		}
 	}
 	var r result
-	for tries := 0; tries == 0 || r.outcome == "overtaken" && tries <= maxRetries; tries++ {
+	overtaken := func() bool { // the reason to refuse it has gone
+		return r.outcome == "overtaken" || r.outcome == "shopper_limit" && r.product.MaxPerShopper == nil
+	}
+	for tries := 0; tries == 0 || overtaken() && tries <= maxRetries; tries++ {
 		var err error
 		if r, err = l.call(ctx, "place_hold", req.ID[:], req.ProductID, req.Qty, req.TTL.Microseconds(), key, price, currency,
 			shopperArg(req.Shopper), perShopper); err != nil {
@@ -34,6 +37,9 @@ func (l *Ledger) PlaceHold(ctx context.Context, req checkout.HoldRequest) (check
 	}
 	switch r.outcome {
 	case "placed", "replayed":
+		if r.hold == nil { // deleted with its key in this moment: it had ended long ago
+			return checkout.Receipt{}, checkout.Busy(errors.New("the hold of the key was deleted"))
+		}
 		return r.receipt(r.outcome == "replayed"), nil
 	case "sold_out":
 		return r.receipt(false), checkout.SoldOut(r.product.AvailableStock(), r.product.ReservedStock)
@@ -46,7 +52,7 @@ func (l *Ledger) PlaceHold(ctx context.Context, req checkout.HoldRequest) (check
 	case "sign_in_needed":
 		return r.receipt(false), checkout.ErrSignInNeeded
 	case "shopper_limit":
-		if r.product.MaxPerShopper == nil { // removed meanwhile
+		if r.product.MaxPerShopper == nil { // removed meanwhile, again and again
 			return r.receipt(false), checkout.Busy(errors.New("the limit per shopper changed"))
 		}
 		return r.receipt(false), checkout.ShopperLimit(*r.product.MaxPerShopper, r.yours)

@@ -8,7 +8,8 @@
 --
 -- p_shopper is the owner that the hold must have (NULL: anonymous), unless p_operator.
 --
--- Locks: the hold, and the product for a free order. That lock covers its order too, because every routine that makes an order takes it first.
+-- Locks: the hold, and after it its order (to give it a reference) or the product (for a free order). The hold's lock covers its
+-- order, because every routine that makes an order takes it first.
 -- Outcomes: created, exists (also for a hold that ended and was paid late), hold_released, hold_expired,
 -- hold_not_found.
 CREATE PROCEDURE create_order(p_id BINARY(16), p_window_us BIGINT, p_unpaid_us BIGINT, p_shopper BINARY(16), p_operator BOOLEAN,

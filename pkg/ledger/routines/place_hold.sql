@@ -37,7 +37,7 @@ BEGIN
   DECLARE v_lag_us BIGINT;
   DECLARE v_holds, v_orders, v_all_holds, v_all_orders, v_same INT DEFAULT 0;
   DECLARE v_tries_left INT DEFAULT 5;
-  DECLARE v_duplicate, v_ended, v_over, v_blocked, v_sum, v_many, v_all BOOLEAN DEFAULT FALSE;
+  DECLARE v_duplicate, v_ended, v_over, v_blocked, v_new, v_sum, v_many, v_all BOOLEAN DEFAULT FALSE;
   DECLARE v_yours BIGINT;
   DECLARE v_first BINARY(16);
   DECLARE v_facts INT UNSIGNED;
@@ -66,10 +66,10 @@ BEGIN
       START TRANSACTION;
       IF p_per_shopper IS NOT NULL THEN
         INSERT INTO shopper_products (shopper, product_id) VALUES (p_shopper, p_product_id) ON DUPLICATE KEY UPDATE locked = locked + 1;
-        SET v_yours = 0, v_many = FALSE, v_sum = v_sum OR ROW_COUNT() > 1; -- more than 1: it was there, and was changed
+        SET v_new = ROW_COUNT() = 1, v_yours = 0, v_many = FALSE, v_sum = v_sum OR NOT v_new; -- 2: it was there, and was changed
         IF v_sum THEN -- first from the index alone, with units that have come back
           SELECT COALESCE(SUM(IF(product_id = p_product_id, qty, 0)), 0), COUNT(*) > 1000 INTO v_yours, v_many
-            FROM holds FORCE INDEX (holds_shopper) WHERE shopper = p_shopper;
+            FROM (SELECT product_id, qty FROM holds FORCE INDEX (holds_shopper) WHERE shopper = p_shopper LIMIT 1001) AS some_holds;
         END IF;
         IF v_many OR v_yours + p_qty > p_per_shopper THEN
           CALL shopper_units(p_shopper, p_product_id, v_yours, v_all);
@@ -83,36 +83,45 @@ BEGIN
         INSERT INTO holds (id, product_id, qty, unit_price, currency, status, idempotency_key, created_at, expires_at, facts, shopper, per_shopper)
         VALUES (p_id, p_product_id, p_qty, p_price, p_currency, 'active', p_key, v_now, v_now + INTERVAL p_ttl_us MICROSECOND, v_facts, p_shopper, p_per_shopper);
       END;
-      IF v_duplicate THEN
-        ROLLBACK;
-        SELECT id INTO v_first FROM holds WHERE id = p_id OR idempotency_key = p_key LIMIT 1;
-        SET v_outcome = IF(v_first IS NULL, 'busy', NULL);
-        LEAVE attempt;
-      END IF;
-      UPDATE products
-      SET reserved_stock = reserved_stock + p_qty, keyed_holds = keyed_holds + (p_key IS NOT NULL), holds_sum = holds_sum + v_facts,
-          version = version + 1, updated_at = v_now
-      WHERE id = p_product_id AND stock - reserved_stock - sold_stock >= p_qty
-        AND price_amount = p_price AND currency = p_currency AND max_qty_per_hold >= p_qty
-        AND max_per_shopper <=> p_per_shopper AND (v_sum OR shoppers_known OR p_per_shopper IS NULL) AND NOT hidden
-        AND (sale_starts_at IS NULL OR sale_starts_at <= v_now) AND (sale_ends_at IS NULL OR sale_ends_at > v_now);
-      IF ROW_COUNT() = 1 THEN
-        -- The hold is granted now, after the wait for the lock. Under 10 ms the difference is not worth a second write.
-        IF UTC_TIMESTAMP(6) > v_now + INTERVAL 10000 MICROSECOND THEN
-          SET v_now = UTC_TIMESTAMP(6);
-          SELECT COALESCE(sale_ends_at <= v_now, FALSE) INTO v_ended FROM products WHERE id = p_product_id;
-          UPDATE holds SET created_at = v_now, expires_at = v_now + INTERVAL p_ttl_us MICROSECOND WHERE id = p_id;
-        END IF;
-        IF NOT v_ended THEN
-          COMMIT;
-          SET v_outcome = 'placed';
-          LEAVE attempt;
+      IF NOT v_duplicate THEN
+        UPDATE products
+        SET reserved_stock = reserved_stock + p_qty, keyed_holds = keyed_holds + (p_key IS NOT NULL), holds_sum = holds_sum + v_facts,
+            version = version + 1, updated_at = v_now
+        WHERE id = p_product_id AND stock - reserved_stock - sold_stock >= p_qty
+          AND price_amount = p_price AND currency = p_currency AND max_qty_per_hold >= p_qty
+          AND max_per_shopper <=> p_per_shopper AND (v_sum OR shoppers_known OR p_per_shopper IS NULL) AND NOT hidden
+          AND (sale_starts_at IS NULL OR sale_starts_at <= v_now) AND (sale_ends_at IS NULL OR sale_ends_at > v_now);
+        IF ROW_COUNT() = 1 THEN
+          -- The hold is granted now, after the wait for the lock. Under 10 ms the difference is not worth a second write.
+          IF UTC_TIMESTAMP(6) > v_now + INTERVAL 10000 MICROSECOND THEN
+            SET v_now = UTC_TIMESTAMP(6);
+            SELECT COALESCE(sale_ends_at <= v_now, FALSE) INTO v_ended FROM products WHERE id = p_product_id;
+            UPDATE holds SET created_at = v_now, expires_at = v_now + INTERVAL p_ttl_us MICROSECOND WHERE id = p_id;
+          END IF;
+          IF NOT v_ended THEN
+            COMMIT;
+            SET v_outcome = 'placed';
+            LEAVE attempt;
+          END IF;
+        ELSEIF v_new THEN
+          DELETE FROM holds WHERE id = p_id;
         END IF;
       END IF;
     END IF;
+    -- A shopper's new row goes by COMMIT. Calls that wait for a row which a ROLLBACK takes away would lock the gap that it
+    -- leaves, and delay the first holds of other shoppers.
+    IF v_new AND NOT v_ended THEN
+      DELETE FROM shopper_products WHERE shopper = p_shopper AND product_id = p_product_id;
+      COMMIT;
+    END IF;
     ROLLBACK;
+    IF v_duplicate THEN
+      SELECT id INTO v_first FROM holds WHERE id = p_id OR idempotency_key = p_key LIMIT 1;
+      SET v_outcome = IF(v_first IS NULL, 'busy', NULL);
+      LEAVE attempt;
+    END IF;
 
-    SET p_price = NULL, v_sum = TRUE;
+    SET p_price = NULL, v_new = FALSE, v_sum = TRUE;
     -- The outcome comes first: MariaDB assigns variables in order, and p_per_shopper still has the old limit.
     SELECT CASE
         WHEN hidden THEN 'product_not_found'
@@ -138,8 +147,9 @@ BEGIN
     END IF;
   END WHILE;
 
-  IF v_first IS NULL AND v_outcome <> 'placed' AND (p_key IS NOT NULL OR v_over) THEN
-    -- The stock may have gone to the hold that a concurrent call with this key placed, and the limit to this very hold.
+  IF v_first IS NULL AND v_outcome <> 'placed' AND (p_key IS NOT NULL OR v_over OR v_tries_left = 5) THEN
+    -- The stock may have gone to the hold that a concurrent call with this key placed, and the stock or the limit to this very
+    -- hold. An attempt would have found it; without one (5 tries left), nothing has looked for it.
     SELECT id INTO v_first FROM holds WHERE id = p_id OR idempotency_key = p_key LIMIT 1;
   END IF;
   IF v_first IS NOT NULL THEN
@@ -163,6 +173,9 @@ BEGIN
   ELSE
     IF v_outcome IN ('shopper_limit', 'shopper_blocked') THEN
       CALL shopper_units(p_shopper, p_product_id, v_yours, v_all);
+      IF v_outcome = 'shopper_limit' AND v_all AND v_yours + p_qty <= p_per_shopper THEN
+        SET v_outcome = 'overtaken'; -- units have come back since the sum
+      END IF;
     END IF;
     CALL refuse_hold(v_outcome, p_product_id, p_qty, COALESCE(v_now, v_began), v_all_holds, v_all_orders, v_lag_us, v_yours);
   END IF;
