@@ -37,13 +37,15 @@ func (r Response) Text(name string) string {
 	return text
 }
 
-// Do sends a request. One that gets no response fails the test.
+// Do sends a request. One that gets no response, or a response that the OpenAPI document does not have, fails the test.
 func (s *Shop) Do(t testing.TB, method, path, body string, header http.Header) Response {
 	t.Helper()
 	r, err := s.Try(method, path, body, header)
 	if err != nil {
 		t.Errorf("%s %s got no response: %v", method, path, err)
+		return r
 	}
+	checkDocumented(t, method, path, r)
 	return r
 }
 

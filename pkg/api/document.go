@@ -42,10 +42,12 @@ func Contract() (*huma.OpenAPI, []*huma.Operation, error) {
 		Schema:      &huma.Schema{Type: huma.TypeString, Examples: []any{exampleRequestID}},
 	}}
 	documentEvents(contract)
+	successes, refusals, invalid := successExamples(), refusalExamples(), invalidExamples()
 	for _, op := range operations {
 		documentHeaders(op)
-		documentSuccesses(op)
-		if err := documentRefusals(contract, op); err != nil {
+		documentSuccesses(op, successes[op.OperationID])
+		refusals[checkout.CodeInvalidRequest] = invalid[op.OperationID]
+		if err := documentRefusals(contract, op, refusals); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -108,8 +110,8 @@ func copyOf(headers map[string]*huma.Param) map[string]*huma.Param {
 }
 
 // documentSuccesses adds an example of each success that has a body.
-func documentSuccesses(op *huma.Operation) {
-	for status, values := range successExamples[op.OperationID] {
+func documentSuccesses(op *huma.Operation, successes map[string]map[string]any) {
+	for status, values := range successes {
 		body := op.Responses[status].Content["application/json"]
 		op.Responses[status].Content = map[string]*huma.MediaType{"application/json": {Schema: body.Schema, Examples: examplesOf(values)}}
 	}
@@ -125,16 +127,14 @@ func examplesOf(values map[string]any) map[string]*huma.Example {
 
 // documentRefusals adds an example of each code that an operation can return, with the fields of that code. Operations share
 // the example of a code, except that of invalid_request: it names a field of the operation.
-func documentRefusals(contract *huma.OpenAPI, op *huma.Operation) error {
+func documentRefusals(contract *huma.OpenAPI, op *huma.Operation, examples map[checkout.Code]error) error {
 	codes, _ := op.Metadata[codesKey].([]checkout.Code)
 	for _, code := range codes {
-		err, known := refusalExamples[code]
-		name := string(code)
+		err, name := examples[code], string(code)
 		if code == checkout.CodeInvalidRequest {
-			err, known = invalidExamples[op.OperationID]
 			name += "_" + op.OperationID
 		}
-		if !known {
+		if err == nil {
 			return fmt.Errorf("documenting %s: no example of %s", op.OperationID, code)
 		}
 		contract.Components.Examples[name] = &huma.Example{Summary: problems[code].title, Value: problemOf(err, exampleRequestID)}

@@ -17,47 +17,45 @@ type eventType struct {
 	example        map[string]any
 }
 
-var (
-	theOrder          = []string{"order_id", "hold_id"}
-	thePaymentOrOrder = []string{"payment_id", "order_id", "hold_id"}
-)
-
-var eventTypes = map[string]eventType{
-	"payment.succeeded": {
-		"PaymentSucceeded", "The money arrived. The order is paid if it is exactly the order's amount.",
-		[]string{"amount", "currency"}, theOrder, []string{"payment_id"},
-		map[string]any{"payment_id": examplePaymentID, "order_id": exampleOrderID, "amount": 4999, "currency": "USD"},
-	},
-	"payment.failed": {
-		"PaymentFailed", "The payment failed for good: no other attempt follows. The order is cancelled if nothing was received for it.",
-		nil, theOrder, []string{"payment_id"},
-		map[string]any{"payment_id": examplePaymentID, "order_id": exampleOrderID},
-	},
-	"payment.processing": {
-		"PaymentProcessing", "A payment is under way. The order has its whole time to pay, even if the shop limits how long units stay reserved.",
-		nil, theOrder, []string{"payment_id"},
-		map[string]any{"payment_id": examplePaymentID, "order_id": exampleOrderID},
-	},
-	"payment.refunded": {
-		"PaymentRefunded", "Money went back to the shopper.",
-		nil, thePaymentOrOrder, []string{"refund_id", "amount", "currency"},
-		map[string]any{"payment_id": examplePaymentID, "refund_id": "re_1", "amount": 1000, "currency": "USD"},
-	},
-	"payment.refund_failed": {
-		"PaymentRefundFailed", "A refund failed, so its money is owed again.",
-		[]string{"refund_id"}, nil, []string{"payment_id", "order_id", "hold_id", "amount", "currency"},
-		map[string]any{"payment_id": examplePaymentID, "refund_id": "re_1"},
-	},
-	"payment.disputed": {
-		"PaymentDisputed", "The shopper disputes the payment. Operators see it while it is open.",
-		[]string{"payment_id"}, nil, []string{"dispute_id", "amount", "currency"},
-		map[string]any{"payment_id": examplePaymentID, "dispute_id": "dp_1", "amount": 4999, "currency": "USD"},
-	},
-	"payment.dispute_closed": {
-		"PaymentDisputeClosed", "A dispute ended. If it is lost, its money has gone back.",
-		[]string{"payment_id", "outcome"}, nil, []string{"dispute_id", "amount", "currency"},
-		map[string]any{"payment_id": examplePaymentID, "dispute_id": "dp_1", "outcome": "lost", "amount": 4999, "currency": "USD"},
-	},
+func eventTypes() map[string]eventType {
+	theOrder, thePaymentOrOrder := []string{"order_id", "hold_id"}, []string{"payment_id", "order_id", "hold_id"}
+	return map[string]eventType{
+		"payment.succeeded": {
+			"PaymentSucceeded", "The money arrived. The order is paid if it is exactly the order's amount.",
+			[]string{"amount", "currency"}, theOrder, []string{"payment_id"},
+			map[string]any{"payment_id": examplePaymentID, "order_id": exampleOrderID, "amount": 4999, "currency": "USD"},
+		},
+		"payment.failed": {
+			"PaymentFailed", "The payment failed for good: no other attempt follows. The order is cancelled if nothing was received for it.",
+			nil, theOrder, []string{"payment_id"},
+			map[string]any{"payment_id": examplePaymentID, "order_id": exampleOrderID},
+		},
+		"payment.processing": {
+			"PaymentProcessing", "A payment is under way. The order has its whole time to pay, even if the shop limits how long units stay reserved.",
+			nil, theOrder, []string{"payment_id"},
+			map[string]any{"payment_id": examplePaymentID, "order_id": exampleOrderID},
+		},
+		"payment.refunded": {
+			"PaymentRefunded", "Money went back to the shopper.",
+			nil, thePaymentOrOrder, []string{"refund_id", "amount", "currency"},
+			map[string]any{"payment_id": examplePaymentID, "refund_id": "re_1", "amount": 1000, "currency": "USD"},
+		},
+		"payment.refund_failed": {
+			"PaymentRefundFailed", "A refund failed, so its money is owed again.",
+			[]string{"refund_id"}, nil, []string{"payment_id", "order_id", "hold_id", "amount", "currency"},
+			map[string]any{"payment_id": examplePaymentID, "refund_id": "re_1"},
+		},
+		"payment.disputed": {
+			"PaymentDisputed", "The shopper disputes the payment. Operators see it while it is open.",
+			[]string{"payment_id"}, nil, []string{"dispute_id", "amount", "currency"},
+			map[string]any{"payment_id": examplePaymentID, "dispute_id": "dp_1", "amount": 4999, "currency": "USD"},
+		},
+		"payment.dispute_closed": {
+			"PaymentDisputeClosed", "A dispute ended. If it is lost, its money has gone back.",
+			[]string{"payment_id", "outcome"}, nil, []string{"dispute_id", "amount", "currency"},
+			map[string]any{"payment_id": examplePaymentID, "dispute_id": "dp_1", "outcome": "lost", "amount": 4999, "currency": "USD"},
+		},
+	}
 }
 
 // documentEvents documents the bodies of webhooks, which huma knows as bytes only, and that both successes have one body.
@@ -68,9 +66,9 @@ func documentEvents(contract *huma.OpenAPI) {
 		Description:   "An event of a Standard Webhooks sender. Events of other types are recorded and ignored. null and \"\" count as missing, and members that are not listed are ignored.",
 		Discriminator: &huma.Discriminator{PropertyName: "type", Mapping: map[string]string{}},
 	}
-	bodies := map[string]*huma.Example{}
+	types, bodies := eventTypes(), map[string]*huma.Example{}
 	for _, name := range eventOrder {
-		event := eventTypes[name]
+		event := types[name]
 		schemas[event.schema] = event.describe(name)
 		every.OneOf = append(every.OneOf, &huma.Schema{Ref: ref + event.schema})
 		every.Discriminator.Mapping[name] = ref + event.schema

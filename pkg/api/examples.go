@@ -47,8 +47,9 @@ func exampleOrder(status checkout.OrderStatus, reason checkout.Reason, updated t
 	}
 }
 
-// successExamples has, for each operation and status, bodies by name.
-var successExamples = func() map[string]map[string]map[string]any {
+// successExamples returns, for each operation and status, bodies by name. This and the others are functions, so that a program that
+// does not make the document does not make examples either.
+func successExamples() map[string]map[string]map[string]any {
 	pending := exampleOrder(checkout.OrderPendingPayment, "", 30*time.Second)
 	paid := exampleOrder(checkout.OrderPaid, "", time.Minute)
 	customer := exampleOrder(checkout.OrderCancelled, checkout.ReasonCustomer, time.Minute)
@@ -80,37 +81,39 @@ var successExamples = func() map[string]map[string]map[string]any {
 		"get-order":     {"200": orders},
 		"cancel-order":  {"200": {"cancelled": customer}}, "receive-payment-event": delivered, "receive-stripe-event": delivered,
 	}
-}()
-
-// refusalExamples has an error of each code but invalid_request.
-var refusalExamples = map[checkout.Code]error{
-	checkout.CodeMalformedRequest:    errNotJSON,
-	checkout.CodeUnauthenticated:     checkout.Unauthenticated("The bearer token is not valid, or has expired.", nil),
-	checkout.CodeSignatureInvalid:    checkout.SignatureInvalid(nil),
-	checkout.CodeTimestampTolerance:  checkout.TimestampOutOfTolerance(nil),
-	checkout.CodeProductNotFound:     checkout.ErrProductNotFound,
-	checkout.CodeHoldNotFound:        checkout.ErrHoldNotFound,
-	checkout.CodeOrderNotFound:       checkout.ErrOrderNotFound,
-	checkout.CodeNotFound:            checkout.ErrWebhookNotSetUp,
-	checkout.CodeSoldOut:             checkout.SoldOut(0, 3),
-	checkout.CodeSaleNotStarted:      checkout.SaleNotStarted(exampleStart.Add(time.Hour)),
-	checkout.CodeSaleEnded:           checkout.ErrSaleEnded,
-	checkout.CodeShopperLimit:        checkout.ShopperLimit(2, 2),
-	checkout.CodeHoldReleased:        checkout.ErrHoldReleased,
-	checkout.CodeHoldOrdered:         checkout.ErrHoldOrdered,
-	checkout.CodeOrderNotCancellable: checkout.ErrOrderNotCancellable,
-	checkout.CodeHoldExpired:         checkout.ErrHoldExpired,
-	codeBodyTooLarge:                 errBodyTooLarge,
-	codeUnsupportedMedia:             errUnsupportedMedia,
-	checkout.CodeQtyOverLimit:        checkout.QtyOverLimit(4),
-	checkout.CodeIdempotencyReused:   checkout.ErrIdempotencyReused,
-	checkout.CodeEventIDReused:       checkout.ErrEventIDReused,
-	checkout.CodeBusy:                checkout.Busy(nil),
-	codeInternal:                     errors.New("internal"),
 }
 
-// invalidExamples has an invalid request of each operation.
-var invalidExamples = func() map[string]error {
+// refusalExamples returns an error of each code but invalid_request.
+func refusalExamples() map[checkout.Code]error {
+	return map[checkout.Code]error{
+		checkout.CodeMalformedRequest:    errNotJSON,
+		checkout.CodeUnauthenticated:     checkout.Unauthenticated("The bearer token is not valid, or has expired.", nil),
+		checkout.CodeSignatureInvalid:    checkout.SignatureInvalid(nil),
+		checkout.CodeTimestampTolerance:  checkout.TimestampOutOfTolerance(nil),
+		checkout.CodeProductNotFound:     checkout.ErrProductNotFound,
+		checkout.CodeHoldNotFound:        checkout.ErrHoldNotFound,
+		checkout.CodeOrderNotFound:       checkout.ErrOrderNotFound,
+		checkout.CodeNotFound:            checkout.ErrWebhookNotSetUp,
+		checkout.CodeSoldOut:             checkout.SoldOut(0, 3),
+		checkout.CodeSaleNotStarted:      checkout.SaleNotStarted(exampleStart.Add(time.Hour)),
+		checkout.CodeSaleEnded:           checkout.ErrSaleEnded,
+		checkout.CodeShopperLimit:        checkout.ShopperLimit(2, 2),
+		checkout.CodeHoldReleased:        checkout.ErrHoldReleased,
+		checkout.CodeHoldOrdered:         checkout.ErrHoldOrdered,
+		checkout.CodeOrderNotCancellable: checkout.ErrOrderNotCancellable,
+		checkout.CodeHoldExpired:         checkout.ErrHoldExpired,
+		codeBodyTooLarge:                 errBodyTooLarge,
+		codeUnsupportedMedia:             errUnsupportedMedia,
+		checkout.CodeQtyOverLimit:        checkout.QtyOverLimit(4),
+		checkout.CodeIdempotencyReused:   checkout.ErrIdempotencyReused,
+		checkout.CodeEventIDReused:       checkout.ErrEventIDReused,
+		checkout.CodeBusy:                checkout.Busy(nil),
+		codeInternal:                     errors.New("internal"),
+	}
+}
+
+// invalidExamples returns an invalid request of each operation.
+func invalidExamples() map[string]error {
 	limit := invalidExample("limit", "expected number >= 1")
 	unexpected := invalidExample("fields", "unexpected parameter")
 	return map[string]error{
@@ -121,7 +124,7 @@ var invalidExamples = func() map[string]error {
 		"receive-payment-event": checkout.Invalid("data.order_id", "expected an order_id or a hold_id"),
 		"receive-stripe-event":  checkout.Invalid("livemode", "expected true: this endpoint takes events of one mode only"),
 	}
-}()
+}
 
 func invalidExample(field, detail string) error {
 	return &checkout.Error{Code: checkout.CodeInvalidRequest, Detail: invalidValues, Fields: []checkout.FieldError{{Field: field, Detail: detail}}}
