@@ -100,8 +100,36 @@ func TestStopAndClean(t *testing.T) {
 func TestRunRestartsKilledServers(t *testing.T) {
 	t.Parallel()
 	d := startRun(t)
+	d.killServers(t)
+	shoptest.Eventually(t, "the health is ok again", func() bool {
+		return len(d.Processes()) >= 2 && d.shop.Do(t, http.MethodGet, "/healthz", "", nil).Status == http.StatusOK
+	})
+	d.shop.MustOrder(t, 1)
+	d.stop(t, 1)
+}
+
+// A database that cannot start again ends the run with a reason, and the cache with it.
+func TestRunEndsWithoutItsDatabase(t *testing.T) {
+	t.Parallel()
+	d := startRun(t)
+	if err := os.WriteFile(filepath.Join(d.Dir, ".local", "servers", "mysql", "ibdata1"), []byte("not a tablespace"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.killServers(t)
+	_ = d.parent.Wait()
+	log := string(shoptest.Must(os.ReadFile(filepath.Join(d.Dir, "run.log")))(t))
+	if !strings.Contains(log, "flashsale: devstack: restart the private servers: start MariaDB") && !strings.Contains(log, "flashsale: devstack: restart the private servers: start MySQL") {
+		t.Errorf("expected the reason for the end in\n%s", log)
+	}
+	if left := d.Processes(); len(left) > 0 {
+		t.Errorf("processes %v are left, expected none", left)
+	}
+}
+
+func (r *running) killServers(t *testing.T) {
+	t.Helper()
 	var servers struct{ MySQL, Cache struct{ PID int } }
-	if err := json.Unmarshal(shoptest.Must(os.ReadFile(filepath.Join(d.Dir, ".local", "servers", "state.json")))(t), &servers); err != nil {
+	if err := json.Unmarshal(shoptest.Must(os.ReadFile(filepath.Join(r.Dir, ".local", "servers", "state.json")))(t), &servers); err != nil {
 		t.Fatal(err)
 	}
 	for _, pid := range []int{servers.MySQL.PID, servers.Cache.PID} {
@@ -109,9 +137,4 @@ func TestRunRestartsKilledServers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	shoptest.Eventually(t, "the health is ok again", func() bool {
-		return len(d.Processes()) >= 2 && d.shop.Do(t, http.MethodGet, "/healthz", "", nil).Status == http.StatusOK
-	})
-	d.shop.MustOrder(t, 1)
-	d.stop(t, 1)
 }
