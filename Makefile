@@ -40,6 +40,7 @@ bench-test: build ## Vet and test the measurements in bench/, a module of its ow
 lint: ## Check format, vet, the linters of .golangci.yml and the workflows, in bench/ too
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
 	go vet ./...
+	GOOS=darwin GOARCH=arm64 go vet ./...
 	$(LINT) run ./...
 	go vet -C bench ./...
 	cd bench && go tool -modfile=../tools/go.mod golangci-lint run ./...
@@ -47,7 +48,9 @@ lint: ## Check format, vet, the linters of .golangci.yml and the workflows, in b
 
 .PHONY: build
 build: ## Build the flashsale command into .local/bin
-	@mkdir -p .local/bin && go build -o $(BIN) ./cmd/flashsale
+	@mkdir -p .local/bin
+	@[ -x $(BIN) ] || echo "building the flashsale command; on a new machine Go downloads and compiles its modules, in up to 3 minutes" >&2
+	@go build -o $(BIN) ./cmd/flashsale
 
 .PHONY: simulate
 simulate: build ## Play a flash sale of thousands of shoppers on a server of its own, check every invariant, write a report (SIMULATE: flags)
@@ -85,14 +88,20 @@ sam-local-test: build ## Buy something through `sam local`; skipped, with the re
 	@SAM_LOCAL_TEST=1 exec $(BIN) with-servers -- go test -count=1 -v -run TestSAMLocal ./test/deploy
 
 .PHONY: generate
-generate: build ## Regenerate docs/openapi.yaml and the generated parts of docs/states.md and docs/configuration.md
+generate: build ## Regenerate docs/openapi.yaml, docs/bruno and the generated parts of docs/states.md and docs/configuration.md
 	@mkdir -p docs && $(BIN) openapi >docs/openapi.yaml
+	go test ./pkg/api -run TestBrunoCollection -update
 	go test ./pkg/checkout -run TestStatesDocument -update
 	go test ./pkg/ledger -run TestUsersDocument -update
 
+.PHONY: stop
+stop: build ## Stop what runs in this directory: the server of `make run`, and private servers that a killed process left
+	@exec $(BIN) stop
+
 .PHONY: clean
-clean: ## Remove .local and .aws-sam: binaries, private servers and their data
-	rm -rf .local .aws-sam
+clean: build ## Remove .local and .aws-sam: binaries, private servers and their data; refuses while they are in use
+	@$(BIN) clean
+	rm -rf .aws-sam
 
 .PHONY: help
 help: ## List the targets

@@ -21,6 +21,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/valyala/fasthttp"
 
+	"flashsale/internal/devstack"
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger"
 )
@@ -110,7 +111,8 @@ func (t *trial) onServer(ctx context.Context, do func(ctx context.Context, s *si
 		server.Stdout, server.Stderr = log, log
 		server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
 		server.WaitDelay = time.Minute
-		server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // if this process dies, the kernel stops the server
+		server.SysProcAttr = &syscall.SysProcAttr{}
+		devstack.DieWithParent(server.SysProcAttr, syscall.SIGTERM) // if this process dies, the kernel stops the server
 		if err := errors.Join(port.Close(), server.Start(), log.Close()); err != nil {
 			return fmt.Errorf("starting the server: %w", err)
 		}

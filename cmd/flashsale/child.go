@@ -64,7 +64,8 @@ func startChild(ctx context.Context, env environment, variables ...string) (*chi
 	command.Env = append(append(os.Environ(), variables...), "ADDR="+addr)
 	command.Stdout, command.Stderr = log, log
 	// A process group of its own: Ctrl-C in the terminal must not reach the server before this process stops it.
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	devstack.DieWithParent(command.SysProcAttr, syscall.SIGTERM)
 	if err := c.launch(command); err != nil {
 		return nil, fmt.Errorf("starting a server: %w", err)
 	}

@@ -8,9 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/alecthomas/kong"
 
@@ -38,6 +36,8 @@ type cli struct {
 	Stack string `help:"Work on this deployed CloudFormation stack, through its admin function. Uses your AWS credentials and region." placeholder:"NAME"`
 
 	Run       runCmd       `cmd:"" help:"Serve the checkout on this machine: private servers, migrations, the HTTP API, a sweep every second."`
+	Stop      stopCmd      `cmd:"" help:"Stop the servers of this directory: flashsale run, and its private database and cache."`
+	Clean     cleanCmd     `cmd:"" help:"Delete .local/ of this directory: binaries, private servers and their data. Refuses while a process uses them."`
 	Migrate   migrateCmd   `cmd:"" help:"Create or update the database: tables, routines and database users."`
 	Product   productCmd   `cmd:"" help:"Create, change and list products, hide them, or end their sale."`
 	Audit     auditCmd     `cmd:"" help:"Recompute every counter, order and payment from the rows and events, and report the money by currency. Exits with 1 on any broken invariant."`
@@ -100,16 +100,17 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(stderr, exitUsage, err)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilStopped()
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
-	err = command.Run(environment{ctx: ctx, config: config, stack: c.Stack, out: stdout, stderr: stderr, log: logger(config.LogLevel)})
+	err = command.Run(environment{ctx: ctx, config: config, stack: c.Stack, out: output(stdout), stderr: stderr, log: logger(config.LogLevel)})
 	var child *exitCode
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &child):
 		return child.code
+	case errors.Is(err, errNoReader):
+		return exitFailed // quietly: the reader chose to end
 	case errors.Is(err, errUsage):
 		return fail(stderr, exitUsage, seeHelp(command, err))
 	case errors.Is(err, errRefused), checkout.CodeOf(err) != "" && checkout.CodeOf(err) != checkout.CodeBusy:

@@ -77,8 +77,13 @@ func stopOrphan(ctx context.Context, addr string) error {
 		return fmt.Errorf("this directory's server already runs on %s (pid %d); stop it, or set ADDR to another address", record.Addr, record.PID)
 	}
 	progress("stopping an orphaned server of this directory (pid %d)", record.PID)
+	return record.stop(ctx, file)
+}
+
+// stop ends the server, by force if it does not end in time. file is its record.
+func (record runRecord) stop(ctx context.Context, file *os.File) error {
 	if err := syscall.Kill(record.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("stopping the orphaned server: %w", err)
+		return fmt.Errorf("stopping the server (pid %d): %w", record.PID, err)
 	}
 	deadline := time.Now().Add(stopPatience)
 	for killed := false; locked(file); {

@@ -48,13 +48,16 @@ func (runCmd) Run(env environment) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	ctx, stopKeeping := s.keep(env.ctx)
+	defer func() { err = errors.Join(err, stopKeeping()) }()
 	log, metrics := env.log, localserver.NewMetrics()
 	slog.SetDefault(log)
+	progress("updating the database")
 	migration := admin.Logged{
 		Operator: admin.Local{Migration: func(ctx context.Context) error { return ledger.Migrate(ctx, s.adminDSN) }},
 		Logger:   log, Who: func(context.Context) string { return userName() },
 	}
-	if err := migration.Migrate(env.ctx); errors.Is(err, ledger.ErrNewerSchema) {
+	if err := migration.Migrate(ctx); errors.Is(err, ledger.ErrNewerSchema) {
 		log.Warn("serving on a newer release's database", "cause", err) // a rollback: its migration kept what this release needs
 	} else if err != nil {
 		return err
@@ -65,13 +68,13 @@ func (runCmd) Run(env environment) (err error) {
 	}
 	a := app.New(env.config.Config, app.Deps{Ledger: l, CacheAddr: s.cacheAddr, SignIn: signIn, Recorder: metrics, Logger: log})
 	defer func() { err = errors.Join(err, a.Close()) }()
-	if err := addDemo(env.ctx, a.Ledger); err != nil {
+	if err := addDemo(ctx, a.Ledger); err != nil {
 		return err
 	}
 	if err := write(env.out, "%s", banner(env.config, listener.Addr().String(), s)); err != nil {
 		return err
 	}
-	err = localserver.Serve(env.ctx, a, metrics, listener, env.config.AllowedOrigin, log)
+	err = localserver.Serve(ctx, a, metrics, listener, env.config.AllowedOrigin, log)
 	if env.ctx.Err() != nil {
 		progress("stopping")
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -93,6 +94,21 @@ func (s *servers) Close() error {
 		return nil
 	}
 	return s.stack.Close()
+}
+
+// keep restarts private servers that end. The context that it returns also ends if one cannot be restarted. Call release,
+// which returns the reason, before Close.
+func (s *servers) keep(ctx context.Context) (kept context.Context, release func() error) {
+	if s.stack == nil {
+		return ctx, func() error { return nil }
+	}
+	kept, cancel := context.WithCancel(ctx)
+	result := make(chan error, 1)
+	go func() {
+		defer cancel()
+		result <- s.stack.Keep(kept)
+	}()
+	return kept, func() error { cancel(); return <-result }
 }
 
 // progress reports a step that may take long.

@@ -1,6 +1,7 @@
 // Package devstack runs private database and cache servers for one directory: MariaDB (or MySQL) and Valkey
 // (or Redis) on free loopback ports. It installs them with apt if they are missing, so a checkout of this project works
-// on a bare Debian or Ubuntu. `make run`, the commands and the tests use it. It runs on Linux only, because it reads /proc.
+// on a bare Debian or Ubuntu. `make run`, the commands and the tests use it. On macOS the servers must be installed; the
+// tests of this package need Linux, because they read /proc.
 //
 // # Stack: shared by the processes of a directory
 //
@@ -24,11 +25,11 @@
 // no stale lock, and the next Start takes those servers over.
 //
 // A pid in state.json is believed only if the process has the recorded start time and works in our directory
-// (/proc/PID/cwd: both servers change into theirs, and unlike a command line it cannot be overwritten). No other
+// (both servers change into theirs, and unlike a command line it cannot be overwritten). No other
 // process is ever signalled.
 //
 // # MySQL and Cache: private to one test
 //
 // [StartMySQL] and [StartCache] start one server for the caller alone. A test can kill it, restart it on the same port,
-// or pause the cache. The server dies with the process that started it.
+// or pause the cache. On Linux the server dies with the process that started it.
 package devstack

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -15,6 +16,7 @@ import (
 // packages provide a server: the first set that apt-get can install.
 type packages struct {
 	advice string // shown when apt-get cannot install it
+	brew   string // advice on macOS
 	sets   [][]string
 }
 
@@ -24,6 +26,7 @@ type packages struct {
 var (
 	databasePackages = packages{
 		advice: "install mariadb-server-core and mariadb-client-core, or set MYSQL_DSN",
+		brew:   "run `brew install mariadb`, or set MYSQL_DSN",
 		sets: [][]string{
 			{"mariadb-server-core", "mariadb-client-core"},
 			{"mariadb-server-core-10.6", "mariadb-client-core-10.6"}, // Ubuntu 22.04
@@ -34,6 +37,7 @@ var (
 	}
 	cachePackages = packages{
 		advice: "install valkey-server or redis-server, or set CACHE_ADDR",
+		brew:   "run `brew install valkey`, or set CACHE_ADDR",
 		sets:   [][]string{{"valkey-tools"}, {"redis-tools"}, {"valkey-server"}, {"redis-server"}},
 	}
 )
@@ -67,6 +71,9 @@ func install(ctx context.Context, log func(string, ...any)) (programs, error) {
 func aptInstall(
 	ctx context.Context, missing error, want packages, find func(context.Context) error, log func(string, ...any),
 ) error {
+	if runtime.GOOS == "darwin" {
+		return fmt.Errorf("%w: %s", missing, want.brew)
+	}
 	apt, err := findApt()
 	if err != nil {
 		return fmt.Errorf("%w, and %w: %s", missing, err, want.advice)

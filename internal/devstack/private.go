@@ -141,7 +141,7 @@ func (c *Cache) Pause() error {
 		defer cancel()
 		return until(ctx, pollEvery, func() (bool, error) {
 			st, err := readProcStat(r.PID)
-			return st.state == 'T', err
+			return st.stopped, err
 		})
 	})
 }

@@ -1,16 +1,11 @@
 package devstack
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
-	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -18,40 +13,16 @@ import (
 // process identifies one process of this boot. The kernel reuses pids, but not a pid with the same start time.
 type process struct {
 	PID        int    `json:"pid"`
-	StartTicks uint64 `json:"start_ticks"` // field 22 of /proc/PID/stat: clock ticks since boot
+	StartTicks uint64 `json:"start_ticks"` // the start time in the system's own unit
 }
 
-// procStat is the part of /proc/PID/stat (proc(5)) that identifies a process and tells whether it still runs.
+// procStat identifies a process and tells whether it still runs.
 type procStat struct {
-	state      byte
+	dead       bool // ended, and not reaped yet
+	stopped    bool // by SIGSTOP
 	parent     int
 	threads    int
 	startTicks uint64
-}
-
-func readProcStat(pid int) (procStat, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return procStat{}, err
-	}
-	// The second field is the command in parentheses, which may itself contain blanks and parentheses.
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	if len(fields) < 20 {
-		return procStat{}, fmt.Errorf("/proc/%d/stat has only %d fields", pid, len(fields)+2)
-	}
-	parent, err := strconv.Atoi(fields[1])
-	if err != nil {
-		return procStat{}, fmt.Errorf("parent of process %d: %w", pid, err)
-	}
-	threads, err := strconv.Atoi(fields[17])
-	if err != nil {
-		return procStat{}, fmt.Errorf("threads of process %d: %w", pid, err)
-	}
-	ticks, err := strconv.ParseUint(fields[19], 10, 64)
-	if err != nil {
-		return procStat{}, fmt.Errorf("start time of process %d: %w", pid, err)
-	}
-	return procStat{state: fields[0][0], parent: parent, threads: threads, startTicks: ticks}, nil
 }
 
 // ParentOf returns the current parent of a process, or 0 if it cannot be read.
@@ -74,7 +45,7 @@ func (p process) gone() bool {
 		return true
 	}
 	// The first thread of a killed process can be a zombie while others still hold its files.
-	if (st.state != 'Z' && st.state != 'X') || st.threads > 1 {
+	if !st.dead || st.threads > 1 {
 		return false
 	}
 	_, _ = syscall.Wait4(p.PID, nil, syscall.WNOHANG, nil) // ECHILD: its parent must reap it
@@ -90,7 +61,7 @@ func (p process) worksIn(dir string) bool {
 	if err != nil {
 		return false
 	}
-	got, err := os.Stat(fmt.Sprintf("/proc/%d/cwd", p.PID))
+	got, err := workingDir(p.PID)
 	return err == nil && os.SameFile(want, got)
 }
 
@@ -183,9 +154,9 @@ func (c command) launch(tied bool) (process, error) {
 	return identify(h.Pid)
 }
 
-// launchTied starts the command so that it is killed when this process dies.
+// launchTied starts the command so that it is killed when this process dies; see DieWithParent.
 func launchTied(c command, attr *os.ProcAttr) (p process, err error) {
-	attr.Sys.Pdeathsig = syscall.SIGKILL
+	DieWithParent(attr.Sys, syscall.SIGKILL)
 	var h *os.Process
 	err = Tie(func() (err error) {
 		if h, err = os.StartProcess(c.path, c.argv, attr); err != nil {
@@ -201,7 +172,7 @@ func launchTied(c command, attr *os.ProcAttr) (p process, err error) {
 	return p, err
 }
 
-// Tie starts a child process that has a parent death signal (syscall.SysProcAttr.Pdeathsig). The kernel sends the signal
+// Tie starts a child process that has a parent death signal (DieWithParent). The kernel sends the signal
 // when the thread that started the child ends, so start and wait run on one locked thread. wait returns when the child
 // has ended; it runs even if start fails. Tie returns the error of start, without waiting.
 func Tie(start func() error, wait func()) error {
@@ -232,21 +203,8 @@ func cleanEnv() []string {
 // serversIn finds database and cache servers that work in dir, independent of state.json: the file may be lost, or its
 // writer may have been killed. Other programs that work in dir, such as a shell, are not servers.
 func serversIn(dir string) []process {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil
-	}
 	var found []process
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		exe, err := os.Readlink("/proc/" + e.Name() + "/exe")
-		name := filepath.Base(strings.TrimSuffix(exe, " (deleted)")) // an upgrade deletes the file of a running server
-		if err != nil || !slices.Contains(serverNames, name) {
-			continue
-		}
+	for _, pid := range serverPIDs() {
 		if p, err := identify(pid); err == nil && p.worksIn(dir) {
 			found = append(found, p)
 		}

@@ -79,13 +79,13 @@ func (p *programs) findCache(ctx context.Context) error {
 	return errNoCache
 }
 
-// lookPath also looks in /usr/sbin, which is not in every user's PATH.
+// lookPath also looks in /usr/sbin, which is not in every user's PATH, and where Homebrew installs.
 func lookPath(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err == nil {
 		return filepath.Abs(path)
 	}
-	for _, dir := range []string{"/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin"} {
+	for _, dir := range []string{"/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/opt/homebrew/bin"} {
 		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
 			return path, nil
 		}

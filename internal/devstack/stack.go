@@ -42,7 +42,7 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	}
 	s := &Stack{dir: dir, log: func(format string, args ...any) { report(o.Log, format, args...) }}
 	if err := s.start(ctx, programs); err != nil {
-		return nil, fmt.Errorf("devstack: %w", err)
+		return nil, fmt.Errorf("devstack: %w", s.explain(err))
 	}
 	return s, nil
 }
@@ -133,6 +133,7 @@ func (s *Stack) ensure(ctx context.Context, srv *server, known *running, prepare
 	if err := prepare(ctx); err != nil {
 		return err
 	}
+	s.log("starting %s", srv.name)
 	begun := time.Now()
 	r, err := srv.startAnywhere(ctx, known.Port, func(r running) error {
 		*known = r

@@ -219,3 +219,43 @@ func TestInstallIsSilentWhenNothingIsMissing(t *testing.T) {
 	t.Parallel()
 	must(t, devstack.Install(t.Context(), func(format string, args ...any) { t.Errorf("said "+format, args...) }))
 }
+
+// The stubs say what MariaDB and its installer said on a full tmpfs.
+func TestFullDiskIsNamed(t *testing.T) {
+	for name, text := range map[string]string{
+		"mariadb-install-db": "2026-11-27 19:12:40 0 [ERROR] InnoDB: Error number 28 means 'No space left on device'",
+		"mariadbd":           "2026-11-27 19:12:40 0 [ERROR] InnoDB: preallocating 12582912 bytes for file ./ibtmp1 failed with error 28",
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "servers")
+			if name == "mariadbd" { // with data to start on
+				must(t, os.MkdirAll(filepath.Join(dir, "mysql"), 0o700))
+				must(t, os.WriteFile(filepath.Join(dir, "mysql", "aria_log_control"), nil, 0o600))
+			}
+			bin := t.TempDir()
+			for _, program := range []string{"mariadbd", "mariadb-install-db", "my_print_defaults"} {
+				must(t, os.WriteFile(filepath.Join(bin, program), []byte("#!/bin/sh\necho \""+text+"\"; exit 1\n"), 0o700))
+			}
+			t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+			_, err := devstack.Start(t.Context(), devstack.Options{Dir: dir, Log: t.Logf})
+			if want := "devstack: the disk is full: " + dir; err == nil || err.Error() != want {
+				t.Errorf("Start returned %v, expected %s", err, want)
+			}
+			mustNothingRuns(t, dir)
+		})
+	}
+}
+
+func TestStopRefusesWhileInUse(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := mustStart(t, dir)
+	if stopped, err := devstack.Stop(t.Context(), dir); stopped || !errors.Is(err, devstack.ErrInUse) {
+		t.Errorf("Stop returned %v, %v, expected ErrInUse", stopped, err)
+	}
+	mustRespond(t, s)
+	must(t, s.Close())
+	if stopped, err := devstack.Stop(t.Context(), dir); stopped || err != nil {
+		t.Errorf("after Close, Stop returned %v, %v, expected that nothing runs", stopped, err)
+	}
+}

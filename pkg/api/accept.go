@@ -22,6 +22,12 @@ import (
 // bodyTimeout limits how long a body may take to arrive.
 const bodyTimeout = 5 * time.Second
 
+var (
+	errBodyTooLarge     = &checkout.Error{Code: codeBodyTooLarge, Detail: "The body is too large."}
+	errUnsupportedMedia = &checkout.Error{Code: codeUnsupportedMedia, Detail: "The Content-Type must be application/json."}
+	errNotJSON          = checkout.Malformed("The body is not valid JSON.")
+)
+
 // accept is the middleware in front of every operation. It reads the body and refuses what huma would let pass: a body
 // that is not declared as JSON, a member or parameter given twice, an unknown or empty parameter.
 //
@@ -66,7 +72,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) (body []byte,
 	case err != nil:
 		return nil, checkout.Malformed("The body ended early.")
 	case int64(len(body)) > limit:
-		return nil, &checkout.Error{Code: codeBodyTooLarge, Detail: "The body is too large."}
+		return nil, errBodyTooLarge
 	}
 	return body, nil
 }
@@ -78,7 +84,7 @@ func checkJSON(header http.Header, body []byte) error {
 		return nil
 	}
 	if !isJSON(header["Content-Type"]) {
-		return &checkout.Error{Code: codeUnsupportedMedia, Detail: "The Content-Type must be application/json."}
+		return errUnsupportedMedia
 	}
 	switch err := strictjson.Check(body); {
 	case errors.Is(err, strictjson.ErrMemberTwice):
@@ -86,7 +92,7 @@ func checkJSON(header http.Header, body []byte) error {
 	case errors.Is(err, strictjson.ErrNotUTF8):
 		return checkout.Malformed("The body is not valid UTF-8.")
 	case err != nil:
-		return checkout.Malformed("The body is not valid JSON.")
+		return errNotJSON
 	}
 	return nil
 }

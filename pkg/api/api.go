@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -36,6 +35,13 @@ const (
 	Webhooks Resource = "Webhooks"
 )
 
+var tags = []*huma.Tag{
+	{Name: string(Products), Description: "What is on sale, and how many units are left."},
+	{Name: string(Holds), Description: "Units reserved for one shopper, for two minutes."},
+	{Name: string(Orders), Description: "Holds that a shopper wants to buy. An order waits 15 minutes for its payment."},
+	{Name: string(Webhooks), Description: "Payment events, sent and signed by a payment provider. The page of a shop never calls these."},
+}
+
 // Options configure the handler.
 type Options struct {
 	Service *checkout.Service
@@ -50,6 +56,8 @@ type Options struct {
 	EdgeSecrets []string
 	// Extra, if not nil, adds routes outside of /v1, such as /healthz.
 	Extra func(mux *http.ServeMux)
+
+	onOperation huma.AddOpFunc // sees each operation as it is registered, if not nil
 }
 
 // New returns the handler of the API.
@@ -60,11 +68,6 @@ func New(o Options) http.Handler {
 		o.Extra(mux)
 	}
 	return withDefaults(behindEdge(route(mux), o.EdgeSecrets), o.Logger)
-}
-
-// OpenAPI returns the contract as OpenAPI 3.1 in YAML.
-func OpenAPI() ([]byte, error) {
-	return register(http.NewServeMux(), Options{}).OpenAPI().YAML()
 }
 
 // configureHuma sets huma's package variables, which every handler of this program shares.
@@ -88,12 +91,16 @@ func register(mux *http.ServeMux, o Options) huma.API {
 				License: &huma.License{Name: "MIT", Identifier: "MIT"},
 			},
 			Servers: []*huma.Server{{URL: prefix}},
+			Tags:    tags,
 			Components: &huma.Components{
 				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer), SecuritySchemes: securitySchemes,
 			},
 		},
 		Formats:       map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}, // "json" writes problem+json
 		DefaultFormat: "application/json",
+	}
+	if o.onOperation != nil {
+		config.OnAddOperation = []huma.AddOpFunc{o.onOperation}
 	}
 	api := humago.NewWithPrefix(mux, prefix, config)
 	if o.SignIn == nil {
@@ -113,14 +120,7 @@ func register(mux *http.ServeMux, o Options) huma.API {
 			part.operations.register(api)
 		}
 	}
-	documentChallenges(api.OpenAPI())
 	return api
-}
-
-// sameBody documents that a POST returns the same body with a second status.
-func sameBody(api huma.API, path string, status, second int) {
-	responses := api.OpenAPI().Paths[path].Post.Responses
-	responses[strconv.Itoa(second)].Content = responses[strconv.Itoa(status)].Content
 }
 
 // Money is an amount in minor units.

@@ -48,11 +48,6 @@ func (h holds) register(api huma.API) {
 		Responses:     map[string]*huma.Response{"200": {Description: "The hold that an earlier request with this Idempotency-Key placed"}},
 	}, checkout.CodeMalformedRequest, checkout.CodeUnauthenticated, checkout.CodeProductNotFound, checkout.CodeSoldOut, checkout.CodeSaleNotStarted,
 		checkout.CodeSaleEnded, checkout.CodeShopperLimit, codeBodyTooLarge, codeUnsupportedMedia, checkout.CodeInvalidRequest, checkout.CodeQtyOverLimit, checkout.CodeIdempotencyReused), h.place)
-	sameBody(api, "/holds", http.StatusCreated, http.StatusOK)
-	huma.Register(api, refuses(huma.Operation{
-		OperationID: "list-holds", Method: http.MethodGet, Path: "/holds", Tags: []string{string(Holds)}, Security: areShoppers,
-		Summary: "List your holds", Description: "Returns the holds of the signed-in shopper, the latest first, one page at a time. A hold that ended without an order is deleted after a time that the shop sets.",
-	}, checkout.CodeUnauthenticated, checkout.CodeInvalidRequest), h.list)
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "get-hold", Method: http.MethodGet, Path: "/holds/{id}", Tags: []string{string(Holds)}, Security: mayBeShoppers,
 		Summary: "Read a hold", Description: "Returns the current status, by the database's clock." + othersHolds,
@@ -62,6 +57,10 @@ func (h holds) register(api huma.API) {
 		Summary: "Release a hold", Description: "Its units are available again at once. Releasing a hold that was released or has expired changes nothing." + othersHolds,
 		DefaultStatus: http.StatusNoContent,
 	}, checkout.CodeUnauthenticated, checkout.CodeHoldNotFound, checkout.CodeHoldOrdered, checkout.CodeInvalidRequest), h.release)
+	huma.Register(api, refuses(huma.Operation{
+		OperationID: "list-holds", Method: http.MethodGet, Path: "/holds", Tags: []string{string(Holds)}, Security: areShoppers,
+		Summary: "List your holds", Description: "Returns the holds of the signed-in shopper, the latest first, one page at a time. A hold that ended without an order is deleted after a time that the shop sets.",
+	}, checkout.CodeUnauthenticated, checkout.CodeInvalidRequest), h.list)
 }
 
 // HoldRequest is the body of place-hold.
@@ -95,8 +94,8 @@ func (in *placeHoldInput) Resolve(ctx huma.Context) (errs []error) {
 
 type holdResponse struct {
 	Status   int
-	Location string `header:"Location"`
-	Replayed string `header:"Idempotent-Replayed"`
+	Location string `header:"Location" doc:"The path of the hold." example:"/v1/holds/hold_01jd9m3k7vfq8r2x5t6w0y4zab"`
+	Replayed string `header:"Idempotent-Replayed" doc:"true: an earlier request placed this hold." example:"true"`
 	Body     Hold
 }
 

@@ -42,11 +42,6 @@ func (o orders) register(api huma.API) {
 		Responses:     map[string]*huma.Response{"200": {Description: "The order that this hold already has"}},
 	}, checkout.CodeMalformedRequest, checkout.CodeUnauthenticated, checkout.CodeHoldNotFound, checkout.CodeHoldReleased, checkout.CodeHoldExpired,
 		codeBodyTooLarge, codeUnsupportedMedia, checkout.CodeInvalidRequest), o.create)
-	sameBody(api, "/orders", http.StatusCreated, http.StatusOK)
-	huma.Register(api, refuses(huma.Operation{
-		OperationID: "list-orders", Method: http.MethodGet, Path: "/orders", Tags: []string{string(Orders)}, Security: areShoppers,
-		Summary: "List your orders", Description: "Returns the orders of the signed-in shopper, by the time of their holds, the latest first, one page at a time. A page may have fewer orders than `limit`, or none, while `has_more` is true.",
-	}, checkout.CodeUnauthenticated, checkout.CodeInvalidRequest), o.list)
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "get-order", Method: http.MethodGet, Path: "/orders/{id}", Tags: []string{string(Orders)}, Security: mayBeShoppers,
 		Summary: "Read an order", Description: "Returns the current status." + othersOrders,
@@ -55,6 +50,10 @@ func (o orders) register(api huma.API) {
 		OperationID: "cancel-order", Method: http.MethodPost, Path: "/orders/{id}/cancel", Tags: []string{string(Orders)}, Security: mayBeShoppers,
 		Summary: "Cancel an unpaid order", Description: "Its units are available again at once. Cancelling a cancelled order changes nothing." + othersOrders,
 	}, checkout.CodeUnauthenticated, checkout.CodeOrderNotFound, checkout.CodeOrderNotCancellable, checkout.CodeInvalidRequest), o.cancel)
+	huma.Register(api, refuses(huma.Operation{
+		OperationID: "list-orders", Method: http.MethodGet, Path: "/orders", Tags: []string{string(Orders)}, Security: areShoppers,
+		Summary: "List your orders", Description: "Returns the orders of the signed-in shopper, by the time of their holds, the latest first, one page at a time. A page may have fewer orders than `limit`, or none, while `has_more` is true.",
+	}, checkout.CodeUnauthenticated, checkout.CodeInvalidRequest), o.list)
 }
 
 // OrderRequest is the body of create-order.
@@ -65,7 +64,7 @@ type OrderRequest struct {
 
 type orderResponse struct {
 	Status   int
-	Location string `header:"Location"`
+	Location string `header:"Location" doc:"The path of the order." example:"/v1/orders/ord_01jd9m3k7vfq8r2x5t6w0y4zab"`
 	Body     Order
 }
 

@@ -212,6 +212,9 @@ func validationError(errs []error) error {
 	return invalid
 }
 
+// codesKey is where the metadata of an operation has the codes of its refusals.
+const codesKey = "codes"
+
 // refuses documents the refusals of an operation: their statuses, and their codes in the description.
 func refuses(op huma.Operation, codes ...checkout.Code) huma.Operation {
 	codes = append(codes, checkout.CodeBusy, codeInternal)
@@ -222,6 +225,7 @@ func refuses(op huma.Operation, codes ...checkout.Code) huma.Operation {
 			op.Errors = append(op.Errors, status)
 		}
 	}
+	op.Metadata = map[string]any{codesKey: codes}
 	op.BodyReadTimeout = -1 // accept has read the body; net/http would take huma's deadline for a client that hangs up
 	op.Description += "\n\nError codes: " + strings.Join(words, ", ") + "."
 	return op

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -91,21 +90,4 @@ func challenge(info *requestInfo, err error) string {
 		return `Bearer realm="flashsale", error="invalid_token"`
 	}
 	return `Bearer realm="flashsale"`
-}
-
-// documentChallenges documents the header of every 401 of an operation that belongs to a shopper.
-func documentChallenges(document *huma.OpenAPI) {
-	for _, path := range document.Paths {
-		for _, op := range []*huma.Operation{path.Get, path.Post, path.Delete} {
-			if op != nil && op.Security != nil {
-				refusal := op.Responses[strconv.Itoa(http.StatusUnauthorized)]
-				refusal.Headers = map[string]*huma.Param{"WWW-Authenticate": challengeHeader}
-			}
-		}
-	}
-}
-
-var challengeHeader = &huma.Param{
-	Description: "RFC 6750: `Bearer`, with `error=\"invalid_token\"` if a token was sent.",
-	Schema:      &huma.Schema{Type: huma.TypeString, Examples: []any{`Bearer realm="flashsale", error="invalid_token"`}},
 }

@@ -36,42 +36,12 @@ func (w webhooks) register(api huma.API) {
 		Description: "The signature follows https://www.standardwebhooks.com, and `webhook-id` is the idempotency key. Events may arrive twice, late, in any order, and before their order exists. The Content-Type and the parameters of the URL are ignored. An event with a valid signature that cannot be read is kept for an operator and refused with 422. Returns 404 if no secret is configured.",
 		Responses:   unmatched(),
 	}, codes...), w.receiveStandard)
-	documentEvent(api, "/payments/webhook", standardEvent())
 	huma.Register(api, refuses(huma.Operation{
 		OperationID: "receive-stripe-event", Method: http.MethodPost, Path: "/payments/webhook/stripe", Tags: []string{string(Webhooks)}, SkipValidateBody: true,
 		Summary:     "Receive a payment event (Stripe)",
 		Description: "The Content-Type and the parameters of the URL are ignored. Accepts Stripe's own events: payment_intent.succeeded, checkout.session.completed, checkout.session.async_payment_succeeded, refund.created, refund.updated, refund.failed, charge.refunded, charge.dispute.created and charge.dispute.closed. Others are recorded and ignored. The order of a success is `metadata.order_id` or `metadata.hold_id`; the others name its payment. Returns 404 if no Stripe secret is configured.",
 		Responses:   unmatched(),
 	}, codes...), w.receiveStripe)
-	documentEvent(api, "/payments/webhook/stripe", &huma.Schema{Type: huma.TypeObject, Description: "A Stripe event."})
-}
-
-// documentEvent documents the body of an event, and the body of both successes. huma documents the raw body as bytes.
-func documentEvent(api huma.API, path string, body *huma.Schema) {
-	api.OpenAPI().Paths[path].Post.RequestBody.Content["application/json"].Schema = body
-	sameBody(api, path, http.StatusOK, http.StatusAccepted)
-}
-
-// standardEvent describes the body of a Standard Webhooks event. huma does not validate it (SkipValidateBody), because
-// the signature has to be verified before the body is parsed.
-func standardEvent() *huma.Schema {
-	return &huma.Schema{
-		Type: huma.TypeObject, Required: []string{"type", "data"},
-		Properties: map[string]*huma.Schema{
-			"type":      {Type: huma.TypeString, Description: "payment.succeeded, payment.failed, payment.refunded, payment.refund_failed, payment.disputed or payment.dispute_closed. Other types are recorded and ignored."},
-			"timestamp": {Type: huma.TypeString, Format: "date-time"},
-			"data": {Type: huma.TypeObject, Properties: map[string]*huma.Schema{
-				"payment_id": {Type: huma.TypeString, Description: "The provider's id of the payment. Without it a success is a payment of its own, and a refund is of the order's only payment that holds money. Required by the dispute types."},
-				"order_id":   {Type: huma.TypeString, Description: "Required by payment.succeeded and payment.failed, unless hold_id is given."},
-				"hold_id":    {Type: huma.TypeString},
-				"refund_id":  {Type: huma.TypeString, Description: "The provider's id of the refund. Required by payment.refund_failed."},
-				"dispute_id": {Type: huma.TypeString, Description: "The provider's id of the dispute, if a payment can have several."},
-				"outcome":    {Type: huma.TypeString, Enum: []any{"won", "lost"}, Description: "Required by payment.dispute_closed."},
-				"amount":     {Type: huma.TypeInteger, Description: "In minor units of ISO 4217. Required by payment.succeeded. A refund without it is of all that is left."},
-				"currency":   {Type: huma.TypeString, Examples: []any{"USD"}, Description: "ISO 4217. Required by payment.succeeded."},
-			}},
-		},
-	}
 }
 
 // EventResult is the effect of one delivery.
@@ -87,9 +57,9 @@ type eventResponse struct {
 }
 
 func (w webhooks) receiveStandard(ctx context.Context, in *struct {
-	ID        string `header:"webhook-id" doc:"The event's id, the same in every delivery."`
-	Timestamp string `header:"webhook-timestamp" doc:"Seconds since 1970, at most 5 minutes from the current time."`
-	Signature string `header:"webhook-signature" doc:"One v1,… per secret, separated by spaces."`
+	ID        string `header:"webhook-id" doc:"The event's id, the same in every delivery: 1 to 255 printable ASCII characters other than {." example:"evt_2f6c1b"`
+	Timestamp string `header:"webhook-timestamp" doc:"When this delivery was signed, in seconds since 1970: at most 5 minutes from the current time." example:"1795770000"`
+	Signature string `header:"webhook-signature" doc:"v1, and a comma and the base64 of the HMAC-SHA256 of id.timestamp.body, with the key that the secret has after whsec_ in base64. One for each secret, separated by spaces." example:"v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4="`
 	RawBody   []byte `contentType:"application/json"`
 },
 ) (*eventResponse, error) {
@@ -101,7 +71,7 @@ func (w webhooks) receiveStandard(ctx context.Context, in *struct {
 }
 
 func (w webhooks) receiveStripe(ctx context.Context, in *struct {
-	Signature string `header:"Stripe-Signature"`
+	Signature string `header:"Stripe-Signature" doc:"As Stripe sends it." example:"t=1795770000,v1=5257a869e7ecebeda32affa62cdca3fa51cad7e77a0e56ff536d0ce8e108d8bd"`
 	RawBody   []byte `contentType:"application/json"`
 },
 ) (*eventResponse, error) {

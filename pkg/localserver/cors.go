@@ -17,7 +17,7 @@ func withCORS(handler http.Handler, origin string) http.Handler {
 		},
 		AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodDelete},
 		AllowedHeaders: []string{"Authorization", "Content-Type", "Idempotency-Key", "If-None-Match"},
-		ExposedHeaders: []string{"ETag", "Location", "Idempotent-Replayed", "Retry-After", "WWW-Authenticate", "X-Request-Id"},
+		ExposedHeaders: []string{"ETag", "Location", "Idempotent-Replayed", "Retry-After", "WWW-Authenticate", "X-Request-Id", "Date"},
 		MaxAge:         600,
 	}).Handler(handler)
 }

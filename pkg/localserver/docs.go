@@ -4,23 +4,77 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	_ "embed"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"html/template"
 	"net/http"
 	"regexp"
 	"strings"
 
 	"github.com/swaggest/swgui"
 	"github.com/swaggest/swgui/v5emb"
+
+	"flashsale/pkg/api"
 )
 
 // docsPath is the path of the API documentation.
 const docsPath = "/docs/"
 
+// documentation is the contract, for programs and as a page.
+type documentation struct {
+	yaml, json []byte
+	page       http.Handler
+}
+
+func newDocumentation() (d documentation, err error) {
+	if d.yaml, err = api.OpenAPI(); err == nil {
+		d.json, err = api.OpenAPIJSON()
+	}
+	if err == nil {
+		d.page, err = docs()
+	}
+	if err != nil {
+		return documentation{}, fmt.Errorf("making the documentation: %w", err)
+	}
+	return d, nil
+}
+
+func (d documentation) routes(mux *http.ServeMux) {
+	mux.HandleFunc("GET /openapi.yaml", document("application/yaml", d.yaml))
+	mux.HandleFunc("GET /openapi.json", document("application/json", d.json))
+	mux.Handle("GET "+docsPath, d.page)
+	mux.Handle("GET /docs", http.RedirectHandler(docsPath, http.StatusMovedPermanently))
+	mux.Handle("GET /{$}", http.RedirectHandler(docsPath, http.StatusFound))
+}
+
+func document(contentType string, body []byte) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		_, _ = w.Write(body) // fails only if the client is gone
+	}
+}
+
+// viewport and style make the page readable on a phone and in the dark.
+const viewport = `<meta name="viewport" content="width=device-width, initial-scale=1">`
+
+//go:embed docs.css
+var style string
+
 // docs serves Swagger UI with embedded files, so that it works without internet access. Its Content-Security-Policy
-// allows what the page loads and nothing else: its own files, its own two inline scripts, and requests to this server.
+// allows what the page loads and nothing else: its own files, its own two inline scripts and its style, and requests to this
+// server.
 func docs() (http.Handler, error) {
-	page := v5emb.NewHandlerWithConfig(swgui.Config{Title: "Flash Sale Checkout API", SwaggerJSON: "/openapi.yaml", BasePath: docsPath, HideCurl: false})
+	sorter, err := purchaseOrder()
+	if err != nil {
+		return nil, err
+	}
+	page := v5emb.NewHandlerWithConfig(swgui.Config{
+		Title: "Flash Sale Checkout API", SwaggerJSON: "/openapi.yaml", BasePath: docsPath,
+		SettingsUI: map[string]string{"operationsSorter": sorter},
+		AppendHead: template.HTML(viewport + "<style>" + style + "</style>"), //nolint:gosec // G203: a file of this package
+	})
 	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, docsPath, nil)
 	if err != nil {
 		return nil, fmt.Errorf("rendering the documentation: %w", err)
@@ -32,6 +86,24 @@ func docs() (http.Handler, error) {
 		w.Header().Set("Content-Security-Policy", policy)
 		page.ServeHTTP(w, r)
 	}), nil
+}
+
+// purchaseOrder is a JavaScript function for Swagger UI that compares two operations by the order of a purchase. The document
+// itself has them by path.
+func purchaseOrder() (string, error) {
+	_, operations, err := api.Contract()
+	if err != nil {
+		return "", err
+	}
+	ids := make([]string, len(operations))
+	for i, op := range operations {
+		ids[i] = op.OperationID
+	}
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf(`(a, b) => { const at = op => %s.indexOf(op.getIn(["operation", "operationId"])); return at(a) - at(b) }`, list), nil
 }
 
 var (

@@ -3,6 +3,7 @@ package localserver
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -48,5 +49,38 @@ func TestContentSecurityPolicyFitsThePage(t *testing.T) {
 		if w := get(match[1]); w.Code != http.StatusOK || !strings.HasPrefix(match[1], "/docs/") {
 			t.Errorf("%s: got %d, expected a file below /docs/", match[1], w.Code)
 		}
+	}
+}
+
+// The page fits a phone, follows the system's colours and lists the operations in the order of a purchase.
+func TestDocumentationPage(t *testing.T) {
+	t.Parallel()
+	d, err := newDocumentation()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	d.routes(mux)
+	get := func(path string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+		return w
+	}
+	page := get("/docs/").Body.String()
+	for _, want := range []string{
+		`<meta name="viewport" content="width=device-width, initial-scale=1">`, "prefers-color-scheme: dark",
+		`["list-products","get-product","place-hold","get-hold","release-hold","list-holds","create-order","get-order","cancel-order","list-orders","receive-payment-event","receive-stripe-event"].indexOf`,
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+	var document struct{ Openapi string }
+	w := get("/openapi.json")
+	if err := json.Unmarshal(w.Body.Bytes(), &document); err != nil || document.Openapi != "3.1.0" || w.Header().Get("Content-Type") != "application/json" {
+		t.Errorf("/openapi.json has the version %q and the type %q: %v", document.Openapi, w.Header().Get("Content-Type"), err)
+	}
+	if w := get("/openapi.yaml"); !strings.Contains(w.Body.String(), "openapi: 3.1.0") || w.Header().Get("Content-Type") != "application/yaml" {
+		t.Errorf("/openapi.yaml has the type %q", w.Header().Get("Content-Type"))
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"flashsale/pkg/api"
 	"flashsale/pkg/app"
 	"flashsale/pkg/ledger"
 	"flashsale/pkg/stockview"
@@ -26,15 +25,15 @@ const (
 // Serve serves the checkout on listener and sweeps, until ctx ends. Then it finishes the requests in progress. Pages of
 // allowedOrigin may call it: "*" means all pages, and "" those of this machine.
 func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Listener, allowedOrigin string, log *slog.Logger) error {
-	spec, err := api.OpenAPI()
-	if err != nil {
-		return fmt.Errorf("generating the OpenAPI document: %w", err)
-	}
-	docs, err := docs()
+	documentation, err := newDocumentation()
 	if err != nil {
 		return err
 	}
-	handler := a.Handler(func(mux *http.ServeMux) { routes(mux, a, metrics, spec, docs) })
+	handler := a.Handler(func(mux *http.ServeMux) {
+		mux.Handle("GET /metrics", metrics.Handler())
+		mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { health(w, r, a) })
+		documentation.routes(mux)
+	})
 	sweeping, stopSweeping := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	sweeper := a.Sweeper()
@@ -65,18 +64,6 @@ func serve(ctx context.Context, handler http.Handler, listener *connections, log
 		return nil
 	}
 	return fmt.Errorf("serving: %w", err)
-}
-
-func routes(mux *http.ServeMux, a *app.App, metrics *Metrics, spec []byte, docs http.Handler) {
-	mux.Handle("GET /metrics", metrics.Handler())
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { health(w, r, a) })
-	mux.HandleFunc("GET /openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/yaml")
-		_, _ = w.Write(spec) // fails only if the client is gone
-	})
-	mux.Handle("GET "+docsPath, docs)
-	mux.Handle("GET /docs", http.RedirectHandler(docsPath, http.StatusMovedPermanently))
-	mux.Handle("GET /{$}", http.RedirectHandler(docsPath, http.StatusFound))
 }
 
 // health responds with 200 while the database responds and has the routines of this release. Without the cache the checkout is only slower: "degraded".

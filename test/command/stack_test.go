@@ -289,7 +289,7 @@ func TestOperatorReturnsASecondPayment(t *testing.T) {
 	contains("an unknown order", run(1, "order", ledgertest.NewID().OrderID()), "order_not_found")
 
 	contains("orders", run(0, "orders", "--product", s.ProductID, "--since", "1h", "--status", "paid"), id.OrderID(), "99.98 USD")
-	contains("orders --csv", run(0, "orders", "--csv"), "order_id,product_id,qty,amount,currency,status,reason,received,returned,owed,other_currencies,created_at\n"+
+	contains("orders --csv", run(0, "orders", "--csv"), "order_id,product_id,qty,amount,currency,status,reason,received,returned,owed,other_currencies,created_at,reference\n"+
 		id.OrderID()+","+s.ProductID+",1,49.99,USD,paid,,99.98,49.99,0.00,,")
 	if got := run(0, "orders", "--json", "--since", "2099-01-01T00:00:00Z"); got != "[]\n" {
 		t.Errorf("orders --json: got %s, expected an empty array", got)

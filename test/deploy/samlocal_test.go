@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"flashsale/internal/devstack"
 	"flashsale/internal/ledgertest"
 	"flashsale/internal/shoptest"
 )
@@ -53,7 +54,8 @@ func samLocal(t *testing.T, env ...string) (stop func()) {
 	script := exec.Command("../../tools/sam-local.sh")
 	script.Env = append(os.Environ(), env...)
 	script.Stdout, script.Stderr = log, log
-	script.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	script.SysProcAttr = &syscall.SysProcAttr{}
+	devstack.DieWithParent(script.SysProcAttr, syscall.SIGTERM)
 	started, ended := make(chan error), make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // Pdeathsig is about this thread

@@ -34,7 +34,7 @@ func TestSettingsThatMustNotChange(t *testing.T) {
 		{"Parameters.SaleSize.Default", "none", "a new account has a Lambda quota of 10"},
 		{"Resources.Api.Properties.CorsConfiguration.AllowOrigins", []any{ref("AllowedOrigin")}, "SAM expects a list"},
 		{"Resources.Api.Properties.CorsConfiguration.AllowHeaders", []any{"authorization", "content-type", "idempotency-key", "if-none-match"}, "pages send these headers"},
-		{"Resources.Api.Properties.CorsConfiguration.ExposeHeaders", []any{"etag", "location", "idempotent-replayed", "retry-after", "www-authenticate", "x-request-id"}, "pages read these headers"},
+		{"Resources.Api.Properties.CorsConfiguration.ExposeHeaders", []any{"etag", "location", "idempotent-replayed", "retry-after", "www-authenticate", "x-request-id", "date"}, "pages read these headers"},
 		{"Resources.Api.Properties.StageName", "$default", "another stage would prefix every path"},
 
 		{"Resources.Db.Properties.EnableIAMDatabaseAuthentication", true, "the functions have no password"},
