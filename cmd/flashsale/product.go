@@ -13,12 +13,13 @@ import (
 )
 
 type productCmd struct {
-	Put  productPutCmd  `cmd:"" help:"Create a product, or change the given fields of an existing one."`
-	Get  productGetCmd  `cmd:"" help:"Show one product with its stock."`
-	List productListCmd `cmd:"" help:"List all products with their stock."`
-	End  productEndCmd  `cmd:"" help:"End the sale of a product now: no further holds. Existing holds and orders continue."`
-	Hide productHideCmd `cmd:"" help:"Hide a product: within two seconds shoppers get 404. Existing holds and orders continue."`
-	Show productShowCmd `cmd:"" help:"Show a hidden product again."`
+	Put    productPutCmd    `cmd:"" help:"Create a product, or change the given fields of an existing one."`
+	Get    productGetCmd    `cmd:"" help:"Show one product with its stock."`
+	List   productListCmd   `cmd:"" help:"List all products with their stock."`
+	End    productEndCmd    `cmd:"" help:"End the sale of a product now: no further holds. Existing holds and orders continue."`
+	Hide   productHideCmd   `cmd:"" help:"Hide a product: within two seconds shoppers get 404. Existing holds and orders continue."`
+	Show   productShowCmd   `cmd:"" help:"Show a hidden product again."`
+	Delete productDeleteCmd `cmd:"" help:"Delete a product that has no holds and no orders, such as one with a misspelt id."`
 }
 
 type productPutCmd struct {
@@ -206,6 +207,18 @@ type productShowCmd struct{ productArg }
 
 // Run shows a product.
 func (c productShowCmd) Run(env environment) error { return c.hide(env, false) }
+
+type productDeleteCmd struct{ productArg }
+
+// Run deletes a product that nobody has held.
+func (c productDeleteCmd) Run(env environment) error {
+	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
+		if err := op.DeleteProduct(ctx, c.ID); err != nil {
+			return c.named(err)
+		}
+		return write(env.out, "Deleted %s.\n", c.ID)
+	})
+}
 
 func (a productArg) hide(env environment, hidden bool) error {
 	return withOperator(env, func(ctx context.Context, op admin.Operator) error {

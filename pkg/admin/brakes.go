@@ -177,6 +177,14 @@ func (l Local) HideProduct(ctx context.Context, id string, hidden bool) (p check
 	return p, err == nil, err
 }
 
+// DeleteProduct implements Operator.
+func (l Local) DeleteProduct(ctx context.Context, id string) error {
+	if !checkout.ValidProductID(id) {
+		return checkout.ErrProductNotFound
+	}
+	return l.Ledger.DeleteProduct(ctx, id)
+}
+
 // existing reads a product that a change must not create.
 func (l Local) existing(ctx context.Context, id string) (checkout.Product, error) {
 	if !checkout.ValidProductID(id) {

@@ -3,6 +3,7 @@ package admin_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -47,6 +48,11 @@ func (g *guard) CancelOrders(_ context.Context, s admin.Selection) (admin.Ended,
 func (g *guard) EndSale(_ context.Context, id string) (checkout.Product, bool, error) {
 	g.asked = append(g.asked, "end "+id)
 	return checkout.Product{ID: id, Name: "Mug", Version: 8}, g.changed, g.err
+}
+
+func (g *guard) DeleteProduct(_ context.Context, id string) error {
+	g.asked = append(g.asked, "delete "+id)
+	return g.err
 }
 
 func (g *guard) HideProduct(_ context.Context, id string, hidden bool) (checkout.Product, bool, error) {
@@ -226,6 +232,24 @@ func TestChangedVisibilityIsLoggedWithSettings(t *testing.T) {
 	}
 	if d := cmp.Diff([]any{"end_sale", "hide_product", "show_product"}, operations); d != "" {
 		t.Errorf("the operations differ:\n%s", d)
+	}
+}
+
+// A deleted product is logged with the settings that it had.
+func TestDeletedProductIsLogged(t *testing.T) {
+	t.Parallel()
+	g := &guard{}
+	c, log := clientOf(g)
+	if err := c.DeleteProduct(t.Context(), "mug"); err != nil || !slices.Contains(g.asked, "delete mug") {
+		t.Fatalf("DeleteProduct returned %v and asked for %v, expected that the mug is deleted", err, g.asked)
+	}
+	logged := lines(t, log)
+	if len(logged) != 1 {
+		t.Fatalf("logged %v, expected one line", logged)
+	}
+	l := logged[0]
+	if before, _ := l["before"].(map[string]any); l["operation"] != "delete_product" || l["entity"] != "product mug" || l["operator"] != "grace" || before["version"] != 7.0 {
+		t.Errorf("logged %v, expected the operation, the operator, the product and its settings", l)
 	}
 }
 

@@ -102,6 +102,12 @@ func (c Client) HideProduct(ctx context.Context, id string, hidden bool) (checko
 	return c.changeProduct(ctx, request{Operation: operation, ProductID: id})
 }
 
+// DeleteProduct implements Operator.
+func (c Client) DeleteProduct(ctx context.Context, id string) error {
+	_, err := c.change(ctx, request{Operation: opDeleteProduct, ProductID: id})
+	return err
+}
+
 func (c Client) changeProduct(ctx context.Context, q request) (checkout.Product, bool, error) {
 	r, err := c.change(ctx, q)
 	p, err := result(r.Product, err)

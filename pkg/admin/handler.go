@@ -152,6 +152,8 @@ func (h Handler) brake(ctx context.Context, q request, r *response) (err error) 
 	case opHideProduct, opShowProduct:
 		p, changed, hideErr := h.Operator.HideProduct(ctx, q.ProductID, q.Operation == opHideProduct)
 		r.Product, r.Changed, err = (*product)(&p), changed, hideErr
+	case opDeleteProduct:
+		err = h.Operator.DeleteProduct(ctx, q.ProductID)
 	case opReleaseHolds, opCancelOrders:
 		if q.Selection == nil {
 			return checkout.Invalid("selection", "expected ids or a filter")

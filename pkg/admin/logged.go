@@ -74,6 +74,18 @@ func (l Logged) HideProduct(ctx context.Context, id string, hidden bool) (checko
 	return p, changed, err
 }
 
+// DeleteProduct implements Operator.
+func (l Logged) DeleteProduct(ctx context.Context, id string) error {
+	before, beforeErr := l.Product(ctx, id)
+	err := l.Operator.DeleteProduct(ctx, id)
+	var more []any
+	if beforeErr == nil {
+		more = append(more, "before", settings(before))
+	}
+	l.log(ctx, err, opDeleteProduct, "product "+id, "", more...)
+	return err
+}
+
 // beforeAndAfter are a product's settings, as far as they could be read.
 func beforeAndAfter(before checkout.Product, beforeErr error, after checkout.Product, err error) (more []any) {
 	if beforeErr == nil {

@@ -22,6 +22,8 @@ type Operator interface {
 	EndSale(ctx context.Context, id string) (p checkout.Product, changed bool, err error)
 	// HideProduct hides a product from shoppers, or shows it. changed is false if it was so before. Codes: product_not_found.
 	HideProduct(ctx context.Context, id string, hidden bool) (p checkout.Product, changed bool, err error)
+	// DeleteProduct deletes a product that has no holds and no orders. Codes: product_not_found, invalid_request.
+	DeleteProduct(ctx context.Context, id string) error
 	// Reservations lists active holds and unpaid orders, oldest first. Codes: invalid_request.
 	Reservations(ctx context.Context, f ledger.ReservationFilter, limit int) (ledger.Reservations, error)
 	// ReleaseHolds releases active holds: those with the ids, or the oldest MaxEnded that the filter selects. After a failure it

@@ -11,31 +11,32 @@ import (
 
 // Operations of the admin function's requests: `{"operation": "audit"}`.
 const (
-	opMigrate      = "migrate"
-	opPutProduct   = "put_product"
-	opProducts     = "list_products"
-	opAudit        = "audit"
-	opOwed         = "list_owed_payments"
-	opPayments     = "find_payments"
-	opRecordRefund = "record_refund"
-	opOrders       = "list_orders"
-	opOrder        = "order_history"
-	opEvents       = "list_events"
-	opEndSale      = "end_sale"
-	opHideProduct  = "hide_product"
-	opShowProduct  = "show_product"
-	opReservations = "list_reservations"
-	opReleaseHolds = "release_holds"
-	opCancelOrders = "cancel_orders"
-	opBlock        = "block_shopper"
-	opUnblock      = "unblock_shopper"
-	opBlocked      = "list_blocked_shoppers"
+	opMigrate       = "migrate"
+	opPutProduct    = "put_product"
+	opProducts      = "list_products"
+	opAudit         = "audit"
+	opOwed          = "list_owed_payments"
+	opPayments      = "find_payments"
+	opRecordRefund  = "record_refund"
+	opOrders        = "list_orders"
+	opOrder         = "order_history"
+	opEvents        = "list_events"
+	opEndSale       = "end_sale"
+	opHideProduct   = "hide_product"
+	opShowProduct   = "show_product"
+	opDeleteProduct = "delete_product"
+	opReservations  = "list_reservations"
+	opReleaseHolds  = "release_holds"
+	opCancelOrders  = "cancel_orders"
+	opBlock         = "block_shopper"
+	opUnblock       = "unblock_shopper"
+	opBlocked       = "list_blocked_shoppers"
 )
 
 // operations are all of them.
 var operations = []string{
 	opMigrate, opPutProduct, opProducts, opAudit, opOwed, opPayments, opRecordRefund, opOrders, opOrder, opEvents,
-	opEndSale, opHideProduct, opShowProduct, opReservations, opReleaseHolds, opCancelOrders, opBlock, opUnblock, opBlocked,
+	opEndSale, opHideProduct, opShowProduct, opDeleteProduct, opReservations, opReleaseHolds, opCancelOrders, opBlock, opUnblock, opBlocked,
 }
 
 // request is the payload of an invocation.
@@ -48,7 +49,7 @@ type request struct {
 	Orders       *ledger.OrderFilter       `json:"orders,omitempty"`       // list_orders; none selects all
 	OrderID      string                    `json:"order_id,omitempty"`     // order_history
 	State        ledger.EventState         `json:"state,omitempty"`        // list_events
-	ProductID    string                    `json:"product_id,omitempty"`   // end_sale, hide_product, show_product
+	ProductID    string                    `json:"product_id,omitempty"`   // end_sale, hide_product, show_product, delete_product
 	Reservations *ledger.ReservationFilter `json:"reservations,omitempty"` // list_reservations; none selects all
 	Selection    *Selection                `json:"selection,omitempty"`    // release_holds, cancel_orders
 	Shopper      string                    `json:"shopper,omitempty"`      // block_shopper, unblock_shopper

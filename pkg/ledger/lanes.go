@@ -47,6 +47,7 @@ var routes = map[string]route{
 	"apply_event":    {&orderLane, none, 4, 5},
 	"record_refund":  {&orderLane, none, none, 2},
 	"put_product":    {&orderLane, 0, none, none},
+	"delete_product": {&orderLane, 0, none, none},
 	"keep_event":     {&eventLane, none, none, none},
 	"postpone_event": {&eventLane, none, none, none},
 	"reject_event":   {&eventLane, none, none, none},

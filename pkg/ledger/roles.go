@@ -23,7 +23,7 @@ type rights struct{ routines, tables []string }
 var rightsOf = map[Role]rights{
 	RoleApp: {routines: []string{
 		"place_hold", "release_hold", "create_order", "cancel_order", "apply_event", "keep_event", "retry_event", "postpone_event", "reject_event", "record_refund",
-		"expire_due", "put_product", "block_shopper", "snapshot", "prune_ended", "prune_events", "move_marks", "mend_mark", "record_audit",
+		"expire_due", "put_product", "delete_product", "block_shopper", "snapshot", "prune_ended", "prune_events", "move_marks", "mend_mark", "record_audit",
 	}},
 	RoleProducts: {tables: []string{"products", "holds", "orders"}},
 	RoleHolds:    {routines: []string{"place_hold", "release_hold", "snapshot"}, tables: []string{"products", "holds", "orders"}},
@@ -35,7 +35,7 @@ var rightsOf = map[Role]rights{
 	RoleExpire: {routines: []string{
 		"expire_due", "retry_event", "postpone_event", "prune_ended", "prune_events", "move_marks", "mend_mark", "record_audit",
 	}},
-	RoleAdmin: {routines: []string{"put_product", "release_hold", "cancel_order", "block_shopper", "record_refund", "record_audit", "snapshot"}},
+	RoleAdmin: {routines: []string{"put_product", "delete_product", "release_hold", "cancel_order", "block_shopper", "record_refund", "record_audit", "snapshot"}},
 }
 
 // Roles lists all roles.

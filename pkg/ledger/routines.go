@@ -266,42 +266,6 @@ func (l *Ledger) ExpireDue(ctx context.Context, productID string, batch checkout
 	return checkout.SweepReceipt{}, unknownOutcome("expire_due", r)
 }
 
-// PutProduct creates a product or changes it: routines/put_product.sql. created tells which. Codes: invalid_request.
-func (l *Ledger) PutProduct(ctx context.Context, c checkout.ProductChange) (p checkout.Product, created bool, err error) {
-	var price, currency any
-	if c.Price != nil {
-		price, currency = c.Price.Amount, c.Price.Currency
-	}
-	var starts, ends *time.Time
-	if c.SaleStartsAt != nil {
-		starts = c.SaleStartsAt.At
-	}
-	if c.SaleEndsAt != nil {
-		ends = c.SaleEndsAt.At
-	}
-	var perShopper *int64
-	if c.MaxPerShopper != nil {
-		perShopper = c.MaxPerShopper.Units
-	}
-	r, err := l.call(ctx, "put_product", c.ID, c.Name, price, currency, c.Stock, c.MaxQtyPerHold,
-		c.SaleStartsAt != nil, starts, c.SaleEndsAt != nil, ends, c.MaxPerShopper != nil, perShopper, c.Hidden)
-	if err != nil {
-		return checkout.Product{}, false, err
-	}
-	switch r.outcome {
-	case "created", "changed":
-		return *r.product, r.outcome == "created", nil
-	case "incomplete":
-		return checkout.Product{}, false, checkout.Invalid("product", "there is no product "+c.ID+"; a new product needs a name, a price with currency, and a stock")
-	case "stock_below_taken":
-		return checkout.Product{}, false, checkout.Invalid("stock", fmt.Sprintf("expected at least %d: %d are reserved and %d are sold",
-			r.product.ReservedStock+r.product.SoldStock, r.product.ReservedStock, r.product.SoldStock))
-	case "window_invalid":
-		return checkout.Product{}, false, checkout.Invalid("sale_ends_at", "expected a time after sale_starts_at")
-	}
-	return checkout.Product{}, false, unknownOutcome("put_product", r)
-}
-
 func unknownOutcome(routine string, r result) error {
 	return fmt.Errorf("%s returned the unknown outcome %q", routine, r.outcome)
 }

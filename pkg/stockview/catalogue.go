@@ -16,7 +16,7 @@ import (
 const (
 	// The catalogue says what exists for this long after the ledger was asked. So a new product appears within two seconds.
 	catalogueLife = 1500 * time.Millisecond
-	// catalogueTTL keeps an old catalogue. It still tells which products exist, since none is ever deleted.
+	// catalogueTTL keeps an old catalogue. It still tells which products exist, as few are ever deleted.
 	catalogueTTL = time.Minute
 	// maxCatalogue limits it. A larger one is not kept: every page and every unknown product then costs a query.
 	maxCatalogue = 5000
@@ -76,6 +76,7 @@ type existence int
 
 const (
 	mayExist existence = iota
+	listed             // it existed when the catalogue was made
 	unknown            // it did not exist up to catalogueLife ago
 	probed             // the same, but this caller shall ask the ledger
 )
@@ -88,8 +89,11 @@ func (v *View) exists(ctx context.Context, id string) existence {
 	if err == nil && !part.valid && !part.has(id) {
 		part, err = v.refreshCatalogue(ctx, id, false, 1)
 	}
-	if err != nil || part.large || part.has(id) {
+	if err != nil || part.large {
 		return mayExist
+	}
+	if part.has(id) {
+		return listed
 	}
 	if probing {
 		if locked, _ := v.lock(ctx, v.prefix+catalogueKey+":probe", probePause); locked {
@@ -99,7 +103,7 @@ func (v *View) exists(ctx context.Context, id string) existence {
 	return unknown
 }
 
-// forgetCatalogue deletes the catalogue, since a probe has found a new product, and allows the next probe.
+// forgetCatalogue deletes the catalogue, since a probe has found a new product or a listed one is gone, and allows the next probe.
 func (v *View) forgetCatalogue(ctx context.Context) {
 	for _, name := range []string{catalogueKey, catalogueKey + ":probe"} { // each in a slot of its own
 		if err := v.send(ctx, func(c valkey.Client) []valkey.Completed {

@@ -132,6 +132,29 @@ func TestNewProductIsVisibleWithinTwoSeconds(t *testing.T) {
 	}
 }
 
+// A deleted product costs no more than any unknown one.
+func TestDeletedProductIsForgotten(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, "a", "b")
+	if _, err := s.view.Products(context.Background(), "", 10); err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	s.catalogue = s.catalogue[:1]
+	s.mu.Unlock()
+	reads := int64(0)
+	for deleted := time.Now(); time.Since(deleted) < 3*time.Second; {
+		before := s.reads.Load()
+		if _, err := s.view.Lookup(context.Background(), "b", nil); checkout.CodeOf(err) != checkout.CodeProductNotFound {
+			t.Fatalf("a deleted product: got %v, expected product_not_found", err)
+		}
+		reads += s.reads.Load() - before
+	}
+	if late := s.late(); reads > 6+late {
+		t.Errorf("lookups of a deleted product for three seconds cost %d reads, expected at most 6 (the cache was late %d times)", reads, late)
+	}
+}
+
 // A product is found as soon as it is added, while there are few requests for unknown ones.
 func TestNewProductsAreFoundAtOnce(t *testing.T) {
 	t.Parallel()

@@ -36,6 +36,9 @@ func (v *View) fill(ctx context.Context, id string, cacheWorks bool) (checkout.L
 			}
 		}
 		p, err := v.source.Product(ctx, id)
+		if exists == listed && checkout.CodeOf(err) == checkout.CodeProductNotFound {
+			v.forgetCatalogue(ctx) // an operator has deleted it; otherwise each request for it would ask the ledger
+		}
 		if err != nil {
 			return checkout.Lookup{FromLedger: true}, err
 		}

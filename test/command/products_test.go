@@ -64,5 +64,14 @@ func TestProductsBesideARun(t *testing.T) {
 	if code, stdout, _ := d.Run(t, "product", "list", "--json"); code != 0 || json.Unmarshal([]byte(stdout), &list) != nil || len(list) != 2 || list[0].ID != "demo" {
 		t.Errorf("product list --json: exit %d, expected 0 and two products, got %s", code, stdout)
 	}
+	code, stdout, stderr = d.Run(t, "product", "delete", "lamp")
+	if code != 0 || stdout != "Deleted lamp.\n" || !strings.Contains(stderr, `"operation":"delete_product","operator":"ada","entity":"product lamp","before":{"name":"Lamp"`) {
+		t.Errorf("product delete: exit %d, expected 0 and a line in the log, got %s%s", code, stdout, stderr)
+	}
+	for id, says := range map[string]string{"lamp": `There is no product "lamp".`, "demo": "demo has some; end its sale or hide it instead"} {
+		if code, _, stderr := d.Run(t, "product", "delete", id); code != 1 || !strings.Contains(stderr, says) {
+			t.Errorf("product delete %s: exit %d, expected 1 and %q, got %s", id, code, says, stderr)
+		}
+	}
 	d.stop(t, 1)
 }
