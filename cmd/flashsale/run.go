@@ -17,6 +17,8 @@ import (
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger"
 	"flashsale/pkg/localserver"
+	"flashsale/pkg/localserver/shop"
+	"flashsale/pkg/payments"
 )
 
 type runCmd struct{}
@@ -25,14 +27,11 @@ func (runCmd) Run(env environment) (err error) {
 	if err := localOnly(env); err != nil {
 		return err
 	}
-	if len(env.config.WebhookSecrets) == 0 {
-		secret, err := developmentSecret()
-		if err != nil {
-			return err
-		}
-		env.config.WebhookSecrets = []string{secret}
+	storefront, err := openShop(&env)
+	if err != nil {
+		return err
 	}
-	signIn, err := shoppersSignIn(env)
+	signIn, err := shoppersSignIn(env, storefront.Issuer)
 	if err != nil {
 		return err
 	}
@@ -71,11 +70,30 @@ func (runCmd) Run(env environment) (err error) {
 	if err := write(env.out, "%s", banner(env.config, listener.Addr().String(), s)); err != nil {
 		return err
 	}
-	err = localserver.Serve(env.ctx, a, metrics, listener, env.config.AllowedOrigin, log)
+	err = localserver.Serve(env.ctx, a, metrics, listener, localserver.Options{AllowedOrigin: env.config.AllowedOrigin, Shop: storefront}, log)
 	if env.ctx.Err() != nil {
 		progress("stopping")
 	}
 	return err
+}
+
+// openShop returns the storefront's options. It makes the development secret and issuer that are not configured. The sandbox
+// and the sign-in by name exist only with these: a configured secret or issuer is another's.
+func openShop(env *environment) (o shop.Options, err error) {
+	if len(env.config.WebhookSecrets) == 0 {
+		secret, err := developmentSecret()
+		if err != nil {
+			return o, err
+		}
+		env.config.WebhookSecrets = []string{secret}
+		if o.Sandbox, err = payments.NewStandard(env.config.WebhookSecrets); err != nil {
+			return o, fmt.Errorf("%s: %w", secretFile, err)
+		}
+	}
+	if o.SignInNeeded = env.config.JWTIssuer != ""; !o.SignInNeeded {
+		o.Issuer, err = developmentIssuer()
+	}
+	return o, err
 }
 
 // listen takes the address. If an orphaned server of this directory has it, it stops that server first.
@@ -151,6 +169,8 @@ func banner(c app.LocalConfig, addr string, s *servers) string {
 		limit = " It must show a sign of payment within " + short(c.OrderLimit) + " of the hold."
 	}
 	return fmt.Sprintf(`
+The shop: %[1]s/shop/
+
 Flash sale checkout on %[1]s, with %[2]s.
 A hold lasts %[3]s. An order must be paid within %[4]s.%[11]s Webhook secret: %[5]s
 %[8]s

@@ -14,6 +14,7 @@ import (
 	"flashsale/pkg/api"
 	"flashsale/pkg/app"
 	"flashsale/pkg/ledger"
+	"flashsale/pkg/localserver/shop"
 	"flashsale/pkg/stockview"
 )
 
@@ -23,9 +24,14 @@ const (
 	maxHeader       = 16 << 10
 )
 
-// Serve serves the checkout on listener and sweeps, until ctx ends. Then it finishes the requests in progress. Pages of
-// allowedOrigin may call it: "*" means all pages, and "" those of this machine.
-func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Listener, allowedOrigin string, log *slog.Logger) error {
+// Options are the pages that the server serves, or lets call it.
+type Options struct {
+	AllowedOrigin string // pages of this origin may call the API: "*" means all pages, and "" those of this machine
+	Shop          shop.Options
+}
+
+// Serve serves the checkout on listener and sweeps, until ctx ends. Then it finishes the requests in progress.
+func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Listener, o Options, log *slog.Logger) error {
 	spec, err := api.OpenAPI()
 	if err != nil {
 		return fmt.Errorf("generating the OpenAPI document: %w", err)
@@ -34,13 +40,18 @@ func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Liste
 	if err != nil {
 		return err
 	}
-	handler := a.Handler(func(mux *http.ServeMux) { routes(mux, a, metrics, spec, docs) })
+	var handler http.Handler
+	checkout := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) })
+	handler = a.Handler(func(mux *http.ServeMux) {
+		routes(mux, a, metrics, spec, docs)
+		shop.Register(mux, checkout, o.Shop)
+	})
 	sweeping, stopSweeping := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	sweeper := a.Sweeper()
 	sweeper.FullAudit = a.FullAudit                     // in a stack, the admin function does it
 	background.Go(func() { _ = sweeper.Run(sweeping) }) // it logs its errors
-	err = serve(ctx, withCORS(handler, allowedOrigin), limitConnections(listener, connectionLimit, log), log)
+	err = serve(ctx, withCORS(handler, o.AllowedOrigin), limitConnections(listener, connectionLimit, log), log)
 	stopSweeping()
 	background.Wait()
 	return err
@@ -76,7 +87,7 @@ func routes(mux *http.ServeMux, a *app.App, metrics *Metrics, spec []byte, docs 
 	})
 	mux.Handle("GET "+docsPath, docs)
 	mux.Handle("GET /docs", http.RedirectHandler(docsPath, http.StatusMovedPermanently))
-	mux.Handle("GET /{$}", http.RedirectHandler(docsPath, http.StatusFound))
+	mux.Handle("GET /{$}", http.RedirectHandler(shop.Path, http.StatusFound))
 }
 
 // health responds with 200 while the database responds and has the routines of this release. Without the cache the checkout is only slower: "degraded".
