@@ -153,7 +153,7 @@ func banner(c app.LocalConfig, addr string, s *servers) string {
 	if c.Addr != "127.0.0.1:8080" {
 		env = "ADDR=" + c.Addr + " "
 	}
-	headers, edge := "", ""
+	headers, edge, shopLine := "", "", "The shop: "+base+shop.Path+"\n\n"
 	signIn := "Shoppers are anonymous, or sign in with -H \"Authorization: Bearer $(" + os.Args[0] + " token ada)\""
 	if c.JWTIssuer != "" {
 		signIn = "Holds and orders need sign-in. Set TOKEN to a token of " + c.JWTIssuer + " for " + c.JWTAudience + "."
@@ -163,15 +163,14 @@ func banner(c app.LocalConfig, addr string, s *servers) string {
 		signIn += " Set EDGE_SECRET as here: requests need the edge's header."
 		edge = ` -H "` + api.EdgeHeader + `: ${EDGE_SECRET%%,*}"`
 		headers += edge
+		shopLine = "" // a browser cannot send the header
 	}
 	limit := ""
 	if c.OrderLimit > 0 {
 		limit = " It must show a sign of payment within " + short(c.OrderLimit) + " of the hold."
 	}
 	return fmt.Sprintf(`
-The shop: %[1]s/shop/
-
-Flash sale checkout on %[1]s, with %[2]s.
+%[12]sFlash sale checkout on %[1]s, with %[2]s.
 A hold lasts %[3]s. An order must be paid within %[4]s.%[11]s Webhook secret: %[5]s
 %[8]s
 
@@ -187,7 +186,7 @@ Buy something (in another terminal, in this directory):
 API documentation: %[1]s/docs   Health: %[1]s/healthz   Metrics: %[1]s/metrics
 Press Ctrl-C to stop.
 
-`, base, where, short(c.HoldTTL), short(c.PaymentWindow), secret, env, os.Args[0], signIn, headers, edge, limit)
+`, base, where, short(c.HoldTTL), short(c.PaymentWindow), secret, env, os.Args[0], signIn, headers, edge, limit, shopLine)
 }
 
 // short formats 2m0s as 2m.

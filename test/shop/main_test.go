@@ -150,7 +150,11 @@ func (p *page) press(label string) {
 // eval returns what a script yields in the page.
 func eval[T any](p *page, script string) T {
 	p.t.Helper()
-	return shoptest.Must(chromedp.Run(p.ctx, chromedp.Evaluate[T](script)))(p.t)
+	value, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](script))
+	if err != nil {
+		p.t.Fatalf("the script %s: %v", script, err)
+	}
+	return value
 }
 
 // describe logs what the page shows.

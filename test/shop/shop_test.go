@@ -62,6 +62,66 @@ func TestHoldExpiresInFrontOfTheShopper(t *testing.T) {
 	counters(t, s, 0, 0)
 }
 
+// After a lost response the shopper presses again, and the same key brings the hold that was placed.
+func TestLostResponseReservesOnce(t *testing.T) {
+	t.Parallel()
+	s := shoptest.Open(t, 5, shoptest.Options{})
+	p := open(t, s)
+	eval[bool](p, `(() => {
+		const send = globalThis.fetch
+		globalThis.fetch = async request => {
+			const response = await send(request)
+			if (!request.url?.endsWith('/v1/holds')) return response
+			globalThis.fetch = send
+			throw new TypeError('the response is lost')
+		}
+		return true
+	})()`)
+	p.press("Buy")
+	p.sees("p", "The shop cannot be reached. Check your connection and try again. Nothing is bought twice.")
+	counters(t, s, 1, 0)
+	p.press("Buy")
+	p.sees("h3", "Reserved for you")
+	counters(t, s, 1, 0)
+}
+
+// While others have everything reserved, the page says that some may return, and lets the shopper try.
+func TestAllReservedMayReturn(t *testing.T) {
+	t.Parallel()
+	s := shoptest.Open(t, 1, shoptest.Options{})
+	hold := s.PostHold(t, 1, "")
+	p := open(t, s)
+	p.refusals = true
+	p.sees("p", "All reserved. Some may return.")
+	p.press("Try anyway")
+	p.sees("p", "All of Test product is reserved at the moment. Some may return, so try again soon.")
+	s.Do(t, http.MethodDelete, "/v1/holds/"+hold.Text("id"), "", nil)
+	p.press("Buy")
+	p.sees("h3", "Reserved for you")
+	p.press("Give it back")
+	p.sees("h3", "Given back")
+	counters(t, s, 0, 0)
+}
+
+// A sale starts in front of the shopper, by the server's clock, and its end counts down.
+func TestSaleStartsInFrontOfTheShopper(t *testing.T) {
+	t.Parallel()
+	s := shoptest.Open(t, 1, shoptest.Options{})
+	start, end := time.Now().Add(3*time.Second), time.Now().Add(time.Hour)
+	_, _, err := s.PutProduct(context.Background(), checkout.ProductChange{
+		ID: s.ProductID, SaleStartsAt: &checkout.Moment{At: &start}, SaleEndsAt: &checkout.Moment{At: &end},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := open(t, s)
+	p.press("Buy") // waits for the start; a press that comes early would be refused
+	p.sees("h3", "Reserved for you")
+	if badge := eval[string](p, `document.querySelector('.badge').textContent`); !regexp.MustCompile(`^Ends in \d\d:\d\d$`).MatchString(badge) {
+		t.Errorf("the badge is %q, expected the time until the end", badge)
+	}
+}
+
 // One payment that is delivered twice counts once. A second payment is owed back.
 func TestPayingTwiceSellsOnce(t *testing.T) {
 	t.Parallel()
