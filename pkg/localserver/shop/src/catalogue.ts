@@ -34,7 +34,8 @@ export class Card {
     this.buy = button('Buy', 'primary', async () => {
       this.tell('')
       await buy(this.product, this.qty.valueAsNumber, text => this.tell(text))
-    })
+    }, { 'aria-describedby': `name-${product.id}` })
+    this.name.id = `name-${product.id}`
     this.element = el('li', { class: 'card', 'data-product': product.id },
       el('div', { class: 'frame' }, picture(product.id), this.badge),
       el('div', { class: 'body' },
