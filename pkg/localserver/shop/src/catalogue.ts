@@ -14,7 +14,7 @@ export class Card {
   private readonly stock = el('p', { class: 'stock' })
   private readonly sold = el('span', { class: 'sold' })
   private readonly reserved = el('span', { class: 'reserved' })
-  private readonly name = el('h3', {})
+  private readonly name = el('h2', {})
   private readonly price = el('p', { class: 'price' })
   private readonly badge = el('p', { class: 'badge', role: 'timer' })
   private readonly limit = el('p', { class: 'fine' })
