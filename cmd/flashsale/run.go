@@ -17,6 +17,8 @@ import (
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger"
 	"flashsale/pkg/localserver"
+	"flashsale/pkg/localserver/shop"
+	"flashsale/pkg/payments"
 )
 
 type runCmd struct{}
@@ -25,14 +27,11 @@ func (runCmd) Run(env environment) (err error) {
 	if err := localOnly(env); err != nil {
 		return err
 	}
-	if len(env.config.WebhookSecrets) == 0 {
-		secret, err := developmentSecret()
-		if err != nil {
-			return err
-		}
-		env.config.WebhookSecrets = []string{secret}
+	storefront, err := openShop(&env)
+	if err != nil {
+		return err
 	}
-	signIn, err := shoppersSignIn(env)
+	signIn, err := shoppersSignIn(env, storefront.Issuer)
 	if err != nil {
 		return err
 	}
@@ -74,11 +73,30 @@ func (runCmd) Run(env environment) (err error) {
 	if err := write(env.out, "%s", banner(env.config, listener.Addr().String(), s)); err != nil {
 		return err
 	}
-	err = localserver.Serve(ctx, a, metrics, listener, env.config.AllowedOrigin, log)
+	err = localserver.Serve(ctx, a, metrics, listener, localserver.Options{AllowedOrigin: env.config.AllowedOrigin, Shop: storefront}, log)
 	if env.ctx.Err() != nil {
 		progress("stopping")
 	}
 	return err
+}
+
+// openShop returns the storefront's options. It makes the development secret and issuer that are not configured. The sandbox
+// and the sign-in by name exist only with these: a configured secret or issuer is another's.
+func openShop(env *environment) (o shop.Options, err error) {
+	if len(env.config.WebhookSecrets) == 0 {
+		secret, err := developmentSecret()
+		if err != nil {
+			return o, err
+		}
+		env.config.WebhookSecrets = []string{secret}
+		if o.Sandbox, err = payments.NewStandard(env.config.WebhookSecrets); err != nil {
+			return o, fmt.Errorf("%s: %w", secretFile, err)
+		}
+	}
+	if o.SignInNeeded = env.config.JWTIssuer != ""; !o.SignInNeeded {
+		o.Issuer, err = developmentIssuer()
+	}
+	return o, err
 }
 
 // listen takes the address. If an orphaned server of this directory has it, it stops that server first.
@@ -138,7 +156,7 @@ func banner(c app.LocalConfig, addr string, s *servers) string {
 	if c.Addr != "127.0.0.1:8080" {
 		env = "ADDR=" + c.Addr + " "
 	}
-	headers, edge := "", ""
+	headers, edge, shopLine := "", "", "The shop: "+base+shop.Path+"\n\n"
 	signIn := "Shoppers are anonymous, or sign in with -H \"Authorization: Bearer $(" + os.Args[0] + " token ada)\""
 	if c.JWTIssuer != "" {
 		signIn = "Holds and orders need sign-in. Set TOKEN to a token of " + c.JWTIssuer + " for " + c.JWTAudience + "."
@@ -148,6 +166,7 @@ func banner(c app.LocalConfig, addr string, s *servers) string {
 		signIn += " Set EDGE_SECRET as here: requests need the edge's header."
 		edge = ` -H "` + api.EdgeHeader + `: ${EDGE_SECRET%%,*}"`
 		headers += edge
+		shopLine = "" // a browser cannot send the header
 	}
 	limit := ""
 	if c.OrderLimit > 0 {
@@ -158,13 +177,13 @@ func banner(c app.LocalConfig, addr string, s *servers) string {
 		walk = "  " + env + os.Args[0] + " buy demo\n\nThe same by hand. It stops with the API's message at the first refusal:\n\n"
 	}
 	return fmt.Sprintf(`
-Flash sale checkout on %[1]s, with %[2]s.
+%[12]sFlash sale checkout on %[1]s, with %[2]s.
 A hold lasts %[3]s. An order must be paid within %[4]s.%[11]s Webhook secret: %[5]s
 %[8]s
 
 Buy something (in another terminal, in this directory):
 
-%[12]s  curl -s %[1]s/v1/products%[10]s
+%[13]s  curl -s %[1]s/v1/products%[10]s
   HOLD=$(curl -s %[1]s/v1/holds%[9]s -H 'Content-Type: application/json' -d '{"product_id":"demo","qty":1}' | tee /dev/stderr | grep -o 'hold_[0-9a-z]\{26\}') &&
   ORDER=$(curl -s %[1]s/v1/orders%[9]s -H 'Content-Type: application/json' -d "{\"hold_id\":\"$HOLD\"}" | tee /dev/stderr | grep -o 'ord_[0-9a-z]\{26\}') &&
   %[6]s%[7]s webhook send --type payment.succeeded --order $ORDER &&
@@ -174,7 +193,7 @@ Buy something (in another terminal, in this directory):
 API documentation: %[1]s/docs   Health: %[1]s/healthz   Metrics: %[1]s/metrics
 Press Ctrl-C to stop.
 
-`, base, where, short(c.HoldTTL), short(c.PaymentWindow), secret, env, os.Args[0], signIn, headers, edge, limit, walk)
+`, base, where, short(c.HoldTTL), short(c.PaymentWindow), secret, env, os.Args[0], signIn, headers, edge, limit, shopLine, walk)
 }
 
 // short formats 2m0s as 2m.

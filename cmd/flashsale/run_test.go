@@ -24,8 +24,8 @@ func TestBannerShowsDurationsWhole(t *testing.T) {
 func TestBannersLinesWork(t *testing.T) {
 	t.Parallel()
 	c := app.LocalConfig{Addr: "127.0.0.1:8080"}
-	if text := banner(c, c.Addr, &servers{}); strings.Contains(text, "$TOKEN") || strings.Contains(text, "$EDGE_SECRET") || strings.Contains(text, "must show") {
-		t.Errorf("got\n%s, expected neither a token, an edge nor an order limit", text)
+	if text := banner(c, c.Addr, &servers{}); !strings.HasPrefix(text, "\nThe shop: http://127.0.0.1:8080/shop/\n") || strings.Contains(text, "$TOKEN") || strings.Contains(text, "$EDGE_SECRET") || strings.Contains(text, "must show") {
+		t.Errorf("got\n%s, expected the shop first, and neither a token, an edge nor an order limit", text)
 	}
 	if text := banner(c, c.Addr, &servers{}); !strings.Contains(text, " buy demo\n") || strings.Count(text, "| tee /dev/stderr | grep") != 2 || strings.Count(text, " &&\n") != 3 {
 		t.Errorf("got\n%s, expected lines that show a refusal and stop there", text)
@@ -33,8 +33,8 @@ func TestBannersLinesWork(t *testing.T) {
 	c.JWTIssuer, c.JWTAudience, c.EdgeSecrets, c.OrderLimit = "https://shop.example.com", "shop", []string{"hunter2"}, 10*time.Minute
 	text := banner(c, c.Addr, &servers{})
 	const headers = ` -H "Authorization: Bearer $TOKEN" -H "Flashsale-Edge: ${EDGE_SECRET%%,*}"`
-	if strings.Count(text, headers) != 3 || strings.Contains(text, "hunter2") {
-		t.Errorf("got\n%s, expected three requests with %s, and no secret", text, headers)
+	if strings.Count(text, headers) != 3 || strings.Contains(text, "hunter2") || strings.Contains(text, "/shop/") {
+		t.Errorf("got\n%s, expected three requests with %s, no secret, and no shop for a browser without the header", text, headers)
 	}
 	for _, part := range []string{"within 10m of the hold", "Set TOKEN to a token of https://shop.example.com for shop", "Set EDGE_SECRET"} {
 		if !strings.Contains(text, part) {

@@ -19,6 +19,7 @@ import (
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger"
 	"flashsale/pkg/localserver"
+	"flashsale/pkg/localserver/shop"
 	"flashsale/pkg/payments"
 	"flashsale/pkg/signin"
 )
@@ -153,7 +154,9 @@ func (s *Shop) serve(t testing.TB, o Options) {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	logger := slog.New(slog.NewJSONHandler(o.Log, nil))
-	go func() { served <- localserver.Serve(ctx, s.App, metrics, listener, "", logger) }()
+	go func() {
+		served <- localserver.Serve(ctx, s.App, metrics, listener, localserver.Options{Shop: s.storefront()}, logger)
+	}()
 	s.Stop = sync.OnceFunc(func() {
 		s.Client.CloseIdleConnections()
 		cancel()
@@ -162,6 +165,11 @@ func (s *Shop) serve(t testing.TB, o Options) {
 		}
 		_ = s.App.Close()
 	})
+}
+
+// storefront has a sandbox, and signs the issuer's shoppers in by name.
+func (s *Shop) storefront() shop.Options {
+	return shop.Options{Issuer: s.issuer, SignInNeeded: s.required, Sandbox: s.Signer}
 }
 
 // Stock reads the counters from the ledger, not from the cache.

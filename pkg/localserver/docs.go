@@ -46,7 +46,6 @@ func (d documentation) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /openapi.json", document("application/json", d.json))
 	mux.Handle("GET "+docsPath, d.page)
 	mux.Handle("GET /docs", http.RedirectHandler(docsPath, http.StatusMovedPermanently))
-	mux.Handle("GET /{$}", http.RedirectHandler(docsPath, http.StatusFound))
 }
 
 func document(contentType string, body []byte) http.HandlerFunc {

@@ -13,6 +13,7 @@ import (
 
 	"flashsale/pkg/app"
 	"flashsale/pkg/ledger"
+	"flashsale/pkg/localserver/shop"
 	"flashsale/pkg/stockview"
 )
 
@@ -22,24 +23,33 @@ const (
 	maxHeader       = 16 << 10
 )
 
-// Serve serves the checkout on listener and sweeps, until ctx ends. Then it finishes the requests in progress. Pages of
-// allowedOrigin may call it: "*" means all pages, and "" those of this machine.
-func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Listener, allowedOrigin string, log *slog.Logger) error {
+// Options are the pages that the server serves, or lets call it.
+type Options struct {
+	AllowedOrigin string // pages of this origin may call the API: "*" means all pages, and "" those of this machine
+	Shop          shop.Options
+}
+
+// Serve serves the checkout on listener and sweeps, until ctx ends. Then it finishes the requests in progress.
+func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Listener, o Options, log *slog.Logger) error {
 	documentation, err := newDocumentation()
 	if err != nil {
 		return err
 	}
-	handler := a.Handler(func(mux *http.ServeMux) {
+	var handler http.Handler
+	checkout := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) })
+	handler = a.Handler(func(mux *http.ServeMux) {
 		mux.Handle("GET /metrics", metrics.Handler())
 		mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { health(w, r, a) })
 		documentation.routes(mux)
+		shop.Register(mux, checkout, o.Shop)
+		mux.Handle("GET /{$}", http.RedirectHandler(shop.Path, http.StatusFound))
 	})
 	sweeping, stopSweeping := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	sweeper := a.Sweeper()
 	sweeper.FullAudit = a.FullAudit                     // in a stack, the admin function does it
 	background.Go(func() { _ = sweeper.Run(sweeping) }) // it logs its errors
-	err = serve(ctx, withCORS(handler, allowedOrigin), limitConnections(listener, connectionLimit, log), log)
+	err = serve(ctx, withCORS(handler, o.AllowedOrigin), limitConnections(listener, connectionLimit, log), log)
 	stopSweeping()
 	background.Wait()
 	return err

@@ -25,6 +25,17 @@ func Decimals(code string) (decimals int, ok bool) {
 	return decimals, ok
 }
 
+// NotHundredths returns the currencies whose minor unit is not a hundredth, with their number of decimals.
+func NotHundredths() map[string]int {
+	found := map[string]int{}
+	for _, code := range currency.GetCurrencyCodes() {
+		if decimals, ok := Decimals(code); ok && decimals != 2 {
+			found[code] = decimals
+		}
+	}
+	return found
+}
+
 // Format returns minor units as text, such as "49.99 USD". Of an unknown currency it says so.
 func Format(m checkout.Money) string {
 	decimals, ok := Decimals(m.Currency)

@@ -1,0 +1,108 @@
+// Package shop is the storefront of `flashsale run`, at /shop/. It shows how a page uses the API: its scripts know the
+// contract by types that are generated from docs/openapi.yaml.
+//
+// The page is static and calls /v1 as any client does. Two routes exist only on a developer's machine: [Options.Issuer]
+// lets a shopper sign in by name, and [Options.Sandbox] plays the payment provider. Their requests must come from the
+// page itself.
+//
+// src/ has the page's sources; `make shop` bundles them into static/shop.js, so that `go build` needs no Node.js.
+package shop
+
+import (
+	"embed"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"mime"
+	"net/http"
+	"strings"
+
+	"flashsale/pkg/money"
+	"flashsale/pkg/payments"
+	"flashsale/pkg/signin"
+)
+
+// Path is the address of the shop on the server.
+const Path = "/shop/"
+
+// maxBody limits the body of a request, in bytes.
+const maxBody = 4 << 10
+
+// contentPolicy allows the page its own files and requests to this server.
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+//go:embed static
+var files embed.FS
+
+// Options are what the shop offers beside the API.
+type Options struct {
+	// Issuer signs shoppers in by name; nil: they bring a token of the shop's identity provider.
+	Issuer *signin.Development
+	// SignInNeeded says that holds and orders need sign-in.
+	SignInNeeded bool
+	// Sandbox signs the events of a pretended payment provider; nil: there is none.
+	Sandbox *payments.Standard
+}
+
+// Register adds the shop's routes. api serves the contract, and is called in-process.
+func Register(mux *http.ServeMux, api http.Handler, o Options) {
+	static, _ := fs.Sub(files, "static") // fails only for an invalid name
+	pages := http.StripPrefix(Path, http.FileServerFS(static))
+	mux.HandleFunc("GET "+Path, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", contentPolicy)
+		pages.ServeHTTP(w, r)
+	})
+	mux.Handle("GET "+strings.TrimSuffix(Path, "/"), http.RedirectHandler(Path, http.StatusMovedPermanently))
+	settings := settingsOf(o)
+	mux.HandleFunc("GET "+Path+"settings", func(w http.ResponseWriter, _ *http.Request) { respond(w, http.StatusOK, settings) })
+	ownPage := http.NewCrossOriginProtection() // no other site may spend the sandbox's money or sign in
+	if o.Issuer != nil {
+		mux.Handle("POST "+Path+"token", ownPage.Handler(tokens{o.Issuer}))
+	}
+	if o.Sandbox != nil {
+		mux.Handle("POST "+Path+"sandbox", ownPage.Handler(sandbox{api, o.Sandbox}))
+	}
+}
+
+// settings tell the page what the server offers.
+type settings struct {
+	Sandbox      bool           `json:"sandbox"`
+	SignInByName bool           `json:"sign_in_by_name"`
+	SignInNeeded bool           `json:"sign_in_needed"`
+	Decimals     map[string]int `json:"decimals"` // of currencies that do not have two
+}
+
+func settingsOf(o Options) settings {
+	return settings{Sandbox: o.Sandbox != nil, SignInByName: o.Issuer != nil, SignInNeeded: o.SignInNeeded, Decimals: money.NotHundredths()}
+}
+
+var errNotJSON = errors.New("the request needs Content-Type: application/json")
+
+// read reads the body of a request. Only a page of this origin can send JSON without a preflight request.
+func read(w http.ResponseWriter, r *http.Request, into any) error {
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		return errNotJSON
+	}
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		return err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("the body has more than one JSON value")
+	}
+	return nil
+}
+
+// refuse tells the page what it did wrong.
+func refuse(w http.ResponseWriter, status int, detail string) {
+	respond(w, status, map[string]any{"status": status, "detail": detail})
+}
+
+func respond(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // fails only if the client is gone
+}

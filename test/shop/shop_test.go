@@ -1,0 +1,225 @@
+package shop
+
+import (
+	"context"
+	"net/http"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"flashsale/internal/shoptest"
+	"flashsale/pkg/checkout"
+)
+
+// counters waits until the ledger has these units reserved and sold.
+func counters(t *testing.T, s *shoptest.Shop, reserved, sold int64) {
+	t.Helper()
+	shoptest.Eventually(t, "the ledger has the units", func() bool {
+		p := s.Stock(t)
+		return p.ReservedStock == reserved && p.SoldStock == sold
+	})
+}
+
+func TestBuysAndPays(t *testing.T) {
+	t.Parallel()
+	s := shoptest.Open(t, 5, shoptest.Options{})
+	p := open(t, s)
+	p.sees("p", "5 of 5 left")
+	p.press("+")
+	p.press("Buy")
+	p.sees("h3", "Reserved for you")
+	if left := eval[string](p, `document.querySelector('.left').textContent`); !regexp.MustCompile(`^(2:00|1:\d\d)$`).MatchString(left) {
+		t.Errorf("the reservation lasts %s, expected at most 2:00", left)
+	}
+	p.sees("p", "3 of 5 left")
+	counters(t, s, 2, 0)
+	p.press("Order now")
+	p.sees("h3", "Waiting for your payment")
+	p.run("reloading the page", chromedp.Reload())
+	p.press("Pay $99.98")
+	p.sees("h3", "Paid. It’s yours!")
+	counters(t, s, 0, 2)
+	p.press("Remove from this list")
+	p.sees("p", "Your reservations appear here, with the time that is left.")
+}
+
+func TestHoldExpiresInFrontOfTheShopper(t *testing.T) {
+	t.Parallel()
+	s := shoptest.Open(t, 1, shoptest.Options{HoldTTL: 3 * time.Second})
+	p := open(t, s)
+	// On a busy machine the hold may end before the test looks, so the page writes down what it shows.
+	eval[bool](p, `globalThis.shown = [], new MutationObserver(() => shown.push(document.body.innerText))
+		.observe(document.body, {childList: true, subtree: true, characterData: true}), true`)
+	p.press("Buy")
+	p.sees("h3", "Time ran out")
+	if !eval[bool](p, `shown.some(text => text.includes('Reserved for you'))`) {
+		t.Error("the page never showed the reservation")
+	}
+	p.sees("p", "1 of 1 left")
+	counters(t, s, 0, 0)
+}
+
+// After a lost response the shopper presses again, and the same key brings the hold that was placed.
+func TestLostResponseReservesOnce(t *testing.T) {
+	t.Parallel()
+	s := shoptest.Open(t, 5, shoptest.Options{})
+	p := open(t, s)
+	eval[bool](p, `(() => {
+		const send = globalThis.fetch
+		globalThis.fetch = async request => {
+			const response = await send(request)
+			if (!request.url?.endsWith('/v1/holds')) return response
+			globalThis.fetch = send
+			throw new TypeError('the response is lost')
+		}
+		return true
+	})()`)
+	p.press("Buy")
+	p.sees("p", "The shop cannot be reached. Check your connection and try again. Nothing is bought twice.")
+	counters(t, s, 1, 0)
+	p.press("Buy")
+	p.sees("h3", "Reserved for you")
+	counters(t, s, 1, 0)
+}
+
+// While others have everything reserved, the page says that some may return, and lets the shopper try.
+func TestAllReservedMayReturn(t *testing.T) {
+	t.Parallel()
+	s := shoptest.Open(t, 1, shoptest.Options{})
+	hold := s.PostHold(t, 1, "")
+	p := open(t, s)
+	p.refusals = true
+	p.sees("p", "All reserved. Some may return.")
+	p.press("Try anyway")
+	p.sees("p", "All of Test product is reserved at the moment. Some may return, so try again soon.")
+	s.Do(t, http.MethodDelete, "/v1/holds/"+hold.Text("id"), "", nil)
+	p.press("Buy")
+	p.sees("h3", "Reserved for you")
+	p.press("Give it back")
+	p.sees("h3", "Given back")
+	counters(t, s, 0, 0)
+}
+
+// A sale starts in front of the shopper, by the server's clock, and its end counts down.
+func TestSaleStartsInFrontOfTheShopper(t *testing.T) {
+	t.Parallel()
+	s := shoptest.Open(t, 1, shoptest.Options{})
+	start, end := time.Now().Add(3*time.Second), time.Now().Add(time.Hour)
+	_, _, err := s.PutProduct(context.Background(), checkout.ProductChange{
+		ID: s.ProductID, SaleStartsAt: &checkout.Moment{At: &start}, SaleEndsAt: &checkout.Moment{At: &end},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := open(t, s)
+	p.press("Buy") // waits for the start; a press that comes early would be refused
+	p.sees("h3", "Reserved for you")
+	if badge := eval[string](p, `document.querySelector('.badge').textContent`); !regexp.MustCompile(`^Ends in \d\d:\d\d$`).MatchString(badge) {
+		t.Errorf("the badge is %q, expected the time until the end", badge)
+	}
+}
+
+// One payment that is delivered twice counts once. A second payment is owed back.
+func TestPayingTwiceSellsOnce(t *testing.T) {
+	t.Parallel()
+	s := shoptest.Open(t, 5, shoptest.Options{})
+	p := open(t, s)
+	p.press("Buy")
+	p.press("Order now")
+	const openSandbox = `//summary`
+	p.run("opening the sandbox", chromedp.Click(openSandbox))
+	p.press("Pay, delivered twice")
+	p.sees("p", "First delivery: applied. Second delivery: duplicate, so nothing changed.")
+	p.sees("h3", "Paid. It’s yours!")
+	counters(t, s, 0, 1)
+	p.run("opening the sandbox", chromedp.Click(openSandbox))
+	p.press("Pay a second time")
+	p.sees("p", "The webhook’s response: applied.")
+	owed := shoptest.Must(s.Owed(context.Background(), 10))(t)
+	if len(owed.Entries) != 1 {
+		t.Errorf("got %+v, expected that the second payment is owed back", owed)
+	}
+	counters(t, s, 0, 1)
+}
+
+// The sandbox's other payments end the order as a provider's would.
+func TestSandboxPlaysOtherPayments(t *testing.T) {
+	t.Parallel()
+	s := shoptest.Open(t, 5, shoptest.Options{})
+	for _, c := range []struct{ press, first, then, last string }{
+		{"Pay the wrong amount", "Wrong amount", "Refund the last payment", "Refunded"},
+		{"Let the payment fail", "Payment failed", "Pay late", "Paid. It’s yours!"},
+		{"Cancel order", "Cancelled", "Pay late", "Paid. It’s yours!"},
+	} {
+		p := open(t, s)
+		p.press("Buy")
+		p.press("Order now")
+		p.run("opening the sandbox", chromedp.Click(`//summary`))
+		p.press(c.press)
+		p.sees("h3", c.first)
+		p.run("opening the sandbox", chromedp.Click(`//summary`))
+		p.press(c.then)
+		p.sees("h3", c.last)
+	}
+	counters(t, s, 0, 2)
+}
+
+// A shopper without a mouse buys, and the focus is where the next step is.
+func TestKeyboardIsEnough(t *testing.T) {
+	t.Parallel()
+	s := shoptest.Open(t, 5, shoptest.Options{})
+	p := open(t, s)
+	p.sees("button", "Buy")
+	focused := func() string {
+		return eval[string](p, `(document.activeElement.textContent || document.activeElement.id).trim()`)
+	}
+	tab := func(to string) {
+		t.Helper()
+		for range 12 {
+			p.run("pressing Tab", chromedp.KeyEvent(kb.Tab))
+			if focused() == to {
+				if width := eval[string](p, `getComputedStyle(document.activeElement).outlineWidth`); width != "3px" {
+					t.Errorf("%s: the outline of the focus is %s wide, expected 3px", to, width)
+				}
+				return
+			}
+		}
+		t.Fatalf("Tab does not reach %s, it stays at %s", to, focused())
+	}
+	tab("Buy")
+	p.run("pressing Enter", chromedp.KeyEvent(kb.Enter))
+	p.sees("h3", "Reserved for you")
+	shoptest.Eventually(t, "the focus is on the reservation", func() bool { return focused() == "Reserved for you" })
+	tab("Order now")
+	p.run("pressing Enter", chromedp.KeyEvent(kb.Enter))
+	p.sees("h3", "Waiting for your payment")
+	shoptest.Eventually(t, "the focus is on the order", func() bool { return focused() == "Waiting for your payment" })
+	shoptest.Eventually(t, "a screen reader hears the order's state", func() bool {
+		return eval[string](p, `document.getElementById('live').textContent`) == "Waiting for your payment. Your units are kept until the time runs out."
+	})
+}
+
+// A product with a limit per shopper asks for a name, and goes on by itself.
+func TestSignsInToBuy(t *testing.T) {
+	t.Parallel()
+	s := shoptest.Open(t, 5, shoptest.Options{})
+	limit := int64(1)
+	_, _, err := s.PutProduct(context.Background(), checkout.ProductChange{ID: s.ProductID, MaxPerShopper: &checkout.Limit{Units: &limit}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := open(t, s)
+	p.refusals = true
+	p.press("Buy")
+	p.run("giving a name", chromedp.SendKeys("#sign-in-field", "ada"+kb.Enter))
+	p.sees("h3", "Reserved for you")
+	p.press("Buy")
+	p.sees("p", "You can have at most 1 of Test product, and you have 1.")
+	list := s.As(t, "ada").Do(t, http.MethodGet, "/v1/holds", "", nil)
+	if holds := shoptest.Must(s.Products(context.Background(), "", 1))(t); list.Status != http.StatusOK || holds[0].ReservedStock != 1 {
+		t.Errorf("got %+v and %+v, expected a hold of ada", list, holds)
+	}
+}
