@@ -129,6 +129,7 @@ func (s *proxySale) shop() []proxyStep {
 			_, err := s.CancelOrder(s.ctx, checkout.Caller{}, s.ordered)
 			return checkout.CodeOf(err), nil
 		}, checkout.CodeOrderNotCancellable},
+		{"DeleteProduct", func() (any, error) { return checkout.CodeOf(s.DeleteProduct(s.ctx, "p-0")), nil }, checkout.CodeProductNotFound},
 	}
 }
 
