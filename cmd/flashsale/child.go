@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -29,8 +30,9 @@ type child struct {
 	err     error         // then: the reason
 }
 
+var childLog = filepath.Join(localDir, "server.log")
+
 const (
-	childLog      = localDir + "/server.log"
 	childPatience = 5 * time.Minute // a first start may install software
 	childPoll     = 50 * time.Millisecond
 	logTail       = 12 // lines of the log in an error

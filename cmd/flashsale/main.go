@@ -27,10 +27,10 @@ const (
 
 const description = `A checkout for limited-stock sales: products, two-minute holds, orders, idempotent payment webhooks, expiry.
 
-Commands use the servers of MYSQL_DSN and CACHE_ADDR, or else the private ones below .local/ in this directory, which
-flashsale run makes. With --stack NAME, operators' commands work on a deployed stack. Exit codes: 0 done; 1 refused, the
-audit is not clean, or a simulated sale broke an invariant; 2 invalid command line or variable; 3 failed (no database,
-no server).`
+Commands use the servers of MYSQL_DSN and CACHE_ADDR, or else the private ones below the nearest .local/ of this
+directory and those above it, which flashsale run makes. With --stack NAME, operators' commands work on a deployed
+stack. Exit codes: 0 done; 1 refused, the audit is not clean, or a simulated sale broke an invariant; 2 invalid command
+line or variable; 3 failed (no database, no server).`
 
 type cli struct {
 	Stack string `help:"Work on this deployed CloudFormation stack, through its admin function. Uses your AWS credentials and region." placeholder:"NAME"`

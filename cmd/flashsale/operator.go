@@ -34,7 +34,15 @@ func withLocal(env environment, do func(ctx context.Context, op admin.Operator) 
 	return onServers(env, do)
 }
 
-// onServers is withLocal for a command that may make a shop.
+// withNewShop is withOperator for a command that makes a shop where there is none.
+func withNewShop(env environment, do func(ctx context.Context, op admin.Operator) error) error {
+	if env.stack != "" {
+		return withOperator(env, do)
+	}
+	return onServers(env, do)
+}
+
+// onServers is withLocal without the look for a shop.
 func onServers(env environment, do func(ctx context.Context, op admin.Operator) error) (err error) {
 	s, err := openServers(env, databaseOnly)
 	if err != nil {
@@ -67,11 +75,7 @@ func (s *servers) operate(env environment, do func(ctx context.Context, op admin
 type migrateCmd struct{}
 
 func (migrateCmd) Run(env environment) error {
-	on := withOperator
-	if env.stack == "" {
-		on = onServers
-	}
-	return on(env, func(ctx context.Context, op admin.Operator) error {
+	return withNewShop(env, func(ctx context.Context, op admin.Operator) error {
 		if err := op.Migrate(ctx); err != nil {
 			return err
 		}

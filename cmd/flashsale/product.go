@@ -43,7 +43,11 @@ func (c productPutCmd) Run(env environment) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
-	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
+	with := withOperator
+	if c.Name != nil && c.Price != nil && c.Stock != nil { // it may be the first product of a new shop
+		with = withNewShop
+	}
+	return with(env, func(ctx context.Context, op admin.Operator) error {
 		p, created, err := op.PutProduct(ctx, change)
 		if isIncomplete(err) {
 			return fmt.Errorf("%w: there is no product %s; a new product needs --name, --price with --currency, and --stock", errRefused, c.ID)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"flashsale/pkg/payments"
@@ -14,7 +15,7 @@ import (
 
 // secretFile has this directory's development secret. The first `flashsale run` makes it at random, so that the source
 // code contains no valid secret.
-const secretFile = localDir + "/webhook-secret"
+var secretFile = filepath.Join(localDir, "webhook-secret")
 
 func developmentSecret() (string, error) {
 	if secret, err := os.ReadFile(secretFile); err == nil {

@@ -13,11 +13,32 @@ import (
 	"flashsale/pkg/ledger"
 )
 
-// localDir has the data of this directory: private servers, the development webhook secret and the development sign-in key.
-const localDir = ".local"
+// localDir has the data of the shop: private servers, the development webhook secret and the development sign-in key. It is the nearest
+// one of this directory and those above it, else one that is made here.
+var localDir = findLocal()
 
 // serversDir has the private servers.
-const serversDir = localDir + "/servers"
+var serversDir = filepath.Join(localDir, "servers")
+
+// findLocal knows a shop's directory by its files: ~/.local is no shop's.
+func findLocal() string {
+	const here = ".local"
+	dir, err := os.Getwd()
+	for ; err == nil; dir = filepath.Dir(dir) {
+		for _, file := range []string{"servers", "webhook-secret", "signin-key.pem"} {
+			if _, missing := os.Stat(filepath.Join(dir, here, file)); missing == nil {
+				if wd, _ := os.Getwd(); wd == dir {
+					return here
+				}
+				return filepath.Join(dir, here)
+			}
+		}
+		if dir == filepath.Dir(dir) {
+			break
+		}
+	}
+	return here
+}
 
 // servers are the database and the cache of a command.
 type servers struct {
@@ -28,7 +49,7 @@ type servers struct {
 	stack     *devstack.Stack // nil if both are given
 }
 
-// errNoShop means that a command found no shop to work on. Only run, migrate, with-servers and simulate make private servers.
+// errNoShop means that a command found no shop to work on. Only run, migrate, with-servers, simulate and product put make private servers.
 var errNoShop = errors.New("no shop")
 
 // checkShop refuses a directory without private servers, if the environment gives none. A command in the wrong directory would

@@ -33,7 +33,7 @@ func (stopCmd) Run(env environment) error {
 			return err
 		}
 	}
-	left, err := devstack.Stop(env.ctx, filepath.Join(localDir, "servers"))
+	left, err := devstack.Stop(env.ctx, serversDir)
 	switch {
 	case errors.Is(err, devstack.ErrInUse):
 		return fmt.Errorf("%w: another command of this directory still uses the private database and cache", errRefused)
@@ -52,6 +52,9 @@ func (cleanCmd) Run(env environment) error {
 	if err := localOnly(env); err != nil {
 		return err
 	}
+	if filepath.IsAbs(localDir) {
+		return fmt.Errorf("%w: the shop is above this directory, in %s: run this command there", errRefused, filepath.Dir(localDir))
+	}
 	servers, err := runningServers()
 	if err != nil {
 		return err
@@ -60,7 +63,7 @@ func (cleanCmd) Run(env environment) error {
 		_ = s.file.Close()
 		return fmt.Errorf("%w: this directory's server runs on %s (pid %d); stop it first, with Ctrl-C or flashsale stop", errRefused, s.Addr, s.PID)
 	}
-	if _, err := devstack.Stop(env.ctx, filepath.Join(localDir, "servers")); errors.Is(err, devstack.ErrInUse) {
+	if _, err := devstack.Stop(env.ctx, serversDir); errors.Is(err, devstack.ErrInUse) {
 		return fmt.Errorf("%w: another command of this directory uses the private database and cache; wait for its end", errRefused)
 	} else if err != nil {
 		return fmt.Errorf("stopping the private servers: %w", err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"flashsale/pkg/api"
@@ -12,7 +13,7 @@ import (
 )
 
 // signInKeyFile has the key of this directory's development issuer. The first `flashsale run` makes it.
-const signInKeyFile = localDir + "/signin-key.pem"
+var signInKeyFile = filepath.Join(localDir, "signin-key.pem")
 
 // maxTokenTTL limits a development token. Only a new key can revoke one.
 const maxTokenTTL = 30 * 24 * time.Hour

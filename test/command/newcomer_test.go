@@ -30,6 +30,29 @@ func TestCommandsNeedAShop(t *testing.T) {
 	}
 }
 
+// A command finds the shop of the directories above it. A new product may be the first of a new shop.
+func TestShopIsFoundFromBelow(t *testing.T) {
+	t.Parallel()
+	d := shoptest.NewDesk(t)
+	below := d
+	below.Dir = filepath.Join(d.Dir, "pages", "assets")
+	if err := os.MkdirAll(filepath.Join(below.Dir, ".local"), 0o750); err != nil { // without a shop, as ~/.local
+		t.Fatal(err)
+	}
+	if code, stdout, stderr := d.Run(t, "product", "put", "lamp", "--name", "Lamp", "--price", "1", "--currency", "USD", "--stock", "1"); code != 0 {
+		t.Fatalf("product put: exit %d, expected 0, got %s%s", code, stdout, stderr)
+	}
+	if code, stdout, stderr := below.Run(t, "product", "list"); code != 0 || !strings.Contains(stdout, "lamp") {
+		t.Errorf("product list below the shop: exit %d, expected 0 and the lamp, got %s%s", code, stdout, stderr)
+	}
+	if code, _, stderr := below.Run(t, "clean"); code != 1 || !strings.Contains(stderr, "the shop is above this directory") {
+		t.Errorf("clean below the shop: exit %d, expected 1 and the shop's directory, got %s", code, stderr)
+	}
+	if files := shoptest.Must(os.ReadDir(filepath.Join(below.Dir, ".local")))(t); len(files) > 0 {
+		t.Errorf("the command made %v below the shop, expected nothing", files)
+	}
+}
+
 // A refused signature says where its secret came from, and a type that the server does not know needs a flag.
 func TestWebhookSendExplains(t *testing.T) {
 	t.Parallel()
