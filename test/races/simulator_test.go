@@ -235,9 +235,9 @@ var wrongLedgers = map[string]struct {
 		sale: shortSale(300, plenty),
 		defects: []wrong{{"place_hold", []string{
 			"INSERT INTO shopper_products (shopper, product_id) VALUES (p_shopper, p_product_id) ON DUPLICATE KEY UPDATE locked = locked + 1;", "",
-			"v_sum OR ROW_COUNT() > 1;", "TRUE;",
+			"SET v_new = ROW_COUNT() = 1,", "SET v_new = FALSE,",
 			// All of a shopper's requests at once have to be past the sum, whatever the speed of the machine.
-			"IF p_price IS NOT NULL AND NOT v_over THEN\n", "IF p_price IS NOT NULL AND NOT v_over THEN DO SLEEP(0.1);\n",
+			"IF p_price IS NOT NULL AND NOT v_over THEN\n      BEGIN", "IF p_price IS NOT NULL AND NOT v_over THEN DO SLEEP(0.1);\n      BEGIN",
 		}, "limit_is_kept"}},
 	},
 	"a late payment takes units over the limit, and others' holds can be released": {
