@@ -56,7 +56,7 @@ func startChild(ctx context.Context, env environment, variables ...string) (*chi
 	if err := os.Rename(childLog, childLog+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("starting a server: %w", err)
 	}
-	log, err := os.OpenFile(childLog, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	log, err := os.OpenFile(childLog, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600) //nolint:gosec // G304: a file of the shop
 	if err != nil {
 		return nil, fmt.Errorf("starting a server: %w", err)
 	}
