@@ -5,7 +5,7 @@ import { countdown, secondsUntil, spoken } from './clock.ts'
 import { announce, button, el, write } from './dom.ts'
 import { money, type Sale, saleOf, stockText } from './text.ts'
 
-export type Buy = (product: Product, qty: number, tell: (text: string) => void) => Promise<void>
+export type Buy = (product: Product, qty: number, tell: (text: string, ofStock?: boolean) => void) => Promise<void>
 
 const low = 0.2 // share of the stock from which the page says that few are left
 
@@ -23,6 +23,7 @@ export class Card {
   private readonly stepper: HTMLElement
   private readonly buy: HTMLButtonElement
   private sale: Sale
+  private ofStock = false // what the notice says
 
   constructor(private product: Product, buy: Buy) {
     this.sale = saleOf(product)
@@ -33,7 +34,7 @@ export class Card {
       step(-1, '−', 'One fewer'), el('label', { class: 'hidden', for: id }, 'Quantity'), this.qty, step(1, '+', 'One more'))
     this.buy = button('Buy', 'primary', async () => {
       this.tell('')
-      await buy(this.product, this.qty.valueAsNumber, text => this.tell(text))
+      await buy(this.product, this.qty.valueAsNumber, (text, ofStock) => this.tell(text, ofStock))
     }, { 'aria-describedby': `name-${product.id}` })
     this.name.id = `name-${product.id}`
     this.element = el('li', { class: 'card', 'data-product': product.id },
@@ -45,7 +46,11 @@ export class Card {
     this.update(product)
   }
 
-  private tell(text: string): void { write(this.notice, text) }
+  /** A notice of the stock goes when the stock changes, any other stays until the next press. */
+  private tell(text: string, ofStock = false): void {
+    write(this.notice, text)
+    this.ofStock = ofStock
+  }
 
   private step(by: number): void {
     const wanted = Math.round(this.qty.valueAsNumber || 1) + by
@@ -53,7 +58,7 @@ export class Card {
   }
 
   update(p: Product): void {
-    if (p.available_stock !== this.product.available_stock) this.tell('') // a refusal was about the stock before
+    if (this.ofStock && p.available_stock !== this.product.available_stock) this.tell('')
     this.product = p
     write(this.name, p.name)
     write(this.price, p.price.amount === 0 ? 'Free' : money(p.price))

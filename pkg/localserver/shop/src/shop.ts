@@ -61,7 +61,7 @@ class Shop implements Page {
   }
 
   /** Reserves units. A press after a lost response uses the same key again, so it cannot reserve twice. */
-  private async buy(product: Product, qty: number, tell: (text: string) => void): Promise<void> {
+  private async buy(product: Product, qty: number, tell: (text: string, ofStock?: boolean) => void): Promise<void> {
     if (product.available_stock + product.reserved_stock <= 0) return
     const what = `${shopperName()} ${product.id} ${qty}`
     const key = this.keys[what] ??= newKey()
@@ -77,7 +77,7 @@ class Shop implements Page {
         token.set('')
         this.signIn.open(() => void this.buy(product, qty, tell))
       }
-      tell(refusalText(error, product.name))
+      tell(refusalText(error, product.name), error.code === 'sold_out')
     }
     this.refresh()
   }
