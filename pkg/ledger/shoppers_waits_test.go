@@ -10,7 +10,7 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// A shopper's first hold is refused while a second one waits for the shopper's row. The row goes, and the second call may wait
+// A shopper's first hold is refused while a second one waits for the shopper's row. The row stays, and the second call may wait
 // for other rows as long as it takes: the first holds of other shoppers do not wait for it.
 func TestRefusedFirstHoldDelaysNoOtherShopper(t *testing.T) {
 	t.Parallel()

@@ -108,10 +108,9 @@ BEGIN
         END IF;
       END IF;
     END IF;
-    -- A shopper's new row goes by COMMIT. Calls that wait for a row which a ROLLBACK takes away would lock the gap that it
-    -- leaves, and delay the first holds of other shoppers.
+    -- A shopper's new row stays. Calls that wait for a row which is taken away would lock the gap that it leaves, and delay the
+    -- first holds of other shoppers.
     IF v_new AND NOT v_ended THEN
-      DELETE FROM shopper_products WHERE shopper = p_shopper AND product_id = p_product_id;
       COMMIT;
     END IF;
     ROLLBACK;
