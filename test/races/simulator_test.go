@@ -56,7 +56,8 @@ func playSale(ctx context.Context, t *testing.T, s *shoptest.Shop, sale simulato
 	report, err := simulator.Run(ctx, simulator.Options{
 		Sale: sale, URL: s.URL, Product: "rush-" + uuid.NewString(), Operator: testOperator{s.Env}, Signer: s.Signer,
 		SignIn:  func(name string) string { return s.Token(t, name) },
-		HoldTTL: s.App.Service.HoldTTL, Quiet: max(2*time.Second, takenBack*6/10), TakenBack: takenBack, // a busy machine works long on a request Show: show, ShowEvery: 50 * time.Millisecond,
+		HoldTTL: s.App.Service.HoldTTL, Quiet: max(2*time.Second, takenBack*6/10), TakenBack: takenBack, // a busy machine works long on a request
+		Show: show, ShowEvery: 50 * time.Millisecond,
 	})
 	if err != nil {
 		t.Fatalf("the simulation has no result: %v", err)
