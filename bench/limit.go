@@ -42,6 +42,10 @@ func runLimit(ctx context.Context, t *trial) error {
 			for _, shoppers := range limitShoppers[1:] {
 				share := t.last(limitCase(n, shoppers), "calls/s") / t.last(limitCase(n, anonymously), "calls/s")
 				t.add(limitCase(n, shoppers), "share of the anonymous rate, %", 100*share)
+				if shoppers != signedIn {
+					share = t.last(limitCase(n, shoppers), "calls/s") / t.last(limitCase(n, signedIn), "calls/s")
+					t.add(limitCase(n, shoppers), "share of the signed-in rate, %", 100*share)
+				}
 			}
 		}
 	}, cases...)

@@ -50,7 +50,7 @@ func (c ordersListCmd) Run(env environment) error {
 			checkout.OrderPaid, checkout.OrderCancelled, checkout.OrderRefundDue, checkout.OrderRefunded)
 	}
 	if !checkout.ValidReference(c.Reference) {
-		return fmt.Errorf("%w: --reference is %q, expected at most %d printable characters", errUsage, c.Reference, checkout.MaxReference)
+		return fmt.Errorf("%w: --reference is %q, %s", errUsage, c.Reference, checkout.ReferenceRule)
 	}
 	if c.Since != "" {
 		since, err := parseSince(c.Since)

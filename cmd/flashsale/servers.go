@@ -117,8 +117,8 @@ func (s *servers) Close() error {
 	return s.stack.Close()
 }
 
-// keep restarts private servers that end. The context that it returns also ends if one cannot be restarted. Call release,
-// which returns the reason, before Close.
+// keep restarts private servers that end. The context that it returns also ends if one cannot be restarted. Call release
+// before Close: it returns the reason.
 func (s *servers) keep(ctx context.Context) (kept context.Context, release func() error) {
 	if s.stack == nil {
 		return ctx, func() error { return nil }

@@ -24,7 +24,7 @@ func (e *Env) LockWaits(tb testing.TB) (connections []int64) {
 		tb.Fatalf("reading InnoDB's status: %v", err)
 	}
 	users := " " + must(mysql.ParseDSN(e.AdminDSN))(tb).DBName + "_"
-	for _, transaction := range strings.Split(status, "\n---TRANSACTION ")[1:] { // what comes before them is about an earlier deadlock
+	for _, transaction := range strings.Split(status, "\n---TRANSACTION ")[1:] { // the part before them is about an earlier deadlock
 		c := statusConnection.FindStringSubmatch(transaction)
 		if c != nil && strings.Contains(c[2], users) && strings.Contains(transaction, "\nLOCK WAIT ") {
 			connections = append(connections, must(strconv.ParseInt(c[1], 10, 64))(tb))

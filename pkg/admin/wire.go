@@ -118,7 +118,7 @@ func checkFilter(f ledger.OrderFilter) error {
 		return checkout.Invalid("product_id", "expected the id of a product")
 	}
 	if !checkout.ValidReference(f.Reference) {
-		return checkout.Invalid("reference", "expected at most 128 printable characters")
+		return checkout.Invalid("reference", checkout.ReferenceRule)
 	}
 	switch f.Status {
 	case "", checkout.OrderPendingPayment, checkout.OrderPaid, checkout.OrderCancelled, checkout.OrderRefundDue, checkout.OrderRefunded:

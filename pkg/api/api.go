@@ -36,7 +36,7 @@ const (
 )
 
 var tags = []*huma.Tag{
-	{Name: string(Products), Description: "What is on sale, and how many units are left."},
+	{Name: string(Products), Description: "The products on sale, and how many units are left."},
 	{Name: string(Holds), Description: "Units reserved for one shopper, for two minutes."},
 	{Name: string(Orders), Description: "Holds that a shopper wants to buy. An order waits 15 minutes for its payment."},
 	{Name: string(Webhooks), Description: "Payment events, sent and signed by a payment provider. The page of a shop never calls these."},

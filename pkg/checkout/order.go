@@ -1,6 +1,7 @@
 package checkout
 
 import (
+	"fmt"
 	"strings"
 	"time"
 	"unicode"
@@ -43,6 +44,9 @@ const (
 
 // MaxReference is the most characters of an order's reference.
 const MaxReference = 128
+
+// ReferenceRule says what a reference is, for messages.
+var ReferenceRule = fmt.Sprintf("expected at most %d printable characters without space around them", MaxReference)
 
 // ValidReference reports whether s can be the merchant's reference of an order: at most 128 printable characters, without
 // space around them, which a database's comparison would not see. Empty: none.

@@ -128,7 +128,7 @@ func (s *Service) ReleaseHold(ctx context.Context, by Caller, id ID) error {
 // Ledger.CreateOrder, invalid_request.
 func (s *Service) CreateOrder(ctx context.Context, by Caller, hold ID, reference string) (o Order, existed bool, err error) {
 	if !ValidReference(reference) {
-		return Order{}, false, Invalid("reference", "expected 1 to 128 printable characters without space around them")
+		return Order{}, false, Invalid("reference", ReferenceRule)
 	}
 	receipt, err := s.Ledger.CreateOrder(ctx, by, hold, OrderTerms{Window: s.PaymentWindow, Unpaid: s.OrderLimit, Reference: reference})
 	s.updateView(ctx, receipt, nil)

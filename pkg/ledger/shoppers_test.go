@@ -126,7 +126,8 @@ func TestShopperLimitChangesDuringASale(t *testing.T) {
 	s.MustAudit(t)
 }
 
-// A hundred holds of one shopper at once, by two processes, with and without keys: exactly the limit.
+// A hundred holds of one shopper at once, through two pools of connections, with and without keys: exactly the limit. (test/races has
+// processes.)
 func TestShopperLimitIsExactInARace(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, 10_000, 7)

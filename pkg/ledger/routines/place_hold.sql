@@ -108,12 +108,13 @@ BEGIN
         END IF;
       END IF;
     END IF;
-    -- A shopper's new row stays. Calls that wait for a row which is taken away would lock the gap that it leaves, and delay the
-    -- first holds of other shoppers.
+    -- A shopper's new row stays (unless the sale has ended). Calls that wait for a row which is taken away would lock the gap that
+    -- it leaves, and delay the first holds of other shoppers.
     IF v_new AND NOT v_ended THEN
       COMMIT;
+    ELSE
+      ROLLBACK;
     END IF;
-    ROLLBACK;
     IF v_duplicate THEN
       SELECT id INTO v_first FROM holds WHERE id = p_id OR idempotency_key = p_key LIMIT 1;
       SET v_outcome = IF(v_first IS NULL, 'busy', NULL);

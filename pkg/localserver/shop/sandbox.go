@@ -14,7 +14,7 @@ import (
 	"flashsale/pkg/payments"
 )
 
-// What the sandbox can do with an order. A payment of an order that has ended is a late one.
+// The kinds of events that the sandbox sends. A payment of an order that has ended is a late one.
 const (
 	kindPay         = "pay"
 	kindPayTwice    = "pay_twice" // one event, delivered twice
