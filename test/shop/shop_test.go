@@ -202,6 +202,26 @@ func TestKeyboardIsEnough(t *testing.T) {
 	})
 }
 
+// The page updates the stock each second, but leaves the quantity alone while the shopper types.
+func TestUpdateLeavesTypedQuantityAlone(t *testing.T) {
+	t.Parallel()
+	s := shoptest.Open(t, 5, shoptest.Options{})
+	p := open(t, s)
+	p.sees("p", "5 of 5 left")
+	field := "#qty-" + s.ProductID
+	p.run("clearing the quantity", chromedp.Focus(field), chromedp.KeyEvent(kb.End), chromedp.KeyEvent(kb.Backspace))
+	stock := int64(6)
+	_, _, err := s.PutProduct(context.Background(), checkout.ProductChange{ID: s.ProductID, Stock: &stock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.sees("p", "6 of 6 left")
+	p.run("typing 3", chromedp.KeyEvent("3"))
+	p.press("Buy")
+	p.sees("p", "Test product · 3 units")
+	counters(t, s, 3, 0)
+}
+
 // A product with a limit per shopper asks for a name, and goes on by itself.
 func TestSignsInToBuy(t *testing.T) {
 	t.Parallel()

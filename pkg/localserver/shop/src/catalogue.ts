@@ -64,7 +64,7 @@ export class Card {
     write(this.price, p.price.amount === 0 ? 'Free' : money(p.price))
     const most = Math.min(p.max_qty_per_hold, p.max_per_shopper ?? Infinity, Math.max(1, p.available_stock))
     this.qty.max = String(most)
-    this.step(0)
+    if (document.activeElement !== this.qty) this.step(0) // a shopper who types is not interrupted
     this.stepper.hidden = most === 1
     write(this.limit, p.max_per_shopper ? `At most ${p.max_per_shopper} per shopper. You need to sign in.` : '')
     const share = (n: number) => `${p.stock > 0 ? (100 * n) / p.stock : 0}%`
