@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"regexp"
@@ -105,6 +106,9 @@ func TestComposeSetsKnownVariables(t *testing.T) {
 	}
 	compose := template.Plain(t, template.Parse(t, "../../compose.yaml"))
 	for _, service := range []string{"migrate", "checkout"} {
+		if files := fmt.Sprint(follow(compose, "services."+service+".env_file")); files != "[.env]" {
+			t.Errorf("%s reads the variables of %s, expected those of .env", service, files)
+		}
 		variables, _ := follow(compose, "services."+service+".environment").(object)
 		if len(variables) < 3 {
 			t.Errorf("%s has the variables %v, expected a database, a cache and a secret", service, slices.Sorted(maps.Keys(variables)))
