@@ -34,6 +34,7 @@ export class Card {
       step(-1, '−', 'One fewer'), el('label', { class: 'hidden', for: id }, 'Quantity'), this.qty, step(1, '+', 'One more'))
     this.buy = button('Buy', 'primary', async () => {
       this.tell('')
+      this.step(0) // a press on a touch screen may leave the focus in the field, and what was typed unchecked
       await buy(this.product, this.qty.valueAsNumber, (text, ofStock) => this.tell(text, ofStock))
     }, { 'aria-describedby': `name-${product.id}` })
     this.name.id = `name-${product.id}`
