@@ -21,9 +21,7 @@ func developmentSecret() (string, error) {
 	if secret, err := os.ReadFile(secretFile); err == nil { //nolint:gosec // G304: a file of the shop
 		return strings.TrimSpace(string(secret)), nil
 	}
-	key := make([]byte, 24)
-	_, _ = rand.Read(key) // never fails
-	secret := "whsec_" + base64.StdEncoding.EncodeToString(key)
+	secret := newSecret()
 	if err := os.MkdirAll(localDir, 0o750); err != nil {
 		return "", fmt.Errorf("keeping the development secret: %w", err)
 	}
@@ -31,6 +29,13 @@ func developmentSecret() (string, error) {
 		return "", fmt.Errorf("keeping the development secret: %w", err)
 	}
 	return secret, nil
+}
+
+// newSecret makes a secret of Standard Webhooks at random.
+func newSecret() string {
+	key := make([]byte, 24)
+	_, _ = rand.Read(key) // never fails
+	return "whsec_" + base64.StdEncoding.EncodeToString(key)
 }
 
 // webhookSigner returns a signer that the server of this directory accepts.

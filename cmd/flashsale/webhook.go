@@ -15,7 +15,8 @@ import (
 )
 
 type webhookCmd struct {
-	Send webhookSendCmd `cmd:"" help:"Sign one payment event (Standard Webhooks) and send it. Uses the first of WEBHOOK_SECRETS, or else this directory's development secret; with --stack, the stack's secret. If EDGE_SECRET is set, the request has its first secret, as one through the edge."`
+	Send   webhookSendCmd   `cmd:"" help:"Sign one payment event (Standard Webhooks) and send it. Uses the first of WEBHOOK_SECRETS, or else this directory's development secret; with --stack, the stack's secret. If EDGE_SECRET is set, the request has its first secret, as one through the edge."`
+	Listen webhookListenCmd `cmd:"" help:"Forward the payment events that the checkout receives to your own back end, from now until Ctrl-C. Each is one Standard Webhooks delivery with the event's id, signed with the secret that the command prints; Stripe's events come in this format, too. A failed delivery is repeated up to four times."`
 }
 
 type webhookSendCmd struct {
@@ -34,7 +35,10 @@ type webhookSendCmd struct {
 	URL       string        `help:"The server (default: http:// and ADDR, or the API of --stack)." placeholder:"URL"`
 }
 
-const webhookTimeout = 15 * time.Second
+const (
+	webhookTimeout = 15 * time.Second
+	webhookPath    = "/v1/payments/webhook"
+)
 
 func (c webhookSendCmd) Run(env environment) error {
 	if err := c.checkType(); err != nil {
@@ -139,11 +143,10 @@ func (c *webhookSendCmd) signer(ctx context.Context, env environment) (*payments
 
 // endpoint returns the base URL of the API and the URL of the webhook. --url may be either.
 func (c webhookSendCmd) endpoint(env environment) (base, endpoint string) {
-	const path = "/v1/payments/webhook"
 	base = strings.TrimSuffix(c.URL, "/")
 	if base == "" {
 		base = "http://" + env.config.Addr
 	}
-	base = strings.TrimSuffix(base, path)
-	return base, base + path
+	base = strings.TrimSuffix(base, webhookPath)
+	return base, base + webhookPath
 }

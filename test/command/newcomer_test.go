@@ -19,6 +19,7 @@ func TestCommandsNeedAShop(t *testing.T) {
 	for _, args := range []string{
 		"product list", "product get demo", "product put demo --stock 5", "product end demo", "product hide demo", "audit", "holds", "holds release --product demo", "orders",
 		"order ord_01h455vb4pex5vsknk084sn02q", "refunds", "events --stored", "unmatched", "shopper list",
+		"webhook listen --forward-to http://127.0.0.1:3000",
 	} {
 		code, stdout, stderr := d.Run(t, strings.Fields(args)...)
 		if code != 3 || stdout != "" || !strings.HasPrefix(stderr, "flashsale: no shop in "+d.Dir+": run `flashsale run` there first") || strings.Count(stderr, "\n") != 1 {
