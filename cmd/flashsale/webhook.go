@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -33,6 +34,7 @@ type webhookSendCmd struct {
 	ID        string        `help:"The event's id (default: a new one). Repeat an id to deliver the same event again." placeholder:"ID"`
 	Age       time.Duration `help:"Age of the signature; negative is in the future." placeholder:"DURATION"`
 	URL       string        `help:"The server (default: http:// and ADDR, or the API of --stack)." placeholder:"URL"`
+	jsonFlag
 }
 
 const (
@@ -82,7 +84,7 @@ func (c webhookSendCmd) Run(env environment) error {
 	if err != nil {
 		return err
 	}
-	if err := write(env.out, "%s: %d %s\n", c.ID, status, strings.TrimSpace(string(response))); err != nil {
+	if err := c.print(env, sent{c.ID, status, asJSON(response)}, "%s: %d %s\n", c.ID, status, strings.TrimSpace(string(response))); err != nil {
 		return err
 	}
 	if status == http.StatusUnauthorized {
@@ -92,6 +94,22 @@ func (c webhookSendCmd) Run(env environment) error {
 		return fmt.Errorf("%w: the server responded with %d", errRefused, status)
 	}
 	return nil
+}
+
+// sent is an event and the server's response, in the JSON of the command.
+type sent struct {
+	EventID  string          `json:"event_id"`
+	Status   int             `json:"status"`
+	Response json.RawMessage `json:"response"` // a string if it is no JSON
+}
+
+// asJSON returns a response as it is, or as a string if it is no JSON.
+func asJSON(response []byte) json.RawMessage {
+	if json.Valid(response) {
+		return response
+	}
+	text, _ := json.Marshal(strings.TrimSpace(string(response))) // a string cannot fail
+	return text
 }
 
 // checkType refuses a type that would have no effect, which is most likely misspelt.

@@ -118,10 +118,10 @@ type running struct {
 	pid    int
 }
 
-func startRun(t *testing.T) *running {
+func startRun(t *testing.T, env ...string) *running {
 	t.Helper()
 	r := &running{Desk: shoptest.NewDesk(t), addr: shoptest.FreeAddr(t)}
-	r.Env = append(r.Env, "ADDR="+r.addr)
+	r.Env = append(append(r.Env, "ADDR="+r.addr), env...)
 	r.shop = &shoptest.Shop{URL: "http://" + r.addr, ProductID: "demo", Client: http.DefaultClient}
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	r.serve(t)
