@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -50,7 +51,7 @@ type cli struct {
 	Unmatched  unmatchedCmd  `cmd:"" help:"List payment events whose order or payment is not known; the same as events --unmatched."`
 	Token      tokenCmd      `cmd:"" help:"Print a token that signs a shopper in to flashsale run on this machine."`
 	Buy        buyCmd        `cmd:"" help:"Buy from a running server, step by step, and show each request and response: product, hold, order, payment, order."`
-	Webhook    webhookCmd    `cmd:"" help:"Send signed payment events, as a payment provider does."`
+	Webhook    webhookCmd    `cmd:"" help:"Send signed payment events as a payment provider does, or forward those that the checkout receives."`
 	Simulate   simulateCmd   `cmd:"" help:"Play a flash sale with thousands of shoppers, watch it, check every invariant, and write a report."`
 	OpenAPI    openapiCmd    `cmd:"" name:"openapi" help:"Print the HTTP contract as OpenAPI 3.1 (YAML)."`
 	Version    versionCmd    `cmd:"" help:"Print the version of this command."`
@@ -69,6 +70,9 @@ type environment struct {
 	stderr io.Writer // notes beside a list that a program reads
 	log    *slog.Logger
 }
+
+// withoutConfig are the commands that only print what this program has built in, also while a variable is wrong.
+var withoutConfig = []string{"help", "version", "openapi", "completion", "complete"}
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
@@ -99,7 +103,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return fail(stderr, exitUsage, seeHelp(command, err))
 	}
 	config, err := app.ReadLocalConfig()
-	if err != nil {
+	if err != nil && !slices.Contains(withoutConfig, command.Selected().Name) {
 		return fail(stderr, exitUsage, err)
 	}
 	ctx, stop := untilStopped()

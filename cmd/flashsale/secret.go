@@ -44,7 +44,7 @@ func webhookSigner(env environment) (*payments.Standard, error) {
 	if len(secrets) == 0 {
 		secret, err := os.ReadFile(secretFile) //nolint:gosec // G304: a file of the shop
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%w: no secret to sign with: set WEBHOOK_SECRETS, or use the directory of `flashsale run`", errUsage)
+			return nil, noShop("WEBHOOK_SECRETS")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading the development secret: %w", err)

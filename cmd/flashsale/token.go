@@ -49,7 +49,7 @@ func developmentToken(env environment, name string, ttl time.Duration) (string, 
 	}
 	text, err := os.ReadFile(signInKeyFile) //nolint:gosec // G304: a file of the shop
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("%w: there is no %s to sign with: use the directory of `flashsale run`", errUsage, signInKeyFile)
+		return "", fmt.Errorf("%w here: there is no %s to sign with; use the directory of `flashsale run`", errNoShop, signInKeyFile)
 	}
 	if err != nil {
 		return "", fmt.Errorf("reading the development sign-in key: %w", err)
