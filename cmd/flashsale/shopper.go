@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"flashsale/pkg/admin"
@@ -59,6 +60,9 @@ func (c shopperBlockCmd) Run(env environment) error {
 			b, err := op.BlockShopper(ctx, shopper)
 			if code := checkout.CodeOf(err); err != nil && (code == "" || code == checkout.CodeBusy) {
 				err = fmt.Errorf("%w (the shopper may be blocked: the same command can be repeated)", err)
+			}
+			if err != nil && c.JSON && !first {
+				err = errors.Join(err, printJSON(env.out, all)) // what was done before the failure
 			}
 			if err != nil {
 				return err

@@ -236,13 +236,16 @@ func TestWebhookListenOnAStack(t *testing.T) {
 	}
 }
 
-// A back end that is down does not end the command. Ctrl-C says what was not delivered.
-func TestWebhookListenGoesOnWithoutABackEnd(t *testing.T) {
+// A failed read of the database and a back end that is down do not end the command. Ctrl-C says what was not delivered.
+func TestWebhookListenGoesOnAfterFailures(t *testing.T) {
 	t.Parallel()
 	s := shoptest.Open(t, 10, shoptest.Options{})
 	d := shoptest.NewDesk(t, "MYSQL_DSN="+s.AdminDSN, "CACHE_ADDR=127.0.0.1:1")
 	command, out := d.Begin(t, "webhook", "listen", "--forward-to", unused(t))
 	shoptest.Eventually(t, "webhook listen begins", func() bool { return strings.Contains(out.String(), "made for this run") })
+	s.MustExec(t, "RENAME TABLE payment_events TO elsewhere")
+	shoptest.Eventually(t, "the failed read is reported", func() bool { return strings.Contains(out.String(), "; trying again\n") })
+	s.MustExec(t, "RENAME TABLE elsewhere TO payment_events")
 	order := s.MustOrder(t, 1)
 	s.Deliver(t, "evt_1", s.Event("payment.succeeded", order, 1))
 	shoptest.Eventually(t, "the first attempts fail", func() bool { return strings.Contains(out.String(), "attempt 2") })
