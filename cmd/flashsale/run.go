@@ -67,8 +67,10 @@ func (runCmd) Run(env environment) (err error) {
 	}
 	a := app.New(env.config.Config, app.Deps{Ledger: l, CacheAddr: s.cacheAddr, SignIn: signIn, Recorder: metrics, Logger: log})
 	defer func() { err = errors.Join(err, a.Close()) }()
-	if err := addDemo(ctx, a.Ledger); err != nil {
-		return err
+	if storefront.Sandbox != nil { // with a configured secret it is a real shop
+		if err := addDemo(ctx, a.Ledger); err != nil {
+			return err
+		}
 	}
 	if err := write(env.out, "%s", banner(env.config, listener.Addr().String(), s)); err != nil {
 		return err

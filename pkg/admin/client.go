@@ -88,6 +88,12 @@ func (c Client) Events(ctx context.Context, state ledger.EventState, limit int) 
 	return result(r.Events, err)
 }
 
+// ReceivedEvents implements Operator.
+func (c Client) ReceivedEvents(ctx context.Context, after *ledger.EventMark, limit int) (ledger.ReceivedEvents, error) {
+	r, err := c.call(ctx, request{Operation: opReceived, Mark: after, Limit: limit})
+	return result(r.Received, err)
+}
+
 // EndSale implements Operator.
 func (c Client) EndSale(ctx context.Context, id string) (checkout.Product, bool, error) {
 	return c.changeProduct(ctx, request{Operation: opEndSale, ProductID: id})
@@ -181,6 +187,9 @@ func (c Client) send(ctx context.Context, q request, operator string) (r respons
 	}
 	if err := json.Unmarshal(body, &r); err != nil {
 		return r, fmt.Errorf("reading the admin function's response: %w", err)
+	}
+	if r.Error != nil && r.Error.unknownOperation() {
+		return r, fmt.Errorf("the stack's admin function is of an earlier release and cannot do this (%s): deploy this release first", q.Operation)
 	}
 	if r.Error != nil {
 		return r, r.Error.err()

@@ -217,6 +217,9 @@ func (h Handler) list(ctx context.Context, q request, r *response) (err error) {
 	case opBlocked:
 		blocked, listErr := h.Operator.BlockedShoppers(ctx, q.Limit)
 		r.Blocked, err = &blocked, listErr
+	case opReceived:
+		received, listErr := h.Operator.ReceivedEvents(ctx, q.Mark, q.Limit)
+		r.Received, err = &received, listErr
 	default:
 		err = checkout.Invalid("operation", "expected one of "+strings.Join(operations, ", "))
 	}

@@ -53,6 +53,8 @@ type Operator interface {
 	OrderHistory(ctx context.Context, id checkout.ID) (ledger.OrderHistory, error)
 	// Events lists the events in a state, newest first. Codes: invalid_request.
 	Events(ctx context.Context, state ledger.EventState, limit int) (ledger.List[ledger.ListedEvent], error)
+	// ReceivedEvents lists the stored events after a place, the first received first. Without a place it only says the time.
+	ReceivedEvents(ctx context.Context, after *ledger.EventMark, limit int) (ledger.ReceivedEvents, error)
 }
 
 // MaxListed limits the entries of one list, because the response of a Lambda function is limited to 6 MB.
