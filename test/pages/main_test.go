@@ -1,5 +1,5 @@
-// Package shop tests the storefront in a real browser, against the local server.
-package shop
+// Package pages tests the project's pages in a real browser. The storefront runs against the local server.
+package pages
 
 import (
 	"context"
@@ -55,7 +55,7 @@ func startBrowser(t *testing.T) context.Context {
 		browser.stop = func() { stop(); stopAllocator() }
 	})
 	if browser.err != nil {
-		t.Fatalf("the tests of the shop need a browser: %v", browser.err)
+		t.Fatalf("the tests of the pages need a browser: %v", browser.err)
 	}
 	return browser.ctx
 }

@@ -1,4 +1,4 @@
-package shop
+package pages
 
 import (
 	"context"
