@@ -12,7 +12,7 @@ import (
 // The scripts and styles of the pages are those of the sources as they are now. The shop's types are those of docs/openapi.yaml.
 func TestPagesAreUpToDate(t *testing.T) {
 	t.Parallel()
-	for name, page := range map[string]string{"shop": "../localserver/shop"} {
+	for name, page := range map[string]string{"shop": "../localserver/shop", "live": "../live"} {
 		digest := sha256.New()
 		for _, pattern := range []string{"../../docs/openapi.yaml", "../../tools/pages/package-lock.json", "src/*", page + "/src/*"} {
 			paths, err := filepath.Glob(pattern)
