@@ -28,7 +28,10 @@ export class Card {
     const of = { 'aria-describedby': this.name.id }
     this.pause = button('Pause', 'plain', () => this.product.hidden ? this.resume() : this.askPause(), of)
     this.end = button('End sale', 'plain', () => this.askEnd(), of)
-    const change = button('Change', 'plain', () => openForm(this.product, said => this.tell(said)), of)
+    const change = button('Change', 'plain', () => openForm(this.product, (p, said) => {
+      this.update(p)
+      this.tell(said)
+    }), of)
     this.chart = new Chart({ title: `Stock of ${p.name}`, lines, stacked: true, whole: true, format: count })
     this.element = el('li', { class: 'card', 'data-product': p.id },
       el('div', { class: 'headline' }, el('div', {}, this.name, el('p', { class: 'fine' }, el('code', {}, p.id), ' · ', this.price)), this.badge),

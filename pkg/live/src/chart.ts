@@ -56,7 +56,7 @@ export class Chart {
     this.legend.replaceChildren(...lines.map((line, i) => {
       const swatch = el('i', { 'aria-hidden': 'true' })
       swatch.style.background = `var(${line.colour})`
-      return el('li', {}, this.values[i], el('span', {}, swatch, line.name))
+      return el('li', {}, this.values[i], ' ', el('span', {}, swatch, line.name))
     }))
     this.renew()
   }
@@ -65,8 +65,14 @@ export class Chart {
   update(columns: Columns, span: [number, number]): void {
     this.columns = columns
     this.span = span
-    this.tell()
     if (this.seen) this.draw()
+    this.tell(this.under)
+  }
+
+  /** The sample under the pointer. */
+  private get under(): number | null {
+    const cursor = this.plot?.cursor
+    return cursor && cursor.left! >= 0 ? cursor.idx ?? null : null
   }
 
   see(seen: boolean): void {
@@ -93,11 +99,11 @@ export class Chart {
   }
 
   /** Writes the numbers of a sample: the one under the pointer, or the latest. */
-  private tell(index?: number | null): void {
+  private tell(index: number | null): void {
     const at = index ?? this.columns.at.length - 1
     const text = (v: number | null | undefined) => v === null || v === undefined ? '–' : this.o.format(v)
     this.values.forEach((value, i) => write(value, text(this.columns.lines[i]?.[at])))
-    write(this.when, index === null || index === undefined ? '' : timeOfDay(this.columns.at[at]!))
+    write(this.when, index === null ? '' : timeOfDay(this.columns.at[at]!))
   }
 
   private draw(): void {
@@ -143,7 +149,7 @@ export class Chart {
           ? { stroke: colour('--paper'), width: 1.5, fill: shade, points: { show: false } }
           : { stroke: shade, width: 2, ...(line.fill ? { fill: `${shade}1c` } : {}), points: { size: 5, fill: shade, show: few, filter: alone } }
       })],
-      hooks: { setCursor: [u => this.tell(u.cursor.left! < 0 ? null : u.cursor.idx)] },
+      hooks: { setCursor: [() => this.tell(this.under)] },
     }
   }
 }

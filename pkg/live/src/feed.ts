@@ -79,8 +79,8 @@ export interface Listener {
   connected(live: boolean): void
 }
 
-const patience = 5000 // milliseconds without an event, from which the figures are old
-const giveUp = 30_000 // milliseconds without an event, after which the page opens a new stream
+const patience = 5000 // milliseconds without an event, from which the figures are old; more if they come seldom
+const giveUp = 30_000 // milliseconds more, after which the page opens a new stream
 
 /** Listens to the server for as long as the page is open. */
 export class Feed {
@@ -117,10 +117,10 @@ export class Feed {
 
   /** A stream can end without an error, as after a sleep of this machine. A browser does not retry every error. */
   private check(): void {
-    const silent = performance.now() - this.heard
-    if (silent > this.patience) this.tell(false)
-    const stuck = silent > giveUp || this.source?.readyState === EventSource.CLOSED
-    if (stuck && performance.now() - this.opened > patience) this.open()
+    const now = performance.now()
+    if (now - this.heard > this.patience) this.tell(false)
+    const closed = this.source?.readyState === EventSource.CLOSED
+    if (now - Math.max(this.heard, this.opened) > (closed ? patience : this.patience + giveUp)) this.open()
   }
 
   private tell(live: boolean): void {

@@ -10,23 +10,28 @@ type Field = typeof fields[number]
 const sameAs: Record<string, Field> = { 'price.amount': 'price', 'price.currency': 'currency' }
 
 const input = (f: Field) => byId<HTMLInputElement>(`change-${f}`)
+const text = (f: Field) => input(f).value.trim()
 const labels = (f: Field) => input(f).labels![0]!.textContent.toLowerCase()
+
+/** Gets the changed product and a sentence about the change. */
+type Saved = (p: Product, said: string) => void
 
 let product: Product
 let initial: Record<Field, string>
-let saved: (said: string) => void
+let saved: Saved
 
-/** Opens the form with the product's values. done gets a sentence about what has changed. */
-export function openForm(p: Product, done: (said: string) => void): void {
+/** Opens the form with the product's values. */
+export function openForm(p: Product, done: Saved): void {
   [product, saved] = [p, done]
-  initial = {
+  const values: Record<Field, string> = {
     name: p.name, price: (p.price.amount / 10 ** decimalsOf(p.price.currency)).toFixed(decimalsOf(p.price.currency)), currency: p.price.currency,
     stock: String(p.stock), max_qty_per_hold: String(p.max_qty_per_hold), max_per_shopper: p.max_per_shopper ? String(p.max_per_shopper) : '',
     sale_starts_at: local(p.sale_starts_at), sale_ends_at: local(p.sale_ends_at),
   }
   write(byId('change-title'), `Change ${p.name}`)
   write(byId('change-hint'), `The times are those of this machine: ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`)
-  for (const f of fields) input(f).value = initial[f]
+  for (const f of fields) input(f).value = values[f]
+  initial = Object.fromEntries(fields.map(f => [f, text(f)])) as typeof initial // a browser writes a time in its own way
   clear()
   byId<HTMLDialogElement>('change').showModal()
 }
@@ -64,7 +69,6 @@ const sentence = (text: string) => text.charAt(0).toUpperCase() + text.slice(1) 
 /** Reads what is changed, and what of it cannot be sent. */
 function read(): { body: Change, changed: Field[], errors: { field: Field, detail: string }[] } {
   const errors: { field: Field, detail: string }[] = []
-  const text = (f: Field) => input(f).value.trim()
   const changed = fields.filter(f => text(f) !== initial[f] || input(f).validity.badInput)
   const whole = (f: Field) => {
     if (!/^\d{1,15}$/.test(text(f))) errors.push({ field: f, detail: 'Enter a whole number' })
@@ -104,9 +108,9 @@ async function save(): Promise<void> {
   if (changed.length === 0) return write(byId('change-error'), 'You have not changed anything yet.')
   const names = changed.map(labels).join(', ')
   try {
-    await change(of.id, body)
+    const { product: now } = await change(of.id, body)
     if (of === product) byId<HTMLDialogElement>('change').close()
-    done(`Saved: ${names}.`)
+    done(now, `Saved: ${names}.`)
   } catch (error) {
     if (!(error instanceof Refusal)) throw error
     const { errors: refused = [] } = error.problem
