@@ -146,8 +146,8 @@ export class Chart {
       series: [{}, ...this.o.lines.map((line): UPlot.Series => {
         const shade = colour(line.colour)
         return this.o.stacked
-          ? { stroke: colour('--paper'), width: 1.5, fill: shade, points: { show: false } }
-          : { stroke: shade, width: 2, ...(line.fill ? { fill: `${shade}1c` } : {}), points: { size: 5, fill: shade, show: few, filter: alone } }
+          ? { stroke: shade, width: 1, fill: shade, points: { show: false } }
+          : { stroke: shade, width: 1.5, ...(line.fill ? { fill: `${shade}1c` } : {}), points: { size: 5, fill: shade, show: few, filter: alone } }
       })],
       hooks: { setCursor: [() => this.tell(this.under)] },
     }
