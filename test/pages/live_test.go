@@ -103,7 +103,7 @@ func TestLivePausesAndEndsAfterAQuestion(t *testing.T) {
 	expectRequests(t, s)
 
 	s.mu.Lock()
-	s.refusal = object{"status": http.StatusServiceUnavailable - 80, "detail": "The database does not respond. Try again."}
+	s.refusal = object{"status": http.StatusConflict, "detail": "The database does not respond. Try again."}
 	s.mu.Unlock()
 	p.click(pause)
 	p.click("#confirm-yes")

@@ -1,8 +1,9 @@
-// The dialog that asks before a sale is paused or ended. The browser returns the focus to the button that opened it.
-import { byId, write } from 'web/dom.ts'
+// The dialog that asks before a sale is paused or ended.
+import { byId, work, write } from 'web/dom.ts'
+import { closable } from './dialog.ts'
 import { Refusal } from './feed.ts'
 
-let act: (() => Promise<void>) | undefined
+let act: () => Promise<void>
 
 /** Asks, and does it if the operator agrees. A refusal is shown in the dialog, which stays open. */
 export function confirm(title: string, follows: string, label: string, action: () => Promise<void>): void {
@@ -17,19 +18,14 @@ export function confirm(title: string, follows: string, label: string, action: (
 export function listen(): void {
   const dialog = byId<HTMLDialogElement>('confirm')
   const yes = byId('confirm-yes')
-  byId('confirm-no').addEventListener('click', () => dialog.close())
-  yes.addEventListener('click', async () => {
-    if (yes.ariaBusy === 'true') return
-    const asked = act // the dialog may ask something else by the time of the response
-    yes.ariaBusy = 'true'
+  closable(dialog, byId('confirm-no'), yes)
+  yes.addEventListener('click', () => work(yes, async () => {
     try {
-      await asked?.()
-      if (asked === act) dialog.close()
+      await act()
+      dialog.close()
     } catch (error) {
       if (!(error instanceof Refusal)) throw error
-      if (asked === act) write(byId('confirm-error'), error.message)
-    } finally {
-      yes.ariaBusy = 'false'
+      write(byId('confirm-error'), error.message)
     }
-  })
+  }))
 }

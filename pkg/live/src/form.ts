@@ -1,6 +1,7 @@
 // The form that changes a product. It sends only what the operator changed, so that it undoes nobody else's change.
-import { byId, write } from 'web/dom.ts'
+import { byId, work, write } from 'web/dom.ts'
 import { decimalsOf } from 'web/money.ts'
+import { closable } from './dialog.ts'
 import { type Change, change, type Product, Refusal } from './feed.ts'
 
 const fields = ['name', 'price', 'currency', 'stock', 'max_qty_per_hold', 'max_per_shopper', 'sale_starts_at', 'sale_ends_at'] as const
@@ -101,16 +102,15 @@ function price(text: string, currency: string, errors: { field: Field, detail: s
 }
 
 async function save(): Promise<void> {
-  const [of, done] = [product, saved]
   clear()
   const { body, changed, errors } = read()
   if (errors.length > 0) return refuse(errors)
   if (changed.length === 0) return write(byId('change-error'), 'You have not changed anything yet.')
   const names = changed.map(labels).join(', ')
   try {
-    const { product: now } = await change(of.id, body)
-    if (of === product) byId<HTMLDialogElement>('change').close()
-    done(now, `Saved: ${names}.`)
+    const { product: now } = await change(product.id, body)
+    byId<HTMLDialogElement>('change').close()
+    saved(now, `Saved: ${names}.`)
   } catch (error) {
     if (!(error instanceof Refusal)) throw error
     const { errors: refused = [] } = error.problem
@@ -121,15 +121,9 @@ async function save(): Promise<void> {
 
 export function listen(): void {
   const button = byId('change-save')
-  byId('change-cancel').addEventListener('click', () => byId<HTMLDialogElement>('change').close())
-  byId('change-form').addEventListener('submit', async event => {
+  closable(byId<HTMLDialogElement>('change'), byId('change-cancel'), button)
+  byId('change-form').addEventListener('submit', event => {
     event.preventDefault()
-    if (button.ariaBusy === 'true') return
-    button.ariaBusy = 'true'
-    try {
-      await save()
-    } finally {
-      button.ariaBusy = 'false'
-    }
+    void work(button, save)
   })
 }
