@@ -1,9 +1,10 @@
 // The products on sale, each a card that is built once and then kept up to date.
 import { type Product } from './api.ts'
 import { picture } from './art.ts'
-import { countdown, secondsUntil, spoken } from './clock.ts'
-import { announce, button, el, write } from './dom.ts'
-import { money, type Sale, saleOf, stockText } from './text.ts'
+import { countdown, type Sale, saleOf, secondsUntil, spoken } from 'web/clock.ts'
+import { announce, button, el, write } from 'web/dom.ts'
+import { money } from 'web/money.ts'
+import { stockText } from './text.ts'
 
 export type Buy = (product: Product, qty: number, tell: (text: string, ofStock?: boolean) => void) => Promise<void>
 

@@ -1,4 +1,4 @@
-package shop
+package pages
 
 import (
 	"context"
@@ -173,30 +173,14 @@ func TestKeyboardIsEnough(t *testing.T) {
 	s := shoptest.Open(t, 5, shoptest.Options{})
 	p := open(t, s)
 	p.sees("button", "Buy")
-	focused := func() string {
-		return eval[string](p, `(document.activeElement.textContent || document.activeElement.id).trim()`)
-	}
-	tab := func(to string) {
-		t.Helper()
-		for range 12 {
-			p.run("pressing Tab", chromedp.KeyEvent(kb.Tab))
-			if focused() == to {
-				if width := eval[string](p, `getComputedStyle(document.activeElement).outlineWidth`); width != "3px" {
-					t.Errorf("%s: the outline of the focus is %s wide, expected 3px", to, width)
-				}
-				return
-			}
-		}
-		t.Fatalf("Tab does not reach %s, it stays at %s", to, focused())
-	}
-	tab("Buy")
+	p.tab("Buy")
 	p.run("pressing Enter", chromedp.KeyEvent(kb.Enter))
 	p.sees("h3", "Reserved for you")
-	shoptest.Eventually(t, "the focus is on the reservation", func() bool { return focused() == "Reserved for you" })
-	tab("Order now")
+	shoptest.Eventually(t, "the focus is on the reservation", func() bool { return p.focused() == "Reserved for you" })
+	p.tab("Order now")
 	p.run("pressing Enter", chromedp.KeyEvent(kb.Enter))
 	p.sees("h3", "Waiting for your payment")
-	shoptest.Eventually(t, "the focus is on the order", func() bool { return focused() == "Waiting for your payment" })
+	shoptest.Eventually(t, "the focus is on the order", func() bool { return p.focused() == "Waiting for your payment" })
 	shoptest.Eventually(t, "a screen reader hears the order's state", func() bool {
 		return eval[string](p, `document.getElementById('live').textContent`) == "Waiting for your payment. Your units are kept until the time runs out."
 	})
