@@ -65,7 +65,7 @@ func (runCmd) Run(env environment) (err error) {
 	if err != nil {
 		return err
 	}
-	a := app.New(env.config.Config, app.Deps{Ledger: l, CacheAddr: s.cacheAddr, SignIn: signIn, Recorder: metrics, Logger: log})
+	a := app.New(env.config.Config, app.Deps{Ledger: l, CacheAddr: s.cacheAddr, SignIn: signIn, Recorder: metrics, Requests: metrics, Logger: log})
 	defer func() { err = errors.Join(err, a.Close()) }()
 	if err := addDemo(ctx, a.Ledger); err != nil {
 		return err

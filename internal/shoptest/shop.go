@@ -146,7 +146,7 @@ func (s *Shop) serve(t testing.TB, o Options) {
 	metrics := localserver.NewMetrics()
 	s.App = app.New(config, app.Deps{
 		Ledger:    Must(ledger.Open(Must(ledger.AccountsOf(s.AdminDSN))(t).DSN(ledger.RoleApp), metrics))(t),
-		CacheAddr: o.CacheAddr, SignIn: s.verifier.SignIn, Recorder: metrics,
+		CacheAddr: o.CacheAddr, SignIn: s.verifier.SignIn, Recorder: metrics, Requests: metrics,
 		Logger: slog.New(slog.NewJSONHandler(o.Log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	listener := Must(new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0"))(t)
