@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -41,6 +42,7 @@ type App struct {
 	edgeSecrets      []string
 	standard, stripe *payments.Rotating
 	retention        time.Duration // 0: for ever
+	findings         atomic.Pointer[[]ledger.Finding]
 	rec, requests    checkout.Recorder
 	log              *slog.Logger
 }
@@ -143,6 +145,15 @@ func (a *App) recordAudit(ctx context.Context) error {
 	a.rec.Record(checkout.EventsRejected, float64(audit.RejectedToday))
 	a.rec.Record(checkout.Unmatched, float64(audit.UnmatchedToday))
 	a.logBroken(ctx, audit)
+	a.findings.Store(&audit.Broken)
+	return nil
+}
+
+// Findings lists the broken invariants that the latest audit of the changes in this process found.
+func (a *App) Findings() []ledger.Finding {
+	if found := a.findings.Load(); found != nil {
+		return *found
+	}
 	return nil
 }
 
