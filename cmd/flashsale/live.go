@@ -47,7 +47,7 @@ func (c liveCmd) Run(env environment) error {
 	}
 	return withLocal(env, func(ctx context.Context, op admin.Operator) error {
 		return c.serve(ctx, env, live.Options{
-			Title: server.Host, Operator: op, Traffic: live.OverHTTP(base), StockEvery: localInterval, TrafficEvery: localInterval, Logger: env.log,
+			Title: server.Host, Operator: op, Traffic: live.OverHTTP(server), StockEvery: localInterval, TrafficEvery: localInterval, Logger: env.log,
 		})
 	})
 }

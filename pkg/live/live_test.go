@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -298,6 +299,9 @@ func TestSlowPageIsCutOff(t *testing.T) {
 			t.Fatal("a page that reads was cut off")
 		}
 	}
+	if l.streams[slow] {
+		t.Fatal("a page that does not read was not cut off")
+	}
 	n := 0
 	for range slow {
 		n++
@@ -313,5 +317,13 @@ func TestSlowPageIsCutOff(t *testing.T) {
 	}
 	if _, _, ok := l.open(); ok {
 		t.Errorf("more than %d pages are open", maxStreams)
+	}
+}
+
+func TestMissingServerIsNamedWithoutItsPassword(t *testing.T) {
+	t.Parallel()
+	_, err := OverHTTP(&url.URL{Scheme: "http", User: url.UserPassword("ada", "hunter2"), Host: "127.0.0.1:1"}).Read(t.Context())
+	if err == nil || !strings.Contains(sentenceOf(sourceTraffic, err), "127.0.0.1:1,") || strings.Contains(err.Error()+sentenceOf(sourceTraffic, err), "hunter2") {
+		t.Errorf("the error is %v, expected the server without its password", err)
 	}
 }

@@ -50,6 +50,11 @@ func TestTrafficIsTheDifferenceOfTwoReads(t *testing.T) {
 	if got, ok := before.since(after); ok {
 		t.Errorf("a server that began anew gave %+v, expected no sample", got)
 	}
+	unasked := after
+	unasked.at, unasked.lagCount = after.at.Add(time.Second), 1
+	if got, ok := unasked.since(after); ok {
+		t.Errorf("a server that began anew, with fewer sweeps, gave %+v, expected no sample", got)
+	}
 	idle := after
 	idle.at = after.at.Add(time.Second)
 	if got, ok := idle.since(after); !ok || got.Requests != 0 || got.P50 != nil || got.SweepLag != nil || got.Refusals == nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -26,11 +27,11 @@ func InProcess(gather func() ([]*dto.MetricFamily, error)) *ServerTraffic {
 }
 
 // OverHTTP measures the server at a base URL such as http://127.0.0.1:8080 by its /metrics.
-func OverHTTP(base string) *ServerTraffic {
+func OverHTTP(base *url.URL) *ServerTraffic {
 	return &ServerTraffic{gather: func(ctx context.Context) ([]*dto.MetricFamily, error) {
-		families, err := scrape(ctx, base+"/metrics")
+		families, err := scrape(ctx, base.JoinPath("metrics").String())
 		if err != nil {
-			return nil, &Trouble{fmt.Sprintf("No server shows its metrics at %s, so requests are missing.", base), err}
+			return nil, &Trouble{fmt.Sprintf("No server shows its metrics at %s, so requests are missing.", base.Redacted()), err}
 		}
 		return families, nil
 	}}

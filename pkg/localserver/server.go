@@ -57,11 +57,13 @@ func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Liste
 	sweeper.FullAudit = a.FullAudit                     // in a stack, the admin function does it
 	background.Go(func() { _ = sweeper.Run(sweeping) }) // it logs its errors
 	served := withCORS(handler, o.AllowedOrigin)
+	sampling, stopSampling := context.WithCancel(ctx) // ends with ctx, since a server that stops waits for the page's streams
 	if o.Live != nil {
 		served = withLive(served, o.Live.Handler())
-		background.Go(func() { o.Live.Run(ctx) }) // with ctx, since a server that stops waits for the page's streams
+		background.Go(func() { o.Live.Run(sampling) })
 	}
 	err = serve(ctx, served, limitConnections(listener, connectionLimit, log), log)
+	stopSampling()
 	stopSweeping()
 	background.Wait()
 	return err
