@@ -37,6 +37,7 @@ type cli struct {
 	Stack string `help:"Work on this deployed CloudFormation stack, through its admin function. Uses your AWS credentials and region." placeholder:"NAME"`
 
 	Run        runCmd        `cmd:"" help:"Serve the checkout on this machine: private servers, migrations, the HTTP API, a sweep every second."`
+	Live       liveCmd       `cmd:"" help:"Serve a page for the operator, on this machine alone: stock, requests, money owed, orders; pause, end and change a sale."`
 	Stop       stopCmd       `cmd:"" help:"Stop the servers of this directory: flashsale run, and its private database and cache."`
 	Clean      cleanCmd      `cmd:"" help:"Delete .local/ of this directory: binaries, private servers and their data. Refuses while a process uses them."`
 	Migrate    migrateCmd    `cmd:"" help:"Create or update the database: tables, routines and database users."`

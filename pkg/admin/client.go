@@ -45,6 +45,20 @@ func (c Client) Products(ctx context.Context, after string, limit int) ([]checko
 	return fromWire(r.Products), err
 }
 
+// ErrOldFunction means that the stack's admin function is of a release that lacks an operation.
+var ErrOldFunction = errors.New("the stack runs an older release, whose admin function does not know this operation: deploy this release")
+
+// Overview implements Operator. A function of a release before it returns ErrOldFunction.
+func (c Client) Overview(ctx context.Context) (ledger.Overview, error) {
+	r, err := c.call(ctx, request{Operation: opOverview})
+	var refused *checkout.Error
+	if errors.As(err, &refused) && len(refused.Fields) > 0 && refused.Fields[0].Field == "operation" {
+		err = ErrOldFunction
+	}
+	o, err := result(r.Overview, err)
+	return o.fromWire(), err
+}
+
 // Audit implements Operator.
 func (c Client) Audit(ctx context.Context) (ledger.Audit, error) {
 	r, err := c.call(ctx, request{Operation: opAudit})

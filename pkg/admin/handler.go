@@ -132,6 +132,9 @@ func (h Handler) do(ctx context.Context, q request) (r response, err error) {
 		}
 		products, listErr := h.Operator.Products(ctx, q.After, q.Limit)
 		r.Products, err = toWire(products), listErr
+	case opOverview:
+		o, readErr := h.Operator.Overview(ctx)
+		r.Overview, err = overviewToWire(o), readErr
 	case opAudit:
 		audit, auditErr := h.Operator.Audit(ctx)
 		r.Audit, err = &audit, auditErr

@@ -38,6 +38,8 @@ type Operator interface {
 	UnblockShopper(ctx context.Context, shopper checkout.Shopper) (changed bool, err error)
 	// BlockedShoppers lists the blocked shoppers, the latest block first.
 	BlockedShoppers(ctx context.Context, limit int) (ledger.List[ledger.BlockedShopper], error)
+	// Overview reads what an operator watches during a sale. It changes nothing.
+	Overview(ctx context.Context) (ledger.Overview, error)
 	// Audit recomputes every counter from the rows.
 	Audit(ctx context.Context) (ledger.Audit, error)
 	// Owed lists the payments that owe money, oldest first.

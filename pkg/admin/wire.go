@@ -14,6 +14,7 @@ const (
 	opMigrate       = "migrate"
 	opPutProduct    = "put_product"
 	opProducts      = "list_products"
+	opOverview      = "overview"
 	opAudit         = "audit"
 	opOwed          = "list_owed_payments"
 	opPayments      = "find_payments"
@@ -36,7 +37,7 @@ const (
 
 // operations are all of them.
 var operations = []string{
-	opMigrate, opPutProduct, opProducts, opAudit, opOwed, opPayments, opRecordRefund, opOrders, opOrder, opEvents,
+	opMigrate, opPutProduct, opProducts, opOverview, opAudit, opOwed, opPayments, opRecordRefund, opOrders, opOrder, opEvents,
 	opEndSale, opHideProduct, opShowProduct, opDeleteProduct, opReservations, opReleaseHolds, opCancelOrders, opBlock, opUnblock, opBlocked, opReceived,
 }
 
@@ -64,6 +65,7 @@ type response struct {
 	Product      *product                            `json:"product,omitempty"`
 	Created      bool                                `json:"created,omitempty"`
 	Products     []product                           `json:"products,omitempty"`
+	Overview     *overview                           `json:"overview,omitempty"`
 	Audit        *ledger.Audit                       `json:"audit,omitempty"`
 	Owed         *ledger.OwedPayments                `json:"owed,omitempty"`
 	Payments     []ledger.PaymentRecord              `json:"payments,omitempty"`

@@ -72,8 +72,9 @@ func checkMetrics(t *testing.T, expression string) {
 		t.Errorf("%s names no metric", expression)
 	}
 	labels := []string{"instance"} // Prometheus adds it
+	all := slices.Concat(checkout.Metrics, checkout.RequestMetrics)
 	for _, name := range names {
-		i := slices.IndexFunc(checkout.Metrics, func(m *checkout.Metric) bool {
+		i := slices.IndexFunc(all, func(m *checkout.Metric) bool {
 			if m.Kind == checkout.Histogram {
 				return name == m.FullName()+"_bucket"
 			}
@@ -83,8 +84,8 @@ func checkMetrics(t *testing.T, expression string) {
 			t.Errorf("%s: /metrics has no %s", expression, name)
 			continue
 		}
-		labels = append(labels, checkout.Metrics[i].Labels...)
-		if checkout.Metrics[i].Kind == checkout.Histogram {
+		labels = append(labels, all[i].Labels...)
+		if all[i].Kind == checkout.Histogram {
 			labels = append(labels, "le")
 		}
 	}
