@@ -38,7 +38,7 @@ func TestClosedTerminalStopsTheServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = terminal.Close()
-	for !slices.ContainsFunc(d.Processes(), func(p string) bool { return strings.Contains(p, "sleep 600") }) {
+	for !slices.ContainsFunc(d.Processes(), func(p string) bool { return strings.Fields(p)[1] == "sleep" }) {
 		time.Sleep(10 * time.Millisecond) // until the servers and the command run
 	}
 	_ = master.Close()
