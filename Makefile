@@ -94,7 +94,7 @@ generate: build ## Regenerate docs/openapi.yaml, docs/bruno and the generated pa
 	go test ./pkg/checkout -run TestStatesDocument -update
 	go test ./pkg/ledger -run TestUsersDocument -update
 
-# The first line of what is built has the digest of what it was built from. A test compares it.
+# The first line of each built file has the digest of its sources. A test compares it.
 PACKAGES := tools/pages/node_modules
 .PHONY: pages shop
 shop: pages
