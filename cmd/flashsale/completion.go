@@ -15,7 +15,7 @@ type completionCmd struct {
 }
 
 // completionScripts let each shell ask this program for the candidates: flashsale complete WORD…, where the last word is the one at
-// the cursor. Each candidate is a line, with its help after a tab. Where there are none, the shell completes file names.
+// the cursor. Each candidate is a line, with its help after a tab. Without candidates, the shell completes file names.
 var completionScripts = map[string]string{
 	"bash": `_flashsale() {
   local IFS=$'\n'
@@ -51,7 +51,7 @@ func (completionCmd) Help() string {
   zsh, ~/.zshrc after compinit:      source <(flashsale completion zsh)
   fish, ~/.config/fish/config.fish:  flashsale completion fish | source
 
-The name flashsale must be found, so put its directory (.local/bin) into PATH, or write the path in this line.`
+The shell must find flashsale: put its directory (.local/bin) into PATH, or write the path in this line.`
 }
 
 type completeCmd struct {

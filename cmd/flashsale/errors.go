@@ -27,8 +27,8 @@ func oneLine(err error) string {
 	return text
 }
 
-// unmigrated reports whether a database that was never migrated, or lacks the latest migrations, returns this error. If access is denied to the
-// application's user (…_app), the user may not exist yet; for an administrator the password is wrong.
+// unmigrated reports whether a database returns this error because it lacks migrations. If access is denied to the application's user
+// (…_app), the user may not exist yet. If it is denied to an administrator, the password is wrong.
 func unmigrated(err *mysql.MySQLError) bool {
 	switch err.Number {
 	case erNoSuchTable, erNoSuchIndex, erNoSuchRoutine, erRoutineAccessDenied:
@@ -39,7 +39,7 @@ func unmigrated(err *mysql.MySQLError) bool {
 	return false
 }
 
-// Errors that a database returns to the application's user before a migration.
+// Errors that a database returns to the application's user if it lacks migrations.
 const (
 	erAccessDenied        = 1045
 	erNoSuchTable         = 1146

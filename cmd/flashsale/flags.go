@@ -43,7 +43,7 @@ func (f jsonFlag) print(env environment, result any, line string, args ...any) e
 	return write(env.out, line, args...)
 }
 
-// checkTarget asks for --yes before a command that takes units of another machine's shop. does says what it does there.
+// checkTarget asks for --yes before a command that takes units of another machine's shop. does is its verb, such as "sends requests to".
 func checkTarget(env environment, server string, yes bool, does string) error {
 	where, here := "the stack "+env.stack, env.stack == ""
 	if server != "" {

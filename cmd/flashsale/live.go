@@ -13,14 +13,14 @@ import (
 )
 
 type liveCmd struct {
-	Addr string `help:"Address to serve the page on. It must be one of this machine alone." default:"127.0.0.1:8090"`
+	Addr string `help:"Address to serve the page on; only loopback addresses." default:"127.0.0.1:8090"`
 	URL  string `help:"Server whose requests the page shows (default: http:// and ADDR). With --stack, CloudWatch measures them." placeholder:"URL"`
 }
 
 // Help is the text below the help of the flags.
 func (liveCmd) Help() string {
 	return `The page shows the stock of each product over the last ten minutes, requests and refusals, money owed, the audit and the latest
-orders. From it you pause, end and change a sale; each change is logged with your name. It has no sign-in, so only this machine can open it.
+orders. There you can pause, end and change a sale; each change is logged with your name. It has no sign-in, so only this machine can open it.
 flashsale run serves the same page at /live/ while WEBHOOK_SECRETS is not set.
 
 With --stack it needs the permissions of the other operators' commands, and cloudwatch:GetMetricData.`
@@ -52,7 +52,7 @@ func (c liveCmd) Run(env environment) error {
 	})
 }
 
-// The intervals of samples. Each sample of a stack's stock invokes its admin function; CloudWatch knows requests by the minute.
+// The intervals of samples. Each sample of a stack's stock invokes its admin function. CloudWatch has requests by the minute.
 const (
 	localInterval = time.Second
 	stackInterval = 5 * time.Second

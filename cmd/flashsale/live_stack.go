@@ -16,15 +16,15 @@ import (
 )
 
 const (
-	// metricPeriod is how fine CloudWatch's metrics are.
+	// metricPeriod is the resolution of CloudWatch's metrics.
 	metricPeriod = time.Minute
-	// metricsSettle is how long after its end a minute is read: its metrics arrive within a minute.
+	// metricsSettle is the wait between the end of a minute and its read, because metrics arrive within a minute.
 	metricsSettle = time.Minute
 	// metricsWindow is how far back one call reads. Its price follows the number of metrics, not of minutes.
 	metricsWindow = 10 * time.Minute
 )
 
-// stackTraffic measures the requests of a stack with CloudWatch: API Gateway's metrics, and those that the functions write.
+// stackTraffic reads the requests of a stack from CloudWatch: API Gateway's metrics, and those that the functions write.
 type stackTraffic struct {
 	client    *cloudwatch.Client
 	api       string    // its id
@@ -134,7 +134,7 @@ func add(minutes map[int64]minute, result types.MetricDataResult) {
 	}
 }
 
-// sample is the traffic of a minute. 4xx and 5xx are what is left of API Gateway's count without the refused holds.
+// sample is the traffic of a minute. API Gateway's 4xx and 5xx include the refused holds, which have lines of their own.
 func (m minute) sample(end time.Time) live.TrafficSample {
 	perSecond := func(n float64) float64 { return max(n, 0) / metricPeriod.Seconds() }
 	s := live.TrafficSample{At: end.UnixMilli(), Requests: perSecond(m.values[queryRequests]), Refusals: map[string]float64{}}

@@ -37,7 +37,7 @@ type cli struct {
 	Stack string `help:"Work on this deployed CloudFormation stack, through its admin function. Uses your AWS credentials and region." placeholder:"NAME"`
 
 	Run        runCmd        `cmd:"" help:"Serve the checkout on this machine: private servers, migrations, the HTTP API, a sweep every second."`
-	Live       liveCmd       `cmd:"" help:"Serve a page for the operator, on this machine alone: stock, requests, money owed, orders; pause, end and change a sale."`
+	Live       liveCmd       `cmd:"" help:"Serve the operator's page, for this machine alone: stock, requests, money owed, orders; pause, end and change a sale."`
 	Stop       stopCmd       `cmd:"" help:"Stop the servers of this directory: flashsale run, and its private database and cache."`
 	Clean      cleanCmd      `cmd:"" help:"Delete .local/ of this directory: binaries, private servers and their data. Refuses while a process uses them."`
 	Migrate    migrateCmd    `cmd:"" help:"Create or update the database: tables, routines and database users."`
@@ -72,7 +72,7 @@ type environment struct {
 	log    *slog.Logger
 }
 
-// withoutConfig are the commands that only print what this program has built in, also while a variable is wrong.
+// withoutConfig lists the commands that work even if a variable is wrong. They print only what is in the program.
 var withoutConfig = []string{"help", "version", "openapi", "completion", "complete"}
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }

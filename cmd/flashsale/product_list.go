@@ -114,7 +114,7 @@ func eachProduct(ctx context.Context, op admin.Operator, do func(checkout.Produc
 	}
 }
 
-// findProduct reads one product, as the first of the list after the id before it. Codes: product_not_found.
+// findProduct reads one product: the first one in the list that begins after the id before it. Codes: product_not_found.
 func findProduct(ctx context.Context, op admin.Operator, id string) (checkout.Product, error) {
 	if !checkout.ValidProductID(id) {
 		return checkout.Product{}, checkout.ErrProductNotFound

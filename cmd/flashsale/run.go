@@ -69,13 +69,13 @@ func (runCmd) Run(env environment) (err error) {
 	}
 	a := app.New(env.config.Config, app.Deps{Ledger: l, CacheAddr: s.cacheAddr, SignIn: signIn, Recorder: metrics, Requests: metrics, Logger: log})
 	defer func() { err = errors.Join(err, a.Close()) }()
-	if storefront.Sandbox != nil { // with a configured secret it is a real shop
+	if storefront.Sandbox != nil { // a configured secret means a real shop
 		if err := addDemo(ctx, a.Ledger); err != nil {
 			return err
 		}
 	}
 	options := localserver.Options{AllowedOrigin: env.config.AllowedOrigin, Shop: storefront}
-	if storefront.Sandbox != nil { // else this server may stand behind a proxy, whose requests all come from this machine
+	if storefront.Sandbox != nil { // otherwise the server may stand behind a proxy, and all requests come from this machine
 		who := func(context.Context) string { return operatorName(env) }
 		options.Live = localserver.NewLive(a, metrics, listener.Addr().String(), env.config.UsesStripe(), who, log)
 	}
@@ -211,7 +211,7 @@ Press Ctrl-C to stop.
 `, base, where, short(c.HoldTTL), short(c.PaymentWindow), secret, env, os.Args[0], signIn, headers, edge, limit, pages, walk)
 }
 
-// liveLine shows the address of the operator's page, which only this machine can open: none if the server has another machine's address alone.
+// liveLine shows the address of the operator's page, which only this machine can open. It is empty if the server has no loopback address.
 func liveLine(addr string) string {
 	host, port, err := net.SplitHostPort(addr)
 	if ip, parseErr := netip.ParseAddr(host); err == nil && parseErr == nil && ip.IsUnspecified() {

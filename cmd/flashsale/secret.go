@@ -31,7 +31,7 @@ func developmentSecret() (string, error) {
 	return secret, nil
 }
 
-// newSecret makes a secret of Standard Webhooks at random.
+// newSecret makes a random secret for Standard Webhooks.
 func newSecret() string {
 	key := make([]byte, 24)
 	_, _ = rand.Read(key) // never fails

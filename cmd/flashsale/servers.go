@@ -64,7 +64,7 @@ func checkShop(env environment) error {
 	return noShop("MYSQL_DSN")
 }
 
-// noShop refuses a directory without a shop. The variable would do as well.
+// noShop refuses a directory without a shop. Setting the variable would help, too.
 func noShop(variable string) error {
 	here, err := os.Getwd()
 	if err != nil {

@@ -42,8 +42,8 @@ func untilStopped() (context.Context, func()) {
 	return ctx, func() { close(ended); signal.Stop(signals); cancel() }
 }
 
-// watchTerminal sends SIGHUP when the terminal is closed. The kernel sends it to the terminal's own process alone, such as
-// the make of `make run`, which then waits for this one.
+// watchTerminal sends SIGHUP when the terminal is closed. The kernel sends it only to the terminal's own process, such as the
+// make of `make run`, which then waits for this process.
 func watchTerminal(ended <-chan struct{}, signals chan<- os.Signal) {
 	var terminal int
 	for terminal = 0; terminal <= 2 && !term.IsTerminal(terminal); terminal++ {

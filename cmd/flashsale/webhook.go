@@ -17,7 +17,7 @@ import (
 
 type webhookCmd struct {
 	Send   webhookSendCmd   `cmd:"" help:"Sign one payment event (Standard Webhooks) and send it. Uses the first of WEBHOOK_SECRETS, or else this directory's development secret; with --stack, the stack's secret. If EDGE_SECRET is set, the request has its first secret, as one through the edge."`
-	Listen webhookListenCmd `cmd:"" help:"Forward the payment events that the checkout receives to your own back end, from now until Ctrl-C. Each is one Standard Webhooks delivery with the event's id, signed with the secret that the command prints; Stripe's events come in this format, too. A failed delivery is repeated up to four times."`
+	Listen webhookListenCmd `cmd:"" help:"Forward the payment events that the checkout receives to your own back end, from now until Ctrl-C. Each delivery follows Standard Webhooks, has the event's id, and is signed with the secret that the command prints. Stripe's events come in this format, too. A failed delivery is retried up to four times."`
 }
 
 type webhookSendCmd struct {
@@ -100,10 +100,10 @@ func (c webhookSendCmd) Run(env environment) error {
 type sent struct {
 	EventID  string          `json:"event_id"`
 	Status   int             `json:"status"`
-	Response json.RawMessage `json:"response"` // a string if it is no JSON
+	Response json.RawMessage `json:"response"` // a string if it is not JSON
 }
 
-// asJSON returns a response as it is, or as a string if it is no JSON.
+// asJSON returns a response as it is, or as a string if it is not JSON.
 func asJSON(response []byte) json.RawMessage {
 	if json.Valid(response) {
 		return response

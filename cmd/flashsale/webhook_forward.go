@@ -20,7 +20,7 @@ import (
 	"flashsale/pkg/payments"
 )
 
-// forwardPauses come before the second delivery of an event, the third, and so on, until one succeeds.
+// forwardPauses are the waits before the second delivery of an event, the third, and so on, until one succeeds.
 var forwardPauses = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}
 
 const (
@@ -37,7 +37,7 @@ type forwarder struct {
 	asJSON bool
 	client *http.Client
 
-	ctx         context.Context //nolint:containedctx // of the deliveries; ends with the command, or when nothing can be printed
+	ctx         context.Context //nolint:containedctx // of the deliveries; ends with the command, or when printing fails
 	fail        context.CancelCauseFunc
 	events      errgroup.Group
 	slots       chan struct{}
@@ -116,7 +116,7 @@ func (f *forwarder) post(d *delivery, body []byte) {
 	if err != nil {
 		var refused *url.Error
 		if errors.As(err, &refused) {
-			err = refused.Err // without the address, which is printed at the start
+			err = refused.Err // the address is printed at the start
 		}
 		d.Error = err.Error()
 		return
@@ -127,7 +127,7 @@ func (f *forwarder) post(d *delivery, body []byte) {
 	d.Delivered = d.Status/100 == 2
 }
 
-// print prints a delivery. It ends the command if it cannot.
+// print prints a delivery, and ends the command if printing fails.
 func (f *forwarder) print(d delivery) {
 	f.printing.Lock()
 	defer f.printing.Unlock()
@@ -180,15 +180,15 @@ func (f *forwarder) end(err error) error {
 	return nil
 }
 
-// standardTypes are the types of Standard Webhooks for what events of other providers say.
+// standardTypes has the type of Standard Webhooks for each kind of another provider's event.
 var standardTypes = map[checkout.PaymentKind]string{
 	checkout.PaymentSucceeded: payments.StandardSucceeded, checkout.PaymentFailed: payments.StandardFailed, checkout.PaymentProcessing: payments.StandardProcessing,
 	checkout.PaymentRefunded: payments.StandardRefunded, checkout.PaymentRefundFailed: payments.StandardRefundFailed, checkout.PaymentDisputed: payments.StandardDisputed,
 	checkout.PaymentDisputeWon: payments.StandardDisputeClosed, checkout.PaymentDisputeLost: payments.StandardDisputeClosed,
-	checkout.PaymentRefundedSum: "payment.refunded_sum", // Standard Webhooks' events of ours have no sums
+	checkout.PaymentRefundedSum: "payment.refunded_sum", // the standard events of this project have no sums
 }
 
-// standardEvent builds a body again from what the ledger stores of an event.
+// standardEvent builds the body of an event again from the ledger's columns.
 func standardEvent(e ledger.ReceivedEvent) (eventType string, body []byte) {
 	eventType = e.Type
 	if own := standardTypes[e.Kind]; e.Provider != checkout.ProviderStandard && own != "" {

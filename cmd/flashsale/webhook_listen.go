@@ -75,8 +75,8 @@ func (c webhookListenCmd) begin(env environment, secret, origin string) error {
 		c.ForwardTo, secret, origin)
 }
 
-// listenSecret returns the secret that signs forwarded events: the development secret if the server has that one, too. A secret of a
-// real shop is never printed, so for those it is a new one.
+// listenSecret returns the secret that signs forwarded events: the development secret, or a new one for a real shop, whose own secret is
+// never printed.
 func listenSecret(env environment) (secret, origin string, err error) {
 	if env.stack == "" && len(env.config.WebhookSecrets) == 0 {
 		text, err := os.ReadFile(secretFile)
@@ -94,7 +94,7 @@ const (
 	// watchPause is the time between two reads of the database. With --stack each read invokes the admin function.
 	watchPause      = 500 * time.Millisecond
 	watchPauseStack = 2 * time.Second
-	// lateness is how much older an event may be that is listed after others: its transaction waited for locks.
+	// lateness is how much older than the events before it a listed event may be, because its transaction waited for locks.
 	lateness = 15 * time.Second
 )
 
@@ -106,7 +106,7 @@ type watch struct {
 	pause time.Duration
 }
 
-// each calls do once for each event, until the context ends. It goes on after a failed read, which it reports.
+// each calls do once for each event, until the context ends. It reports a failed read and goes on.
 func (w *watch) each(ctx context.Context, env environment, do func(ledger.ReceivedEvent)) error {
 	for failing := false; ; {
 		events, err := w.next(ctx)

@@ -13,7 +13,7 @@ import (
 	"flashsale/pkg/web"
 )
 
-// The page is in the program with the chart library, so that the report is one file that loads nothing.
+// The program has the page and the chart library, so that the report is one file that loads nothing.
 var (
 	//go:embed page/page.html.tmpl
 	pageText string

@@ -55,7 +55,7 @@ type Operator interface {
 	OrderHistory(ctx context.Context, id checkout.ID) (ledger.OrderHistory, error)
 	// Events lists the events in a state, newest first. Codes: invalid_request.
 	Events(ctx context.Context, state ledger.EventState, limit int) (ledger.List[ledger.ListedEvent], error)
-	// ReceivedEvents lists the stored events after a place, the first received first. Without a place it only says the time.
+	// ReceivedEvents lists the stored events after a place, oldest first. Without a place it returns only the database's time.
 	ReceivedEvents(ctx context.Context, after *ledger.EventMark, limit int) (ledger.ReceivedEvents, error)
 }
 

@@ -52,7 +52,7 @@ type Options struct {
 	Standard Verifier
 	Stripe   Verifier
 	Logger   *slog.Logger
-	// Requests records checkout.RequestMetrics; nil: nobody does.
+	// Requests records checkout.RequestMetrics; nil: they are not recorded.
 	Requests checkout.Recorder
 	// EdgeSecrets are the values of EdgeHeader that a request needs one of; none means that there is no edge.
 	EdgeSecrets []string

@@ -25,7 +25,7 @@ const requestTimeout = 9 * time.Second
 // requestInfo collects what the log line and the metrics of a request show.
 type requestInfo struct {
 	id        string
-	operation string // its id in the contract; empty: no operation has this route
+	operation string // its id in the contract; empty if the route has no operation
 	code      string // the code of the problem in the response
 	err       error  // its cause
 
@@ -143,7 +143,7 @@ func nameOperation(ctx huma.Context, next func(huma.Context)) {
 	next(ctx)
 }
 
-// recordRequest counts a request of an operation. Pages, probes and unknown routes are none.
+// recordRequest counts a request of an operation. Pages, probes and unknown routes have none.
 func recordRequest(rec checkout.Recorder, info *requestInfo, took time.Duration) {
 	if info.operation == "" {
 		return

@@ -28,7 +28,7 @@ type Deps struct {
 	StripeWebhookSecrets payments.Secrets
 	SignIn               api.SignIn // nil: all shoppers are anonymous
 	Recorder             checkout.Recorder
-	Requests             checkout.Recorder // of checkout.RequestMetrics; nil: nobody records them
+	Requests             checkout.Recorder // of checkout.RequestMetrics; nil: they are not recorded
 	Logger               *slog.Logger
 }
 

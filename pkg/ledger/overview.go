@@ -29,7 +29,7 @@ const (
 	MaxOverviewOrders   = 20
 )
 
-// AuditTimes say when the audits were, in any process.
+// AuditTimes say when the latest audits ran, in any process.
 type AuditTimes struct {
 	ChangesAt  time.Time `json:"changes_at"`  // the latest audit of the changes
 	FullAt     time.Time `json:"full_at"`     // the latest full audit; before the first, the migration
@@ -37,7 +37,7 @@ type AuditTimes struct {
 }
 
 // Overview reads what an operator watches. It locks nothing, and its cost follows the number of products and of what is open, not
-// history. The parts are not of one snapshot, but Products and Ordered are. Codes: busy.
+// history. Only Products and Ordered are of one snapshot. Codes: busy.
 func (l *Ledger) Overview(ctx context.Context) (o Overview, err error) {
 	if err := l.overviewProducts(ctx, &o); err != nil {
 		return Overview{}, err
@@ -88,7 +88,7 @@ func (l *Ledger) overviewProducts(ctx context.Context, o *Overview) (err error) 
 	return err
 }
 
-// auditTimes reads when the audits were. changes_upto is auditMargin before its audit, but never before the migration.
+// auditTimes reads when the latest audits ran. changes_upto is auditMargin before its audit, but never before the migration.
 func (l *Ledger) auditTimes(ctx context.Context) (AuditTimes, error) {
 	const doing = "reading when the audits were"
 	times, err := collect(ctx, l, doing, func(rows *sql.Rows) (t AuditTimes, err error) {

@@ -8,15 +8,14 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// EventMark is a place in the list of all stored events, which begins with the first one received. The place of no event is a time
-// alone.
+// EventMark is a place in the list of all stored events, oldest first. A place without an event is a time alone.
 type EventMark struct {
 	ReceivedAt time.Time `json:"received_at"` // by the database's clock
 	Provider   string    `json:"provider,omitempty"`
 	EventID    string    `json:"event_id,omitempty"`
 }
 
-// ReceivedEvent is a stored event, with what it said. Its body is not stored.
+// ReceivedEvent is a stored event, as it was read. Its body is not stored.
 type ReceivedEvent struct {
 	Provider   string                 `json:"provider"`
 	EventID    string                 `json:"event_id"`
@@ -40,8 +39,8 @@ type ReceivedEvents struct {
 	AsOf    time.Time       `json:"as_of"` // by the database's clock, before the read
 }
 
-// ReceivedEvents lists the events after a place, the first received first and at most limit. Without a place it lists none, and only
-// says the time. An event gets its time before it is committed: one that is listed later may be up to 15 seconds older.
+// ReceivedEvents lists at most limit events after a place, oldest first. Without a place it returns only the time. An event gets its
+// time before its commit, so an event that is listed later may be up to 15 seconds older.
 func (l *Ledger) ReceivedEvents(ctx context.Context, after *EventMark, limit int) (list ReceivedEvents, err error) {
 	const doing = "listing received events"
 	now, err := collect(ctx, l, doing, scanOne[time.Time], "SELECT UTC_TIMESTAMP(6)")

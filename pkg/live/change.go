@@ -63,7 +63,7 @@ type optionalTime struct{ moment *checkout.Moment }
 func (o *optionalTime) UnmarshalJSON(text []byte) error {
 	var at *string
 	if err := json.Unmarshal(text, &at); err != nil {
-		return errors.New("a time must be a text or null")
+		return errors.New("a time must be a string or null")
 	}
 	o.moment = &checkout.Moment{}
 	if at == nil || *at == "" {
@@ -116,7 +116,7 @@ func (l *Live) shows(id string) bool {
 	return ok
 }
 
-// respondChanged responds to a change, and has the stock sampled at once.
+// respondChanged responds to a change, and asks for a sample of the stock at once.
 func (l *Live) respondChanged(w http.ResponseWriter, r *http.Request, p checkout.Product, did bool, err error) {
 	if err != nil {
 		l.refuseChange(w, r, err)
@@ -124,7 +124,7 @@ func (l *Live) respondChanged(w http.ResponseWriter, r *http.Request, p checkout
 	}
 	select {
 	case l.nudge <- struct{}{}:
-	default: // it will be
+	default: // a sample is already due
 	}
 	l.mu.Lock()
 	ordered := l.overview.Ordered[p.ID]

@@ -133,7 +133,7 @@ func (l *Live) report(ctx context.Context, source int, err error) {
 	}
 }
 
-// sentenceOf tells an operator what a source lacks. The cause, which may name hosts and accounts, is in the log.
+// sentenceOf tells an operator what is missing. The cause, which may name hosts and accounts, is in the log.
 func sentenceOf(source int, err error) string {
 	var trouble *Trouble
 	switch {

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// thisMachineOnly refuses what does not come from this machine. A site whose name resolves to a loopback address (DNS rebinding) would
-// come from this machine too, so the name in the request has to be one of this machine.
+// thisMachineOnly refuses requests from other machines. A site whose name resolves to a loopback address (DNS rebinding) sends its requests
+// from this machine, so the name in the request must be a loopback name, too.
 func thisMachineOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if client, err := netip.ParseAddrPort(r.RemoteAddr); err != nil || !isLoopback(client.Addr().Unmap().String()) || !isLoopback(hostOf(r.Host)) {

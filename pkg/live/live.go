@@ -13,7 +13,7 @@ import (
 	"flashsale/pkg/money"
 )
 
-// Operator is what the page shows of the stock, and what it can change. Its errors are those of admin.Operator.
+// Operator reads the stock for the page, and changes sales. Its errors are those of admin.Operator.
 type Operator interface {
 	Overview(ctx context.Context) (ledger.Overview, error)
 	PutProduct(ctx context.Context, change checkout.ProductChange) (p checkout.Product, created bool, err error)
@@ -26,7 +26,7 @@ type Traffic interface {
 	Read(ctx context.Context) (Reading, error)
 }
 
-// Reading is what a Traffic measured since its last Read.
+// Reading has the measurements since the last Read.
 type Reading struct {
 	Samples []TrafficSample // oldest first; the first Read may return older ones
 	Broken  *int64          // broken invariants, as of the latest audits; nil: not known
@@ -39,7 +39,7 @@ type Options struct {
 	Traffic  Traffic
 	// The intervals of samples.
 	StockEvery, TrafficEvery time.Duration
-	// Findings lists the broken invariants that the latest audit of this process found; nil: it makes none.
+	// Findings lists the broken invariants that the latest audit of this process found; nil: this process runs no audit.
 	Findings func() []ledger.Finding
 	Logger   *slog.Logger
 }
@@ -47,7 +47,7 @@ type Options struct {
 const (
 	// kept is how long the samples are kept.
 	kept = 10 * time.Minute
-	// callTimeout limits one call of a source. A cold admin function needs several seconds.
+	// callTimeout limits one call to a source. A cold admin function needs several seconds.
 	callTimeout = 15 * time.Second
 	// maxStreams limits the pages that are open at the same time.
 	maxStreams = 32
@@ -74,7 +74,7 @@ func New(o Options) *Live {
 	return &Live{options: o, nudge: make(chan struct{}, 1), streams: map[chan []byte]bool{}}
 }
 
-// Handler serves the page and its routes, below Path. It refuses requests of other machines.
+// Handler serves the page and its routes, below Path. It refuses requests from other machines.
 func (l *Live) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+Path, Page())

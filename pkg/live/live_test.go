@@ -205,7 +205,7 @@ func TestAuditIsUnknownUntilItIsKnown(t *testing.T) {
 func TestMissingServerIsNamedWithoutItsPassword(t *testing.T) {
 	t.Parallel()
 	_, err := OverHTTP(&url.URL{Scheme: "http", User: url.UserPassword("ada", "hunter2"), Host: "127.0.0.1:1"}).Read(t.Context())
-	if err == nil || !strings.Contains(sentenceOf(sourceTraffic, err), "127.0.0.1:1,") || strings.Contains(err.Error()+sentenceOf(sourceTraffic, err), "hunter2") {
+	if err == nil || !strings.Contains(sentenceOf(sourceTraffic, err), "127.0.0.1:1 cannot") || strings.Contains(err.Error()+sentenceOf(sourceTraffic, err), "hunter2") {
 		t.Errorf("the error is %v, expected the server without its password", err)
 	}
 }

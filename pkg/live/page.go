@@ -16,7 +16,7 @@ const Path = "/live/"
 //go:embed static
 var files embed.FS
 
-// Page serves the files of the page, below Path. The page speaks with the other routes of Path.
+// Page serves the files of the page, below Path. The page calls the other routes below Path.
 func Page() http.Handler {
 	static, _ := fs.Sub(files, "static") // fails only for an invalid name
 	mux := http.NewServeMux()

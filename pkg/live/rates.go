@@ -38,7 +38,7 @@ func countersOf(families []*dto.MetricFamily, at time.Time) counters {
 				}
 			case checkout.RequestDuration.FullName():
 				for _, b := range m.GetHistogram().GetBucket() {
-					if !math.IsInf(b.GetUpperBound(), 1) { // text has this bucket, and the registry does not
+					if !math.IsInf(b.GetUpperBound(), 1) { // only the text format has this bucket
 						c.buckets[b.GetUpperBound()] += b.GetCumulativeCount()
 					}
 				}
@@ -53,7 +53,7 @@ func countersOf(families []*dto.MetricFamily, at time.Time) counters {
 	return c
 }
 
-// since is the traffic between two moments. ok is false if the server began anew in between.
+// since is the traffic between two moments. ok is false if the server restarted in between.
 func (c counters) since(before counters) (s TrafficSample, ok bool) {
 	seconds := c.at.Sub(before.at).Seconds()
 	s = TrafficSample{At: c.at.UnixMilli(), Refusals: map[string]float64{}}

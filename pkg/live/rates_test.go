@@ -48,12 +48,12 @@ func TestTrafficIsTheDifferenceOfTwoReads(t *testing.T) {
 		t.Errorf("expected (-) and measured (+) traffic differ, ok: %t\n%s", ok, d)
 	}
 	if got, ok := before.since(after); ok {
-		t.Errorf("a server that began anew gave %+v, expected no sample", got)
+		t.Errorf("a server that restarted gave %+v, expected no sample", got)
 	}
 	unasked := after
 	unasked.at, unasked.lagCount = after.at.Add(time.Second), 1
 	if got, ok := unasked.since(after); ok {
-		t.Errorf("a server that began anew, with fewer sweeps, gave %+v, expected no sample", got)
+		t.Errorf("a server that restarted, with fewer sweeps, gave %+v, expected no sample", got)
 	}
 	idle := after
 	idle.at = after.at.Add(time.Second)

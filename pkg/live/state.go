@@ -97,7 +97,7 @@ func productOf(p checkout.Product, orderedUnits int64) product {
 	}
 }
 
-// stateOf is the state that an overview shows. broken is nil if nobody knows what the audit of the changes found.
+// stateOf is the state that an overview shows. broken is nil if the result of the audit of the changes is not known.
 func stateOf(o ledger.Overview, broken *int64, findings []ledger.Finding, now time.Time) State {
 	s := State{
 		At: now.UnixMilli(), Products: []product{}, MoreProducts: o.MoreProducts,

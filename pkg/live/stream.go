@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	// waitingEvents is how many events may wait for a slow page. A page with more is cut off: it reconnects, and gets the history again.
+	// waitingEvents is how many events may wait for a slow page. With more it is disconnected: it reconnects, and gets the history again.
 	waitingEvents = 16
 	// writeTimeout limits one write to a page.
 	writeTimeout = 10 * time.Second
@@ -85,7 +85,7 @@ func (l *Live) serveEvents(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	send := func(event []byte) bool {
-		_ = connection.SetWriteDeadline(time.Now().Add(writeTimeout)) // the server's own would end the stream; net/http's writers have one
+		_ = connection.SetWriteDeadline(time.Now().Add(writeTimeout)) // the server's own deadline would end the stream; net/http's writers have one
 		_, err := w.Write(event)
 		return err == nil && connection.Flush() == nil
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// ServerTraffic measures the traffic of `flashsale run` by its metrics.
+// ServerTraffic measures the traffic of `flashsale run` from its metrics.
 type ServerTraffic struct {
 	gather func(ctx context.Context) ([]*dto.MetricFamily, error)
 	before *counters // nil before the first Read and after a failure
@@ -26,12 +26,12 @@ func InProcess(gather func() ([]*dto.MetricFamily, error)) *ServerTraffic {
 	return &ServerTraffic{gather: func(context.Context) ([]*dto.MetricFamily, error) { return gather() }}
 }
 
-// OverHTTP measures the server at a base URL such as http://127.0.0.1:8080 by its /metrics.
+// OverHTTP measures the server at a base URL such as http://127.0.0.1:8080 from its /metrics.
 func OverHTTP(base *url.URL) *ServerTraffic {
 	return &ServerTraffic{gather: func(ctx context.Context) ([]*dto.MetricFamily, error) {
 		families, err := scrape(ctx, base.JoinPath("metrics").String())
 		if err != nil {
-			return nil, &Trouble{fmt.Sprintf("No server shows its metrics at %s, so requests are missing.", base.Redacted()), err}
+			return nil, &Trouble{fmt.Sprintf("The metrics of %s cannot be read, so requests are missing.", base.Redacted()), err}
 		}
 		return families, nil
 	}}

@@ -17,7 +17,7 @@ import (
 // liveInterval is the interval between two samples of the operator's page.
 const liveInterval = time.Second
 
-// NewLive makes the operator's page of this server. Changes are logged with the name that who returns.
+// NewLive makes the operator's page of this server. The log of each change has the name that who returns.
 func NewLive(a *app.App, metrics *Metrics, title string, usesStripe bool, who func(context.Context) string, log *slog.Logger) *live.Live {
 	operator := admin.Logged{
 		Operator: admin.Local{Ledger: a.Ledger, Stripe: usesStripe, Who: who}, Logger: log, Who: who, Product: a.Ledger.Product,
@@ -28,8 +28,8 @@ func NewLive(a *app.App, metrics *Metrics, title string, usesStripe bool, who fu
 	})
 }
 
-// withLive serves the operator's page beside the API. No page of another origin may read it, its streams have no deadline, and it checks by
-// itself that a request comes from this machine.
+// withLive serves the operator's page outside of the API's handler: other origins may not read it, its streams have no deadline, and it
+// checks itself that a request comes from this machine.
 func withLive(next, page http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path+"/", live.Path) {

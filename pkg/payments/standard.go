@@ -185,7 +185,7 @@ func (r *reader) standard(event *checkout.PaymentEvent, data object, named bool)
 	}
 }
 
-// DisputePrefix begins [checkout.PaymentEvent].RefundID if it is a dispute's, which keeps it apart from the ids of refunds.
+// DisputePrefix begins a [checkout.PaymentEvent].RefundID that is a dispute's id, so that it differs from the ids of refunds.
 const DisputePrefix = "dispute:"
 
 // dispute reads the id of a dispute.

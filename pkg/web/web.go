@@ -15,7 +15,7 @@ var (
 	// UPlotStyle belongs to the script.
 	//go:embed uplot/uPlot.min.css
 	UPlotStyle string
-	// UPlotLicence has to go along with the script.
+	// UPlotLicence must accompany the script.
 	//go:embed uplot/LICENSE
 	UPlotLicence string
 )

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// The scripts and styles of the pages are those of the sources as they are now. The shop's types are those of docs/openapi.yaml.
+// The scripts and styles of the pages were built from the present sources and from docs/openapi.yaml.
 func TestPagesAreUpToDate(t *testing.T) {
 	t.Parallel()
 	for name, page := range map[string]string{"shop": "../localserver/shop", "live": "../live"} {
@@ -40,7 +40,7 @@ func TestPagesAreUpToDate(t *testing.T) {
 	}
 }
 
-// The licence must go along with the library, which names itself and its version.
+// The licence must accompany the library, which names itself and its version.
 func TestChartLibraryHasVersionAndLicence(t *testing.T) {
 	t.Parallel()
 	if first, _, _ := strings.Cut(UPlotScript, "\n"); !strings.Contains(first, "github.com/leeoniya/uPlot (v") {

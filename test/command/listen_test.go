@@ -165,7 +165,7 @@ func (l listener) expectFaithful(t *testing.T, s *shoptest.Shop, b *backEnd) {
 	for _, e := range list.Entries {
 		kind := e.Kind
 		if kind == checkout.PaymentRefundedSum {
-			kind = checkout.PaymentOther // Standard Webhooks' events of ours have no sums
+			kind = checkout.PaymentOther // the standard events of this project have no sums
 		}
 		amount := checkout.Money{}
 		if e.Amount != nil {

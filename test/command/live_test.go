@@ -79,7 +79,7 @@ func TestLiveWatchesAServer(t *testing.T) {
 	}
 	s.Stop()
 	page.Eventually(t, "no server", func(f shoptest.LiveFigures) bool {
-		return strings.Contains(f.State.Trouble, "No server shows its metrics at "+s.URL) && f.State.Audit.State == "unknown" && f.Units == [4]int64{3, 0, 2, 0}
+		return strings.Contains(f.State.Trouble, "The metrics of "+s.URL+" cannot be read") && f.State.Audit.State == "unknown" && f.Units == [4]int64{3, 0, 2, 0}
 	})
 	interrupt(t, command, out)
 	page.Eventually(t, "the end of the stream", func(f shoptest.LiveFigures) bool { return f.Ended })
