@@ -140,7 +140,7 @@ func sentenceOf(source int, err error) string {
 	case errors.As(err, &trouble):
 		return trouble.Sentence
 	case errors.Is(err, admin.ErrOldFunction):
-		return "The stack runs an older release, which this page cannot read: deploy this release."
+		return "The stack runs an earlier release, which this page cannot read: deploy this release first."
 	case checkout.CodeOf(err) == checkout.CodeBusy:
 		return "The database is busy or cannot be reached."
 	case source == sourceTraffic:

@@ -164,7 +164,7 @@ func TestTroubleIsShownAndLoggedOnce(t *testing.T) {
 		const requests = "No server responds."
 		want := []string{
 			requests, "The database is busy or cannot be reached. " + requests, "The stock and the orders cannot be read; the log has the cause. " + requests,
-			"The stack runs an older release, which this page cannot read: deploy this release. " + requests, requests,
+			"The stack runs an earlier release, which this page cannot read: deploy this release first. " + requests, requests,
 		}
 		if d := cmp.Diff(want[1:], kinds[1:]); d != "" {
 			t.Errorf("expected (-) and shown (+) sentences differ:\n%s", d)

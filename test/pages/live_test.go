@@ -72,7 +72,7 @@ func TestLiveShowsTheFigures(t *testing.T) {
 	}
 	s.mu.Unlock()
 	s.show(at+1000, mug(470, 10, 8, 12))
-	for _, text := range []string{"470 available", "10 held", "8 ordered", "12 sold", "Product mug has a wrong counter.", "1 more: see flashsale audit"} {
+	for _, text := range []string{"470 available", "10 held", "8 ordered", "12 sold", "Product mug has a wrong counter.", "1 more: `flashsale audit` lists them."} {
 		p.sees("li", text)
 	}
 	for _, text := range []string{"Audit broken: 2 findings", "Owed: $29.98, ¥500", "2 payments to refund", "Cancelled", "payment timeout"} {
@@ -97,7 +97,7 @@ func TestLivePausesAndEndsAfterAQuestion(t *testing.T) {
 	p.refusals = true
 	const pause, end = `.card .row button:nth-child(1)`, `.card .row button:nth-child(2)`
 	p.click(pause)
-	p.sees("p", "Pause hides the product: shoppers get 404 and place no new holds. Existing holds and orders go on.")
+	p.sees("p", "This hides the product: shoppers get 404 and cannot place new holds. Existing holds and orders go on.")
 	p.click("#confirm-no")
 	p.isFocused("Pause")
 	expectRequests(t, s)
@@ -113,7 +113,7 @@ func TestLivePausesAndEndsAfterAQuestion(t *testing.T) {
 	p.hears("Paused. Shoppers no longer see the product.")
 	p.isFocused("Resume")
 	p.click(pause)
-	p.hears("The product is on sale again, within its sale’s times.")
+	p.hears("Resumed. Shoppers see the product again.")
 	p.sees("p", "On sale")
 
 	p.click(end)
@@ -159,7 +159,7 @@ func TestLiveChangeSendsOnlyWhatChanged(t *testing.T) {
 	}
 	p.fill("change-stock", "600")
 	p.press("Save")
-	p.hears("Saved: price, stock, most per shopper, sale ends.")
+	p.hears("Saved: price, stock, limit per shopper, sale ends.")
 	p.isFocused("Change")
 	const rest = `"max_per_shopper":0,"sale_ends_at":""}`
 	expectRequests(t, s,
@@ -174,12 +174,12 @@ func TestLiveConnectsAgain(t *testing.T) {
 	p := openURL(t, s.url)
 	p.sees("li", "480 available")
 	comeBack := s.hangUp()
-	p.hears("The connection is lost. The figures are the last known ones.")
+	p.hears("The connection is lost. The page shows the last known figures.")
 	p.sees("li", "480 available")
 	if filter := eval[string](p, `getComputedStyle(document.querySelector('figure')).filter`); filter != "grayscale(1)" {
 		t.Errorf("the last figures have the filter %s, expected that they are grey", filter)
 	}
-	if text := eval[string](p, `document.getElementById('connection').textContent`); !strings.HasPrefix(text, "Reconnecting: no news since ") {
+	if text := eval[string](p, `document.getElementById('connection').textContent`); !strings.HasPrefix(text, "Reconnecting: no data since ") {
 		t.Errorf("the page says %q, expected that it connects again", text)
 	}
 	s.mu.Lock()

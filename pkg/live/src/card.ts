@@ -1,4 +1,4 @@
-// A product: its stock, its sale, and what the operator can do with it.
+// The card of a product: its stock, its sale, and the operator's buttons.
 import { countdown, saleOf, secondsUntil } from 'web/clock.ts'
 import { announce, button, el, write } from 'web/dom.ts'
 import { money, units } from 'web/money.ts'
@@ -43,8 +43,8 @@ export class Card {
     this.product = p
     write(this.name, p.name)
     write(this.price, p.price.amount === 0 ? 'Free' : money(p.price))
-    const limits = [`${units(p.stock)} in all`, `at most ${p.max_qty_per_hold} in a hold`]
-    if (p.max_per_shopper) limits.push(`${p.max_per_shopper} per shopper`)
+    const limits = [`${units(p.stock)} in total`, `at most ${p.max_qty_per_hold} per hold`]
+    if (p.max_per_shopper) limits.push(`at most ${p.max_per_shopper} per shopper`)
     if (p.sale_starts_at) limits.push(`starts ${fullTime(Date.parse(p.sale_starts_at))}`)
     if (p.sale_ends_at) limits.push(`ends ${fullTime(Date.parse(p.sale_ends_at))}`)
     write(this.limits, limits.join(' · '))
@@ -87,7 +87,7 @@ export class Card {
     try {
       const { product } = await act(this.product.id, 'resume')
       this.update(product)
-      this.tell('The product is on sale again, within its sale’s times.')
+      this.tell('Resumed. Shoppers see the product again.')
     } catch (error) {
       if (!(error instanceof Refusal)) throw error
       this.tell(error.message, false)
@@ -95,7 +95,7 @@ export class Card {
   }
 
   private askPause(): void {
-    confirm(`Pause ${this.product.name}?`, 'Pause hides the product: shoppers get 404 and place no new holds. Existing holds and orders go on.', 'Pause', async () => {
+    confirm(`Pause ${this.product.name}?`, 'This hides the product: shoppers get 404 and cannot place new holds. Existing holds and orders go on.', 'Pause', async () => {
       const { product } = await act(this.product.id, 'pause')
       this.update(product)
       this.tell('Paused. Shoppers no longer see the product.')
@@ -104,7 +104,7 @@ export class Card {
 
   private askEnd(): void {
     if (this.end.ariaDisabled === 'true') return
-    confirm(`End the sale of ${this.product.name}?`, 'The sale ends now: shoppers place no new holds. Existing holds can still be ordered and paid. To sell again, change the end of the sale.', 'End sale', async () => {
+    confirm(`End the sale of ${this.product.name}?`, 'The sale ends now: shoppers cannot place new holds. Existing holds can still be ordered and paid. To sell again, change the end of the sale.', 'End sale', async () => {
       const { product, changed } = await act(this.product.id, 'end')
       this.update(product)
       this.tell(changed ? 'The sale has ended.' : 'The sale had ended before.')

@@ -1,4 +1,4 @@
-// What the server tells the page, and what the page asks for.
+// The server's stream of events, and the page's requests.
 import { observe } from 'web/clock.ts'
 
 export interface Money { amount: number, currency: string }
@@ -79,7 +79,7 @@ export interface Listener {
   connected(live: boolean): void
 }
 
-const patience = 5000 // milliseconds without an event, from which the figures are old; more if they come seldom
+const patience = 5000 // milliseconds without an event until the figures count as old; longer if samples are rare
 const giveUp = 30_000 // milliseconds more, after which the page opens a new stream
 
 /** Listens to the server for as long as the page is open. */
@@ -132,10 +132,10 @@ export class Feed {
 
 interface Problem { status?: number, detail?: string, errors?: { field: string, detail: string }[] }
 
-/** A refusal of the server, or a request without a response. */
+/** A refusal by the server, or a request without a response. */
 export class Refusal extends Error {
   constructor(readonly problem: Problem) {
-    super(problem.detail ?? (problem.status ? `The server refused this with status ${problem.status}.` : 'The server did not respond. Look at the figures before you try again.'))
+    super(problem.detail ?? (problem.status ? `The server refused this with status ${problem.status}.` : 'The server did not respond. Check the figures before you try again.'))
   }
 }
 
@@ -155,7 +155,7 @@ async function send<T>(method: string, path: string, body: object): Promise<T> {
   return read
 }
 
-/** What the form can change; the server keeps the rest. An empty time and a limit of 0 mean none. */
+/** The fields that the form can change; the server keeps the rest. An empty time and a limit of 0 mean none. */
 export type Change = Partial<Pick<Product, 'name' | 'price' | 'stock' | 'max_qty_per_hold'>> &
   { max_per_shopper?: number, sale_starts_at?: string, sale_ends_at?: string }
 

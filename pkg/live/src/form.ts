@@ -1,4 +1,4 @@
-// The form that changes a product. It sends only what the operator changed, so that it undoes nobody else's change.
+// The form that changes a product. It sends only what the operator changed, so that it does not undo another operator's change.
 import { byId, work, write } from 'web/dom.ts'
 import { decimalsOf } from 'web/money.ts'
 import { closable } from './dialog.ts'
@@ -7,14 +7,14 @@ import { type Change, change, type Product, Refusal } from './feed.ts'
 const fields = ['name', 'price', 'currency', 'stock', 'max_qty_per_hold', 'max_per_shopper', 'sale_starts_at', 'sale_ends_at'] as const
 type Field = typeof fields[number]
 
-/** What an error of the server's is about, where it is not a field of the form. */
+/** The form's fields for fields of the server's errors that have another name. */
 const sameAs: Record<string, Field> = { 'price.amount': 'price', 'price.currency': 'currency' }
 
 const input = (f: Field) => byId<HTMLInputElement>(`change-${f}`)
 const text = (f: Field) => input(f).value.trim()
 const labels = (f: Field) => input(f).labels![0]!.textContent.toLowerCase()
 
-/** Gets the changed product and a sentence about the change. */
+/** Receives the changed product, and a sentence about the change. */
 type Saved = (p: Product, said: string) => void
 
 let product: Product
@@ -30,7 +30,7 @@ export function openForm(p: Product, done: Saved): void {
     sale_starts_at: local(p.sale_starts_at), sale_ends_at: local(p.sale_ends_at),
   }
   write(byId('change-title'), `Change ${p.name}`)
-  write(byId('change-hint'), `The times are those of this machine: ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`)
+  write(byId('change-hint'), `Times are in this machine’s time zone: ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`)
   for (const f of fields) input(f).value = values[f]
   initial = Object.fromEntries(fields.map(f => [f, text(f)])) as typeof initial // a browser writes a time in its own way
   clear()
@@ -67,7 +67,7 @@ function refuse(errors: { field: string, detail: string }[]): void {
 
 const sentence = (text: string) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.')
 
-/** Reads what is changed, and what of it cannot be sent. */
+/** Reads the changed fields, and the errors in them. */
 function read(): { body: Change, changed: Field[], errors: { field: Field, detail: string }[] } {
   const errors: { field: Field, detail: string }[] = []
   const changed = fields.filter(f => text(f) !== initial[f] || input(f).validity.badInput)

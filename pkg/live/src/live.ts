@@ -40,7 +40,7 @@ class Live implements Listener {
     this.past.minutes = s.minutes
     write(byId('server'), s.title)
     write(byId('minutes'), `The last ${s.minutes} minutes.`)
-    write(byId('traffic-hint'), s.traffic_every_s >= 60 ? 'A point is a minute. It comes a few minutes late.' : '')
+    write(byId('traffic-hint'), s.traffic_every_s >= 60 ? 'Each point is one minute, and arrives one to two minutes late.' : '')
     document.title = `Live · ${s.title}`
   }
 
@@ -50,7 +50,7 @@ class Live implements Listener {
   state(s: State): void { this.latest = s; this.plan() }
   connected(live: boolean): void { this.standing.connected(live) }
 
-  /** Shows what has come, soon and at most once a second. A hidden page shows nothing. */
+  /** Plans a redraw: soon, but at most once a second, and never while the page is hidden. */
   private plan(): void {
     if (this.due || document.hidden) return
     this.due = window.setTimeout(() => {
@@ -73,7 +73,7 @@ class Live implements Listener {
     this.traffics.draw(this.past)
   }
 
-  /** Keeps a card where it is, so that it does not move away under the operator's hand. New ones come last. */
+  /** Keeps each card in its place, so that it does not move under the operator's hand. New ones come last. */
   private showProducts(s: State): void {
     const there = new Set(s.products.map(p => p.id))
     for (const [id, card] of this.cards) {

@@ -4,12 +4,12 @@ import { money } from 'web/money.ts'
 import type { Order } from './feed.ts'
 import { ago, fullTime, words } from './format.ts'
 
-/** What an order's status is called, and its tone. */
+/** The label and the tone of each status. */
 const statuses: Record<string, [name: string, tone: string]> = {
   pending_payment: ['Waiting for payment', 'wait'],
   paid: ['Paid', 'good'],
   cancelled: ['Cancelled', 'calm'],
-  refund_due: ['Owed back', 'bad'],
+  refund_due: ['Refund due', 'bad'],
   refunded: ['Refunded', 'calm'],
 }
 
@@ -29,7 +29,7 @@ class Row {
         announce(`Copied ${o.id}.`)
         write(copy, 'Copied')
       } catch {
-        announce('The browser does not allow to copy. Select the id instead.')
+        announce('The browser does not allow copying. The id is selected instead.')
         getSelection()?.selectAllChildren(id)
       }
       setTimeout(() => write(copy, 'Copy'), 2000)
@@ -49,7 +49,7 @@ class Row {
     write(this.status, name)
     this.status.dataset.tone = tone
     write(this.reason, o.reason && words(o.reason))
-    this.when.title = `Made at ${fullTime(o.created_at)}, last changed at ${fullTime(o.updated_at)}`
+    this.when.title = `Created at ${fullTime(o.created_at)}, last changed at ${fullTime(o.updated_at)}`
   }
 
   tick(): void { write(this.when, ago(this.at)) }

@@ -17,11 +17,11 @@ export class Standing {
   private heard = 0
 
   connected(live: boolean): void {
-    if (this.live !== undefined || !live) announce(live ? 'The figures are live again.' : 'The connection is lost. The figures are the last known ones.')
+    if (this.live !== undefined || !live) announce(live ? 'The figures are live again.' : 'The connection is lost. The page shows the last known figures.')
     this.live = live
     document.body.classList.toggle('stale', !live)
     if (live) badge('connection', 'good', 'Live')
-    else badge('connection', 'bad', this.heard ? `Reconnecting: no news since ${timeOfDay(this.heard)}` : 'Connecting')
+    else badge('connection', 'bad', this.heard ? `Reconnecting: no data since ${timeOfDay(this.heard)}` : 'Connecting')
   }
 
   show(s: State): void {
@@ -32,7 +32,7 @@ export class Standing {
     byId('findings').hidden = s.audit.state !== 'broken'
     if (s.audit.state === 'broken') {
       const rest = s.audit.broken - s.audit.findings.length
-      const list = [...s.audit.findings, ...(rest > 0 ? [`${rest} more: see flashsale audit`] : [])]
+      const list = [...s.audit.findings, ...(rest > 0 ? [`${rest} more: \`flashsale audit\` lists them.`] : [])]
       const text = list.join('\n')
       const shown = byId('findings-list')
       if (shown.dataset.text !== text) shown.replaceChildren(...list.map(f => el('li', {}, f)))
@@ -40,7 +40,7 @@ export class Standing {
     }
     const { payments, money: sums } = s.owed
     if (payments === 0) badge('owed', 'good', 'Nothing owed')
-    else badge('owed', 'wait', `Owed: ${sums.map(money).join(', ')}`, 'flashsale refunds lists them')
+    else badge('owed', 'wait', `Owed: ${sums.map(money).join(', ')}`, '`flashsale refunds` lists the payments')
     write(byId('owed-hint'), payments === 0 ? '' : `${payments} ${payments === 1 ? 'payment' : 'payments'} to refund`)
     this.tick()
   }

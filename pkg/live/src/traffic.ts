@@ -22,9 +22,9 @@ export class Traffic {
     }
     this.requests = chart('wide', 'per second', { title: 'Requests and refusals', lines: [requests], format: rate })
     this.times = chart('', 'p50 and p99', {
-      title: 'Time of a request', lines: [{ name: 'p99', colour: '--line-1' }, { name: 'p50', colour: '--line-2' }], format: milliseconds,
+      title: 'Request duration', lines: [{ name: 'p99', colour: '--line-1' }, { name: 'p50', colour: '--line-2' }], format: milliseconds,
     })
-    this.sweep = chart('', 'how late expired units came back', { title: 'Sweep lag', lines: [{ name: 'lag', colour: '--line-3', fill: true }], format: seconds })
+    this.sweep = chart('', 'how late expired units are returned', { title: 'Sweep lag', lines: [{ name: 'lag', colour: '--line-3', fill: true }], format: seconds })
   }
 
   draw(h: History): void {

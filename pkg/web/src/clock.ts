@@ -1,11 +1,8 @@
 // The server's clock decides when a hold or a sale ends, so a page counts by that clock, not by its reader's.
 
-let offset = -Infinity // the server's time less performance.now(), in milliseconds
+let offset = -Infinity // the server's time less performance.now(), which does not jump if somebody sets the reader's clock; in milliseconds
 
-/**
- * Learns from a time that the server wrote, in milliseconds since 1970. It was past when it arrived, so the largest
- * difference seen is the best estimate. performance.now() does not jump if somebody sets the reader's clock.
- */
+/** Learns from a time that the server wrote, in milliseconds since 1970. It has passed on arrival, so the largest difference is the best. */
 export function observe(time: number): void {
   offset = Math.max(offset, time - performance.now())
 }

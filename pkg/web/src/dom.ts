@@ -38,17 +38,17 @@ export function byId<T extends HTMLElement>(id: string): T {
 export function announce(text: string): void {
   const region = byId('live')
   region.textContent = ''
-  setTimeout(() => { region.textContent = text }, 50) // else the same text twice would be heard once
+  setTimeout(() => { region.textContent = text }, 50) // otherwise a repeated text would not be read out
 }
 
-/** Lets only one click at a time through, and shows that the button works. */
+/** A button that takes one click at a time, and shows that it is busy. */
 export function button(label: string, kind: string, press: () => Promise<void> | void, more: Attributes = {}): HTMLButtonElement {
   const b = el('button', { type: 'button', class: `button ${kind}`, ...more }, label)
   b.addEventListener('click', () => work(b, press))
   return b
 }
 
-/** Does what a button is for, unless it is doing so already. */
+/** Runs a button's action, unless it is already running. */
 export async function work(b: HTMLElement, action: () => Promise<void> | void): Promise<void> {
   if (b.ariaBusy === 'true') return
   b.ariaBusy = 'true'

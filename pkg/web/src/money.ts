@@ -2,7 +2,7 @@
 
 let decimals: Record<string, number> = {}
 
-/** Tells the decimals of the currencies that do not have two. */
+/** Sets the decimals of the currencies that do not have two. */
 export const setDecimals = (known: Record<string, number>): void => { decimals = known }
 
 export const decimalsOf = (currency: string): number => decimals[currency] ?? 2
