@@ -13,7 +13,7 @@ import (
 )
 
 type liveCmd struct {
-	Addr string `help:"Address to serve the page on; only loopback addresses." default:"127.0.0.1:8090"`
+	Addr string `help:"Loopback address to serve the page on (default: ${default})." default:"127.0.0.1:8090" placeholder:"ADDR"`
 	URL  string `help:"Server whose requests the page shows (default: http:// and ADDR). With --stack, CloudWatch measures them." placeholder:"URL"`
 }
 

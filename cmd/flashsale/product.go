@@ -196,12 +196,12 @@ type changedProduct struct {
 	Changed bool          `json:"changed"` // false: it was so before
 }
 
-// continuing says what goes on after the end of a sale; empty if nothing does.
+// continuing says what continues after the end of a sale; empty if nothing does.
 func continuing(p checkout.Product) string {
 	if p.ReservedStock == 0 {
 		return ""
 	}
-	return " Holds and unpaid orders of " + plural(p.ReservedStock, "unit") + " go on."
+	return " Holds and unpaid orders of " + plural(p.ReservedStock, "unit") + " continue."
 }
 
 type productEndCmd struct {

@@ -21,7 +21,7 @@ type changed struct {
 }
 
 // serveAction pauses, resumes or ends the sale of a product. A paused product is hidden: shoppers get 404 for it and place no holds, but
-// existing holds and orders go on.
+// existing holds and orders continue.
 func (l *Live) serveAction(w http.ResponseWriter, r *http.Request) {
 	if err := read(w, r, &struct{}{}); err != nil {
 		refuse(w, http.StatusBadRequest, "The request cannot be read: "+err.Error()+".")

@@ -265,7 +265,7 @@ func TestOperatorEndsASaleAndHidesAProduct(t *testing.T) {
 	onServersAndStack(t, func(t *testing.T, r robbery) {
 		id := r.reserve(t, checkout.Shopper{}, 1)[0]
 		text, actions := r.run(t, 0, "product", "end", r.ProductID)
-		r.contains(t, text, "Ended the sale of "+r.ProductID+" at ", "Holds and unpaid orders of 1 unit go on.")
+		r.contains(t, text, "Ended the sale of "+r.ProductID+" at ", "Holds and unpaid orders of 1 unit continue.")
 		r.logged(t, actions, map[string]any{"operation": "end_sale", "entity": "product " + r.ProductID})
 		p := r.Stock(t)
 		if p.SaleEndsAt == nil || p.SaleEndsAt.After(p.AsOf) {

@@ -97,7 +97,7 @@ func TestLivePausesAndEndsAfterAQuestion(t *testing.T) {
 	p.refusals = true
 	const pause, end = `.card .row button:nth-child(1)`, `.card .row button:nth-child(2)`
 	p.click(pause)
-	p.sees("p", "This hides the product: shoppers get 404 and cannot place new holds. Existing holds and orders go on.")
+	p.sees("p", "This hides the product: shoppers get 404 and cannot place new holds. Existing holds and orders continue.")
 	p.click("#confirm-no")
 	p.isFocused("Pause")
 	expectRequests(t, s)

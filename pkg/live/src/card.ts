@@ -95,7 +95,7 @@ export class Card {
   }
 
   private askPause(): void {
-    confirm(`Pause ${this.product.name}?`, 'This hides the product: shoppers get 404 and cannot place new holds. Existing holds and orders go on.', 'Pause', async () => {
+    confirm(`Pause ${this.product.name}?`, 'This hides the product: shoppers get 404 and cannot place new holds. Existing holds and orders continue.', 'Pause', async () => {
       const { product } = await act(this.product.id, 'pause')
       this.update(product)
       this.tell('Paused. Shoppers no longer see the product.')
