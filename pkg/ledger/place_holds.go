@@ -91,7 +91,10 @@ func appendRow(to []byte, h checkout.HoldRequest, facts uint32) []byte {
 
 // maxRowBytes is at least the size of a row of p_holds with its comma.
 func maxRowBytes(h checkout.HoldRequest) int {
-	n := len(`["",,],`) + 2*len(h.ID) + 20 + 10 // the digits of an int64 and a uint32
+	n := len(`["",,],`) + 2*len(h.ID) + 10 // the digits of a uint32
+	for qty := h.Qty; qty > 0; qty /= 10 {
+		n++
+	}
 	if h.Key != nil {
 		n += len(`,""`) + 2*len(h.Key)
 	}
