@@ -52,12 +52,13 @@ const (
 )
 
 // A call is late after lateFactor times the usual duration, within these limits. Then the next batch starts beside it. Holds of
-// a batch that is late for another aloneAfter go by themselves: the connection may be frozen.
+// a batch that is late for another aloneAfter go by themselves: its connection may be frozen. A batch that waits for a lock has
+// failed by then. Before, its holds would only take connections to wait for the rows that it has locked.
 const (
 	lateFactor = 4
 	minLate    = 20 * time.Millisecond
 	maxLate    = 500 * time.Millisecond
-	aloneAfter = 500 * time.Millisecond
+	aloneAfter = lockWait + 500*time.Millisecond
 )
 
 func newGroups(l *Ledger) *groups {
