@@ -84,7 +84,7 @@ func (r *rush) waitFor(t *testing.T, n int64) {
 func TestBatchThatHangsDelaysNobodyElse(t *testing.T) {
 	t.Parallel()
 	for name, hang := range map[string]func(t *testing.T, r *rush, f *freezer) (unlock func()){
-		"frozen connection": func(_ *testing.T, r *rush, f *freezer) func() {
+		"frozen connection": func(_ *testing.T, _ *rush, f *freezer) func() {
 			f.freeze.Store(true)
 			<-f.frozen
 			return func() {}
