@@ -32,7 +32,7 @@ func (c auditCmd) Run(env environment) error {
 			err = printAudit(env, audit)
 		}
 		if err == nil && !audit.Clean {
-			err = fmt.Errorf("%w: the audit is not clean: %d broken invariants", errRefused, audit.BrokenCount())
+			err = fmt.Errorf("%w: the audit is not clean: %s", errRefused, plural(int64(audit.BrokenCount()), "broken invariant"))
 		}
 		return err
 	})
@@ -47,7 +47,8 @@ const notKnown = `Not known, because it leaves no evidence:
 
 func printAudit(env environment, a ledger.Audit) error {
 	out := &strings.Builder{}
-	fmt.Fprintf(out, "Audited %d products, %d holds, %d orders, %d payments, %d payment events.\n", a.Products, a.Holds, a.Orders, a.Payments, a.Events)
+	fmt.Fprintf(out, "Audited %s, %s, %s, %s, %s.\n", plural(a.Products, "product"), plural(a.Holds, "hold"), plural(a.Orders, "order"),
+		plural(a.Payments, "payment"), plural(a.Events, "payment event"))
 	for _, m := range a.Money {
 		format := func(amount int64) string { return money.Format(checkout.Money{Amount: amount, Currency: m.Currency}) }
 		fmt.Fprintf(out, "Money: received %s = sold %s + returned %s + owed %s\n", format(m.Received), format(m.Sold), format(m.Returned), format(m.Owed))

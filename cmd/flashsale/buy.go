@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -18,8 +19,11 @@ import (
 type buyCmd struct {
 	Product string `arg:"" help:"The product's id, such as demo."`
 	Qty     int64  `help:"Units to buy (default: ${default})." default:"1" placeholder:"N"`
-	URL     string `help:"The server (default: http:// and ADDR)." placeholder:"URL"`
-	Shopper string `help:"Sign in as this shopper, with a token as flashsale token prints (default: an anonymous shopper)." placeholder:"NAME"`
+	URL     string `help:"The server (default: http:// and ADDR, or the API of --stack)." placeholder:"URL"`
+	Shopper string `xor:"signin" help:"Sign in as this shopper, with a token as flashsale token prints (default: an anonymous shopper)." placeholder:"NAME"`
+	Token   string `xor:"signin" help:"Sign in with this token of your identity provider." placeholder:"TOKEN"`
+	Yes     bool   `help:"Buy from a server that is not on this machine. No money moves: the payment is an event that this command signs, and the units stay sold."`
+	jsonFlag
 }
 
 // purchase sends the requests of one shopper, and prints each with its response.
@@ -27,66 +31,90 @@ type purchase struct {
 	env   environment
 	base  string
 	token string // empty: anonymous
+	quiet bool
+}
+
+// bought is a purchase, in the JSON of the command.
+type bought struct {
+	HoldID  string          `json:"hold_id"`
+	EventID string          `json:"event_id,omitempty"` // of the payment; an order of amount 0 needs none
+	Order   json.RawMessage `json:"order"`              // as the API shows it
+}
+
+// check refuses a purchase that the command line does not describe.
+func (c buyCmd) check(env environment) error {
+	switch {
+	case c.Qty < 1:
+		return fmt.Errorf("--qty is %d, expected 1 or more", c.Qty)
+	case !checkout.ValidProductID(c.Product):
+		return fmt.Errorf("the product is %q, expected 1 to 64 of a-z 0-9 -", c.Product)
+	case c.Shopper != "" && env.stack != "":
+		return errors.New("--shopper signs in to a server of this machine only: use --token with --stack")
+	}
+	return checkTarget(env, c.URL, c.Yes, fmt.Sprintf("sells %s of %s without money, with a payment event that this command signs, at", plural(c.Qty, "unit"), c.Product))
 }
 
 // Run buys units as a shopper and a payment provider do, and stops at the first refusal.
 func (c buyCmd) Run(env environment) error {
-	if err := localOnly(env); err != nil {
-		return err
+	if err := c.check(env); err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
 	}
-	if c.Qty < 1 {
-		return fmt.Errorf("%w: --qty is %d, expected 1 or more", errUsage, c.Qty)
-	}
-	if !checkout.ValidProductID(c.Product) {
-		return fmt.Errorf("%w: the product is %q, expected 1 to 64 of a-z 0-9 -", errUsage, c.Product)
-	}
-	signer, err := webhookSigner(env)
+	ctx, cancel := context.WithTimeout(env.ctx, webhookTimeout)
+	defer cancel()
+	server := webhookSendCmd{URL: c.URL}
+	signer, err := server.signer(ctx, env)
 	if err != nil {
 		return err
 	}
-	p := purchase{env: env}
-	p.base, _ = webhookSendCmd{URL: c.URL}.endpoint(env)
+	p := purchase{env: env, token: c.Token, quiet: c.JSON}
+	p.base, _ = server.endpoint(env)
 	if c.Shopper != "" {
 		if p.token, err = developmentToken(env, c.Shopper, time.Hour); err != nil {
 			return err
 		}
 	}
-	return c.buy(p, signer)
+	result, err := c.buy(p, signer)
+	if err == nil && c.JSON {
+		err = printJSON(env.out, result)
+	}
+	return err
 }
 
-func (c buyCmd) buy(p purchase, signer *payments.Standard) error {
+func (c buyCmd) buy(p purchase, signer *payments.Standard) (result bought, err error) {
 	if err := p.do(http.MethodGet, "/v1/products/"+c.Product, nil, nil, nil); err != nil {
-		return err
+		return result, err
 	}
 	var hold struct{ ID string }
 	key := http.Header{"Idempotency-Key": {uuid.NewString()}}
 	if err := p.do(http.MethodPost, "/v1/holds", map[string]any{"product_id": c.Product, "qty": c.Qty}, key, &hold); err != nil {
-		return err
+		return result, err
 	}
+	result.HoldID = hold.ID
 	var order struct {
 		ID, Status string
 		Amount     checkout.Money
 	}
 	if err := p.do(http.MethodPost, "/v1/orders", map[string]any{"hold_id": hold.ID}, nil, &order); err != nil {
-		return err
+		return result, err
 	}
 	if order.Status != string(checkout.OrderPaid) { // an order of amount 0 is paid at once
-		at, id := time.Now(), "evt_"+uuid.NewString()
+		at := time.Now()
+		result.EventID = "evt_" + uuid.NewString()
 		event := payments.StandardBody(payments.StandardSucceeded, at, payments.StandardData{
-			PaymentID: "pay_" + id, OrderID: order.ID, Amount: &order.Amount.Amount, Currency: order.Amount.Currency,
+			PaymentID: "pay_" + result.EventID, OrderID: order.ID, Amount: &order.Amount.Amount, Currency: order.Amount.Currency,
 		})
-		provider := purchase{env: p.env, base: p.base} // a payment provider is no shopper
-		if err := provider.do(http.MethodPost, "/v1/payments/webhook", json.RawMessage(event), signer.Sign(id, at, event), nil); err != nil {
-			return err
+		provider := purchase{env: p.env, base: p.base, quiet: p.quiet} // a payment provider is no shopper
+		if err := provider.do(http.MethodPost, webhookPath, json.RawMessage(event), signer.Sign(result.EventID, at, event), nil); err != nil {
+			return result, err
 		}
 	}
-	if err := p.do(http.MethodGet, "/v1/orders/"+order.ID, nil, nil, &order); err != nil {
-		return err
+	if err := p.do(http.MethodGet, "/v1/orders/"+order.ID, nil, nil, &result.Order); err != nil {
+		return result, err
 	}
-	if order.Status != string(checkout.OrderPaid) {
-		return fmt.Errorf("%w: the order is %s, expected it paid", errRefused, order.Status)
+	if err := json.Unmarshal(result.Order, &order); err != nil || order.Status != string(checkout.OrderPaid) {
+		return result, fmt.Errorf("%w: the order is %s, expected it paid", errRefused, order.Status)
 	}
-	return nil
+	return result, nil
 }
 
 // do sends one request and prints it with the response. The body of a success goes into result, unless it is nil.
@@ -114,8 +142,10 @@ func (p purchase) do(method, path string, body any, header http.Header, result a
 	if err != nil {
 		return err
 	}
-	if err := write(p.env.out, "%s\n  %d %s\n", strings.TrimSpace(method+" "+path+" "+string(text)), status, oneLineOf(response)); err != nil {
-		return err
+	if !p.quiet {
+		if err := write(p.env.out, "%s\n  %d %s\n", strings.TrimSpace(method+" "+path+" "+string(text)), status, oneLineOf(response)); err != nil {
+			return err
+		}
 	}
 	if status/100 != 2 {
 		return refusal(status, response)

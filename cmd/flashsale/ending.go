@@ -22,7 +22,8 @@ type ending struct {
 // endFlags select what to end.
 type endFlags struct {
 	reservationFlags
-	Yes bool `help:"Do it. Without it, the command only prints how many the flags select."`
+	Yes bool `help:"Do it. Without it, the command only says how many the flags select, and exits with 1."`
+	jsonFlag
 }
 
 var (
@@ -60,30 +61,28 @@ func (e ending) run(env environment, ids []string, flags endFlags) error {
 	}
 	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
 		if len(ids) > 0 {
-			return e.byID(ctx, env, op, ids)
+			return e.byID(ctx, env, op, ids, flags.jsonFlag)
 		}
-		return e.byFilter(ctx, env, op, filter, flags.Yes)
+		return e.byFilter(ctx, env, op, filter, flags)
 	})
 }
 
 // byID ends the named ones. It fails if any of them could not be ended.
-func (e ending) byID(ctx context.Context, env environment, op admin.Operator, ids []string) error {
-	var all admin.Ended
-	for len(ids) > 0 {
+func (e ending) byID(ctx context.Context, env environment, op admin.Operator, ids []string, format jsonFlag) (err error) {
+	all := nothingEnded()
+	for len(ids) > 0 && err == nil {
 		n := min(len(ids), admin.MaxEnded)
-		if _, err := e.step(ctx, env, op, admin.Selection{IDs: ids[:n]}, &all); err != nil {
-			return err
-		}
+		_, err = e.step(ctx, env, op, admin.Selection{IDs: ids[:n]}, &all, format)
 		ids = ids[n:]
 	}
-	if err := e.printSum(env, all); err != nil || len(all.Refused) == 0 {
+	if err := e.finish(env, all, err, format); err != nil || len(all.Refused) == 0 {
 		return err
 	}
 	return fmt.Errorf("%w: %s not %s", errRefused, plural(int64(len(all.Refused)), e.noun), e.past)
 }
 
 // byFilter ends what the filter selects when the command starts, in several steps if there are many.
-func (e ending) byFilter(ctx context.Context, env environment, op admin.Operator, filter ledger.ReservationFilter, yes bool) error {
+func (e ending) byFilter(ctx context.Context, env environment, op admin.Operator, filter ledger.ReservationFilter, flags endFlags) error {
 	filter.Kind = e.kind
 	found, err := op.Reservations(ctx, filter, 1)
 	if err != nil {
@@ -93,31 +92,56 @@ func (e ending) byFilter(ctx context.Context, env environment, op admin.Operator
 		if err := checkProduct(ctx, op, filter.ProductID); err != nil {
 			return err
 		}
-		return write(env.out, "No %s to %s was found.\n", e.noun, e.verb)
+		return flags.print(env, nothingEnded(), "No %s to %s was found.\n", e.noun, e.verb)
 	}
-	if !yes {
+	if !flags.Yes {
 		return fmt.Errorf("%w: this would %s %s%s with %s; add --yes to do it", errRefused, e.verb, atLeast(found), plural(found.Total, e.noun), plural(found.Units, "unit"))
 	}
 	placedBy := found.AsOf.Add(-filter.OlderThan) // later ones stay, or this might never end
 	filter.PlacedBy, filter.OlderThan = &placedBy, 0
-	var all admin.Ended
-	for more := true; more; {
-		if more, err = e.step(ctx, env, op, admin.Selection{Filter: &filter}, &all); err != nil {
-			return err
-		}
+	all := nothingEnded()
+	for more := true; more && err == nil; {
+		more, err = e.step(ctx, env, op, admin.Selection{Filter: &filter}, &all, flags.jsonFlag)
 	}
-	return e.printSum(env, all)
+	return e.finish(env, all, err, flags.jsonFlag)
+}
+
+// finish prints what was ended in all. After a failure it prints that only as JSON, since the lines are printed already.
+func (e ending) finish(env environment, all admin.Ended, failure error, format jsonFlag) error {
+	var err error
+	switch {
+	case format.JSON:
+		err = printJSON(env.out, all)
+	case failure == nil:
+		err = e.printSum(env, all)
+	}
+	if failure != nil {
+		return failure
+	}
+	return err
+}
+
+func nothingEnded() admin.Ended {
+	return admin.Ended{IDs: []string{}, Earlier: []string{}, Refused: []admin.Refusal{}}
+}
+
+// addEnded adds what one call did.
+func addEnded(all *admin.Ended, done admin.Ended) {
+	all.IDs, all.Units = append(all.IDs, done.IDs...), all.Units+done.Units
+	all.Earlier, all.Refused = append(all.Earlier, done.Earlier...), append(all.Refused, done.Refused...)
 }
 
 // step makes one call, prints what it did, and adds it to all.
-func (e ending) step(ctx context.Context, env environment, op admin.Operator, s admin.Selection, all *admin.Ended) (more bool, err error) {
+func (e ending) step(ctx context.Context, env environment, op admin.Operator, s admin.Selection, all *admin.Ended, format jsonFlag) (more bool, err error) {
 	done, err := e.end(ctx, op, s)
 	if code := checkout.CodeOf(err); err != nil && (code == "" || code == checkout.CodeBusy) {
 		err = fmt.Errorf("%w (some may have been %s: the same command can be repeated)", err, e.past)
 	}
-	all.IDs, all.Units, all.Refused = append(all.IDs, done.IDs...), all.Units+done.Units, append(all.Refused, done.Refused...)
-	if printErr := e.printEnded(env, done); err == nil {
-		err = printErr
+	addEnded(all, done)
+	if !format.JSON {
+		if printErr := e.printEnded(env, done); err == nil {
+			err = printErr
+		}
 	}
 	return done.Left > 0, err
 }

@@ -27,11 +27,11 @@ func oneLine(err error) string {
 	return text
 }
 
-// unmigrated reports whether a database that was never migrated returns this error. If access is denied to the
+// unmigrated reports whether a database that was never migrated, or lacks the latest migrations, returns this error. If access is denied to the
 // application's user (…_app), the user may not exist yet; for an administrator the password is wrong.
 func unmigrated(err *mysql.MySQLError) bool {
 	switch err.Number {
-	case erNoSuchTable, erNoSuchRoutine, erRoutineAccessDenied:
+	case erNoSuchTable, erNoSuchIndex, erNoSuchRoutine, erRoutineAccessDenied:
 		return true
 	case erAccessDenied:
 		return strings.Contains(err.Message, "_app'@")
@@ -39,10 +39,11 @@ func unmigrated(err *mysql.MySQLError) bool {
 	return false
 }
 
-// Errors that a database returns to the application's user before the first migration.
+// Errors that a database returns to the application's user before a migration.
 const (
 	erAccessDenied        = 1045
 	erNoSuchTable         = 1146
+	erNoSuchIndex         = 1176
 	erNoSuchRoutine       = 1305
 	erRoutineAccessDenied = 1370
 )

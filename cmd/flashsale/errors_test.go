@@ -18,6 +18,7 @@ func TestOnlyUnmigratedDatabasesGetTheAdviceToMigrate(t *testing.T) {
 		{1045, "Access denied for user 'root'@'localhost' (using password: YES)", false},
 		{1045, "Access denied for user 'flashsale_app'@'localhost' (using password: YES)", true},
 		{1146, "Table 'flashsale.holds' doesn't exist", true},
+		{1176, "Key 'payment_events_received' doesn't exist in table 'payment_events'", true},
 		{1213, "Deadlock found when trying to get lock", false},
 	} {
 		line := oneLine(fmt.Errorf("connecting: %w", &mysql.MySQLError{Number: c.number, Message: c.message}))

@@ -33,26 +33,36 @@ func (c helpCmd) Run(env environment) error {
 	return nil
 }
 
-type versionCmd struct{}
+type versionCmd struct{ jsonFlag }
+
+// version is what this program was built from, in the JSON of the command.
+type version struct {
+	Version     string `json:"version"`
+	Commit      string `json:"commit,omitempty"`
+	CommittedAt string `json:"committed_at,omitempty"`
+	Modified    bool   `json:"modified"` // with changes that are not committed
+	Go          string `json:"go"`
+}
 
 // Run prints what this program was built from.
-func (versionCmd) Run(env environment) error {
+func (c versionCmd) Run(env environment) error {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return errors.New("this program has no build information")
 	}
+	v := version{Version: info.Main.Version, Go: info.GoVersion}
 	commit, at, modified := "", "", ""
 	for _, s := range info.Settings {
 		switch {
 		case s.Key == "vcs.revision":
-			commit = ", commit " + s.Value
+			v.Commit, commit = s.Value, ", commit "+s.Value
 		case s.Key == "vcs.time":
-			at = " of " + s.Value
+			v.CommittedAt, at = s.Value, " of "+s.Value
 		case s.Key == "vcs.modified" && s.Value == "true":
-			modified = " with uncommitted changes"
+			v.Modified, modified = true, " with uncommitted changes"
 		}
 	}
-	return write(env.out, "flashsale %s%s%s%s, %s\n", info.Main.Version, commit, at, modified, info.GoVersion)
+	return c.print(env, v, "flashsale %s%s%s%s, %s\n", v.Version, commit, at, modified, v.Go)
 }
 
 // Help lists the variables in the help of `flashsale run`. Lines with an indent stay as they are.

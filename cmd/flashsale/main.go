@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -35,27 +36,30 @@ line or variable; 3 failed (no database, no server).`
 type cli struct {
 	Stack string `help:"Work on this deployed CloudFormation stack, through its admin function. Uses your AWS credentials and region." placeholder:"NAME"`
 
-	Run       runCmd       `cmd:"" help:"Serve the checkout on this machine: private servers, migrations, the HTTP API, a sweep every second."`
-	Stop      stopCmd      `cmd:"" help:"Stop the servers of this directory: flashsale run, and its private database and cache."`
-	Clean     cleanCmd     `cmd:"" help:"Delete .local/ of this directory: binaries, private servers and their data. Refuses while a process uses them."`
-	Migrate   migrateCmd   `cmd:"" help:"Create or update the database: tables, routines and database users."`
-	Product   productCmd   `cmd:"" help:"Create, change and list products, hide them, or end their sale."`
-	Audit     auditCmd     `cmd:"" help:"Recompute every counter, order and payment from the rows and events, and report the money by currency. Exits with 1 on any broken invariant."`
-	Holds     holdsCmd     `cmd:"" help:"List the active holds and unpaid orders, or release holds."`
-	Shopper   shopperCmd   `cmd:"" help:"Block and unblock shoppers, and list the blocked ones."`
-	Orders    ordersCmd    `cmd:"" help:"List orders, or cancel unpaid ones."`
-	Order     orderCmd     `cmd:"" help:"Show everything that is known of one order: its hold, payments, refunds, disputes and events."`
-	Refunds   refundsCmd   `cmd:"" help:"List the payments that owe money, or record money that went back outside of its provider."`
-	Events    eventsCmd    `cmd:"" help:"List payment events that need a look: unmatched, unreadable, stored, reused, or of open disputes."`
-	Unmatched unmatchedCmd `cmd:"" help:"List payment events whose order or payment is not known; the same as events --unmatched."`
-	Token     tokenCmd     `cmd:"" help:"Print a token that signs a shopper in to flashsale run on this machine."`
-	Buy       buyCmd       `cmd:"" help:"Buy from a running server, step by step, and show each request and response: product, hold, order, payment, order."`
-	Webhook   webhookCmd   `cmd:"" help:"Send signed payment events, as a payment provider does."`
-	Simulate  simulateCmd  `cmd:"" help:"Play a flash sale with thousands of shoppers, watch it, check every invariant, and write a report."`
-	OpenAPI   openapiCmd   `cmd:"" name:"openapi" help:"Print the HTTP contract as OpenAPI 3.1 (YAML)."`
-	Version   versionCmd   `cmd:"" help:"Print the version of this command."`
-	Help      helpCmd      `cmd:"" help:"Show the help of a command."`
-	With      withCmd      `cmd:"" name:"with-servers" help:"Run a command with MYSQL_DSN and CACHE_ADDR set to the private servers, as make test does."`
+	Run        runCmd        `cmd:"" help:"Serve the checkout on this machine: private servers, migrations, the HTTP API, a sweep every second."`
+	Live       liveCmd       `cmd:"" help:"Serve a page for the operator, on this machine alone: stock, requests, money owed, orders; pause, end and change a sale."`
+	Stop       stopCmd       `cmd:"" help:"Stop the servers of this directory: flashsale run, and its private database and cache."`
+	Clean      cleanCmd      `cmd:"" help:"Delete .local/ of this directory: binaries, private servers and their data. Refuses while a process uses them."`
+	Migrate    migrateCmd    `cmd:"" help:"Create or update the database: tables, routines and database users."`
+	Product    productCmd    `cmd:"" help:"Create, change and list products, hide them, or end their sale."`
+	Audit      auditCmd      `cmd:"" help:"Recompute every counter, order and payment from the rows and events, and report the money by currency. Exits with 1 on any broken invariant."`
+	Holds      holdsCmd      `cmd:"" help:"List the active holds and unpaid orders, or release holds."`
+	Shopper    shopperCmd    `cmd:"" help:"Block and unblock shoppers, and list the blocked ones."`
+	Orders     ordersCmd     `cmd:"" help:"List orders, or cancel unpaid ones."`
+	Order      orderCmd      `cmd:"" help:"Show everything that is known of one order: its hold, payments, refunds, disputes and events."`
+	Refunds    refundsCmd    `cmd:"" help:"List the payments that owe money, or record money that went back outside of its provider."`
+	Events     eventsCmd     `cmd:"" help:"List payment events that need a look: unmatched, unreadable, stored, reused, or of open disputes."`
+	Unmatched  unmatchedCmd  `cmd:"" help:"List payment events whose order or payment is not known; the same as events --unmatched."`
+	Token      tokenCmd      `cmd:"" help:"Print a token that signs a shopper in to flashsale run on this machine."`
+	Buy        buyCmd        `cmd:"" help:"Buy from a running server, step by step, and show each request and response: product, hold, order, payment, order."`
+	Webhook    webhookCmd    `cmd:"" help:"Send signed payment events as a payment provider does, or forward those that the checkout receives."`
+	Simulate   simulateCmd   `cmd:"" help:"Play a flash sale with thousands of shoppers, watch it, check every invariant, and write a report."`
+	OpenAPI    openapiCmd    `cmd:"" name:"openapi" help:"Print the HTTP contract as OpenAPI 3.1 (YAML)."`
+	Version    versionCmd    `cmd:"" help:"Print the version of this command."`
+	Help       helpCmd       `cmd:"" help:"Show the help of a command."`
+	Completion completionCmd `cmd:"" help:"Print the script that completes commands and flags in bash, zsh or fish."`
+	Complete   completeCmd   `cmd:"" hidden:"" help:"Print what can stand at the cursor; the script of flashsale completion calls it."`
+	With       withCmd       `cmd:"" name:"with-servers" help:"Run a command with MYSQL_DSN and CACHE_ADDR set to the private servers, as make test does."`
 }
 
 // environment is the input of every command.
@@ -67,6 +71,9 @@ type environment struct {
 	stderr io.Writer // notes beside a list that a program reads
 	log    *slog.Logger
 }
+
+// withoutConfig are the commands that only print what this program has built in, also while a variable is wrong.
+var withoutConfig = []string{"help", "version", "openapi", "completion", "complete"}
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
@@ -97,7 +104,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return fail(stderr, exitUsage, seeHelp(command, err))
 	}
 	config, err := app.ReadLocalConfig()
-	if err != nil {
+	if err != nil && !slices.Contains(withoutConfig, command.Selected().Name) {
 		return fail(stderr, exitUsage, err)
 	}
 	ctx, stop := untilStopped()

@@ -72,14 +72,15 @@ func (s *servers) operate(env environment, do func(ctx context.Context, op admin
 	})
 }
 
-type migrateCmd struct{}
+type migrateCmd struct{ jsonFlag }
 
-func (migrateCmd) Run(env environment) error {
+// Run creates or updates the database.
+func (c migrateCmd) Run(env environment) error {
 	return withNewShop(env, func(ctx context.Context, op admin.Operator) error {
 		if err := op.Migrate(ctx); err != nil {
 			return err
 		}
-		return write(env.out, "The database is up to date.\n")
+		return c.print(env, map[string]bool{"up_to_date": true}, "The database is up to date.\n")
 	})
 }
 

@@ -33,6 +33,7 @@ type productPutCmd struct {
 	Hidden        *bool   `help:"Hide it from shoppers. --hidden=false shows it."`
 	SaleStartsAt  *string `help:"Start of the sale: RFC 3339, or none to remove the limit." placeholder:"TIME"`
 	SaleEndsAt    *string `help:"End of the sale: RFC 3339, or none to remove the limit." placeholder:"TIME"`
+	jsonFlag
 }
 
 func (c productPutCmd) Run(env environment) error {
@@ -59,7 +60,10 @@ func (c productPutCmd) Run(env environment) error {
 		if created {
 			verb = "Created"
 		}
-		err = write(env.out, "%s %s: %q, %s, %d of %d available, at most %d per hold%s%s.\n", verb, p.ID, p.Name, money.Format(p.Price),
+		err = c.print(env, struct {
+			Product listedProduct `json:"product"`
+			Created bool          `json:"created"`
+		}{listed(p), created}, "%s %s: %q, %s, %d of %d available, at most %d per hold%s%s.\n", verb, p.ID, p.Name, money.Format(p.Price),
 			p.AvailableStock(), p.Stock, p.MaxQtyPerHold, access(p), window(p.SaleStartsAt, p.SaleEndsAt))
 		if err != nil || c.MaxPerShopper == nil || p.MaxPerShopper == nil {
 			return err
@@ -186,7 +190,24 @@ func (a productArg) named(err error) error {
 	return err
 }
 
-type productEndCmd struct{ productArg }
+// changedProduct is the result of ending, hiding and showing, in the JSON of the commands.
+type changedProduct struct {
+	Product listedProduct `json:"product"`
+	Changed bool          `json:"changed"` // false: it was so before
+}
+
+// continuing says what goes on after the end of a sale; empty if nothing does.
+func continuing(p checkout.Product) string {
+	if p.ReservedStock == 0 {
+		return ""
+	}
+	return " Holds and unpaid orders of " + plural(p.ReservedStock, "unit") + " go on."
+}
+
+type productEndCmd struct {
+	productArg
+	jsonFlag
+}
 
 // Run ends a product's sale.
 func (c productEndCmd) Run(env environment) error {
@@ -196,23 +217,32 @@ func (c productEndCmd) Run(env environment) error {
 			return c.named(err)
 		}
 		if !changed {
-			return write(env.out, "The sale of %s had ended before, at %s.\n", p.ID, optionalTime(p.SaleEndsAt))
+			return c.print(env, changedProduct{listed(p), changed}, "The sale of %s had ended before, at %s.\n", p.ID, optionalTime(p.SaleEndsAt))
 		}
-		return write(env.out, "Ended the sale of %s at %s. Holds and orders of %s go on.\n", p.ID, optionalTime(p.SaleEndsAt), plural(p.ReservedStock, "unit"))
+		return c.print(env, changedProduct{listed(p), changed}, "Ended the sale of %s at %s.%s\n", p.ID, optionalTime(p.SaleEndsAt), continuing(p))
 	})
 }
 
-type productHideCmd struct{ productArg }
+type productHideCmd struct {
+	productArg
+	jsonFlag
+}
 
 // Run hides a product.
-func (c productHideCmd) Run(env environment) error { return c.hide(env, true) }
+func (c productHideCmd) Run(env environment) error { return c.hide(env, true, c.jsonFlag) }
 
-type productShowCmd struct{ productArg }
+type productShowCmd struct {
+	productArg
+	jsonFlag
+}
 
 // Run shows a product.
-func (c productShowCmd) Run(env environment) error { return c.hide(env, false) }
+func (c productShowCmd) Run(env environment) error { return c.hide(env, false, c.jsonFlag) }
 
-type productDeleteCmd struct{ productArg }
+type productDeleteCmd struct {
+	productArg
+	jsonFlag
+}
 
 // Run deletes a product that nobody has held.
 func (c productDeleteCmd) Run(env environment) error {
@@ -220,23 +250,23 @@ func (c productDeleteCmd) Run(env environment) error {
 		if err := op.DeleteProduct(ctx, c.ID); err != nil {
 			return c.named(err)
 		}
-		return write(env.out, "Deleted %s.\n", c.ID)
+		return c.print(env, map[string]string{"deleted": c.ID}, "Deleted %s.\n", c.ID)
 	})
 }
 
-func (a productArg) hide(env environment, hidden bool) error {
+func (a productArg) hide(env environment, hidden bool, format jsonFlag) error {
 	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
 		p, changed, err := op.HideProduct(ctx, a.ID, hidden)
 		if err != nil {
 			return a.named(err)
 		}
-		state, before := "shown", ""
+		state, before, more := "shown", "", ""
 		if hidden {
-			state = "hidden"
+			state, more = "hidden", continuing(p)
 		}
 		if !changed {
 			before = " already"
 		}
-		return write(env.out, "%s is %s%s. Holds and orders of %s go on.\n", p.ID, state, before, plural(p.ReservedStock, "unit"))
+		return format.print(env, changedProduct{listed(p), changed}, "%s is %s%s.%s\n", p.ID, state, before, more)
 	})
 }

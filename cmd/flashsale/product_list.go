@@ -43,15 +43,15 @@ type productListCmd struct {
 func (c productListCmd) Run(env environment) error {
 	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
 		products := []listedProduct{}
-		err := eachProduct(ctx, op, func(p checkout.Product) bool {
-			products = append(products, listed(p))
-			return true
-		})
+		err := eachProduct(ctx, op, func(p checkout.Product) { products = append(products, listed(p)) })
 		if err != nil {
 			return err
 		}
-		if c.JSON {
+		switch {
+		case c.JSON:
 			return printJSON(env.out, products)
+		case len(products) == 0:
+			return write(env.out, "There is no product yet. flashsale product put makes one.\n")
 		}
 		return printProducts(env, products)
 	})
@@ -97,17 +97,15 @@ func printProducts(env environment, products []listedProduct) error {
 // listPage is the number of products read at a time.
 const listPage = 500
 
-// eachProduct reads the products by id, until do returns false.
-func eachProduct(ctx context.Context, op admin.Operator, do func(checkout.Product) bool) error {
+// eachProduct reads the products by id.
+func eachProduct(ctx context.Context, op admin.Operator, do func(checkout.Product)) error {
 	for after := ""; ; {
 		page, err := op.Products(ctx, after, listPage)
 		if err != nil {
 			return err
 		}
 		for _, p := range page {
-			if !do(p) {
-				return nil
-			}
+			do(p)
 			after = p.ID
 		}
 		if len(page) < listPage {
@@ -116,16 +114,27 @@ func eachProduct(ctx context.Context, op admin.Operator, do func(checkout.Produc
 	}
 }
 
-// findProduct reads one product. Codes: product_not_found.
-func findProduct(ctx context.Context, op admin.Operator, id string) (found checkout.Product, err error) {
-	err = eachProduct(ctx, op, func(p checkout.Product) bool {
-		if p.ID == id {
-			found = p
-		}
-		return p.ID != id
-	})
-	if err == nil && found.ID == "" {
+// findProduct reads one product, as the first of the list after the id before it. Codes: product_not_found.
+func findProduct(ctx context.Context, op admin.Operator, id string) (checkout.Product, error) {
+	if !checkout.ValidProductID(id) {
+		return checkout.Product{}, checkout.ErrProductNotFound
+	}
+	found, err := op.Products(ctx, idBefore(id), 1)
+	if err == nil && (len(found) == 0 || found[0].ID != id) {
 		err = checkout.ErrProductNotFound
 	}
-	return found, err
+	if err != nil {
+		return checkout.Product{}, err
+	}
+	return found[0], nil
+}
+
+// idBefore returns the last product id that can come before a valid one; empty if none can.
+func idBefore(id string) string {
+	const characters, longest = "-0123456789abcdefghijklmnopqrstuvwxyz", 64 // in the order of ids
+	head, last := id[:len(id)-1], strings.IndexByte(characters, id[len(id)-1])
+	if last == 0 {
+		return head
+	}
+	return head + characters[last-1:last] + strings.Repeat("z", longest-len(id))
 }

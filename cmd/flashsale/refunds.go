@@ -73,6 +73,7 @@ type refundsRecordCmd struct {
 	Note     string `required:"" help:"How it went back, for the books." placeholder:"TEXT"`
 	Operator string `help:"Your name, for the books (default: $$USER; with --stack, your AWS identity)." placeholder:"NAME"`
 	ID       string `help:"The record's id (default: a new one). It starts with record:. Repeat an id to retry a command that failed: it records nothing twice." placeholder:"record:…"`
+	jsonFlag
 }
 
 // check refuses flags that need no look at the payment.
@@ -121,7 +122,14 @@ func (c refundsRecordCmd) Run(env environment) error {
 		if after.Owed > 0 {
 			still = money.Format(checkout.Money{Amount: after.Owed, Currency: after.Currency}) + " more"
 		}
-		return write(env.out, "Recorded: %s of payment %s (%s, order %s) went back; it owes %s.\n",
+		return c.print(env, struct {
+			RefundID  string         `json:"refund_id"`
+			Provider  string         `json:"provider"`
+			PaymentID string         `json:"payment_id"`
+			OrderID   string         `json:"order_id"`
+			Amount    checkout.Money `json:"amount"`
+			Owed      checkout.Money `json:"owed"` // still, by the payment
+		}{c.ID, after.Provider, after.PaymentID, after.OrderID, amount, checkout.Money{Amount: after.Owed, Currency: after.Currency}}, "Recorded: %s of payment %s (%s, order %s) went back; it owes %s.\n",
 			money.Format(amount), cell(after.PaymentID), after.Provider, after.OrderID, still)
 	})
 }

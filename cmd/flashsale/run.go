@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 	"flashsale/pkg/app"
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger"
+	"flashsale/pkg/live"
 	"flashsale/pkg/localserver"
 	"flashsale/pkg/localserver/shop"
 	"flashsale/pkg/payments"
@@ -65,15 +67,22 @@ func (runCmd) Run(env environment) (err error) {
 	if err != nil {
 		return err
 	}
-	a := app.New(env.config.Config, app.Deps{Ledger: l, CacheAddr: s.cacheAddr, SignIn: signIn, Recorder: metrics, Logger: log})
+	a := app.New(env.config.Config, app.Deps{Ledger: l, CacheAddr: s.cacheAddr, SignIn: signIn, Recorder: metrics, Requests: metrics, Logger: log})
 	defer func() { err = errors.Join(err, a.Close()) }()
-	if err := addDemo(ctx, a.Ledger); err != nil {
+	if storefront.Sandbox != nil { // with a configured secret it is a real shop
+		if err := addDemo(ctx, a.Ledger); err != nil {
+			return err
+		}
+	}
+	options := localserver.Options{AllowedOrigin: env.config.AllowedOrigin, Shop: storefront}
+	if storefront.Sandbox != nil { // else this server may stand behind a proxy, whose requests all come from this machine
+		who := func(context.Context) string { return operatorName(env) }
+		options.Live = localserver.NewLive(a, metrics, listener.Addr().String(), env.config.UsesStripe(), who, log)
+	}
+	if err := write(env.out, "%s", banner(env.config, listener.Addr().String(), s, options.Live != nil)); err != nil {
 		return err
 	}
-	if err := write(env.out, "%s", banner(env.config, listener.Addr().String(), s)); err != nil {
-		return err
-	}
-	err = localserver.Serve(ctx, a, metrics, listener, localserver.Options{AllowedOrigin: env.config.AllowedOrigin, Shop: storefront}, log)
+	err = localserver.Serve(ctx, a, metrics, listener, options, log)
 	if env.ctx.Err() != nil {
 		progress("stopping")
 	}
@@ -142,7 +151,7 @@ func addDemo(ctx context.Context, l *ledger.Ledger) error {
 }
 
 // banner shows how to try the checkout, in lines to copy and paste.
-func banner(c app.LocalConfig, addr string, s *servers) string {
+func banner(c app.LocalConfig, addr string, s *servers, hasLive bool) string {
 	where := "the servers of MYSQL_DSN and CACHE_ADDR"
 	if s.stack != nil {
 		where = "private servers below " + localDir + "/ (data is kept)"
@@ -156,7 +165,7 @@ func banner(c app.LocalConfig, addr string, s *servers) string {
 	if c.Addr != "127.0.0.1:8080" {
 		env = "ADDR=" + c.Addr + " "
 	}
-	headers, edge, shopLine := "", "", "The shop: "+base+shop.Path+"\n\n"
+	headers, edge, pages := "", "", "The shop: "+base+shop.Path+"\n"
 	signIn := "Shoppers are anonymous, or sign in with -H \"Authorization: Bearer $(" + os.Args[0] + " token ada)\""
 	if c.JWTIssuer != "" {
 		signIn = "Holds and orders need sign-in. Set TOKEN to a token of " + c.JWTIssuer + " for " + c.JWTAudience + "."
@@ -166,7 +175,13 @@ func banner(c app.LocalConfig, addr string, s *servers) string {
 		signIn += " Set EDGE_SECRET as here: requests need the edge's header."
 		edge = ` -H "` + api.EdgeHeader + `: ${EDGE_SECRET%%,*}"`
 		headers += edge
-		shopLine = "" // a browser cannot send the header
+		pages = "" // a browser cannot send the header
+	}
+	if hasLive {
+		pages += liveLine(addr)
+	}
+	if pages != "" {
+		pages += "\n"
 	}
 	limit := ""
 	if c.OrderLimit > 0 {
@@ -193,7 +208,19 @@ Buy something (in another terminal, in this directory):
 API documentation: %[1]s/docs   Health: %[1]s/healthz   Metrics: %[1]s/metrics
 Press Ctrl-C to stop.
 
-`, base, where, short(c.HoldTTL), short(c.PaymentWindow), secret, env, os.Args[0], signIn, headers, edge, limit, shopLine, walk)
+`, base, where, short(c.HoldTTL), short(c.PaymentWindow), secret, env, os.Args[0], signIn, headers, edge, limit, pages, walk)
+}
+
+// liveLine shows the address of the operator's page, which only this machine can open: none if the server has another machine's address alone.
+func liveLine(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if ip, parseErr := netip.ParseAddr(host); err == nil && parseErr == nil && ip.IsUnspecified() {
+		addr = net.JoinHostPort("127.0.0.1", port)
+	}
+	if live.CheckAddress(addr) != nil {
+		return ""
+	}
+	return "Live:     http://" + addr + live.Path + "\n"
 }
 
 // short formats 2m0s as 2m.

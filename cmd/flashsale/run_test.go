@@ -24,14 +24,14 @@ func TestBannerShowsDurationsWhole(t *testing.T) {
 func TestBannersLinesWork(t *testing.T) {
 	t.Parallel()
 	c := app.LocalConfig{Addr: "127.0.0.1:8080"}
-	if text := banner(c, c.Addr, &servers{}); !strings.HasPrefix(text, "\nThe shop: http://127.0.0.1:8080/shop/\n") || strings.Contains(text, "$TOKEN") || strings.Contains(text, "$EDGE_SECRET") || strings.Contains(text, "must show") {
-		t.Errorf("got\n%s, expected the shop first, and neither a token, an edge nor an order limit", text)
+	if text := banner(c, c.Addr, &servers{}, true); !strings.HasPrefix(text, "\nThe shop: http://127.0.0.1:8080/shop/\nLive:     http://127.0.0.1:8080/live/\n\n") || strings.Contains(text, "$TOKEN") || strings.Contains(text, "$EDGE_SECRET") || strings.Contains(text, "must show") {
+		t.Errorf("got\n%s, expected the shop and the operator's page first, and neither a token, an edge nor an order limit", text)
 	}
-	if text := banner(c, c.Addr, &servers{}); !strings.Contains(text, " buy demo\n") || strings.Count(text, "| tee /dev/stderr | grep") != 2 || strings.Count(text, " &&\n") != 3 {
-		t.Errorf("got\n%s, expected lines that show a refusal and stop there", text)
+	if text := banner(c, c.Addr, &servers{}, false); strings.Contains(text, "/live/") || !strings.Contains(text, " buy demo\n") || strings.Count(text, "| tee /dev/stderr | grep") != 2 || strings.Count(text, " &&\n") != 3 {
+		t.Errorf("got\n%s, expected no page of the operator, and lines that show a refusal and stop there", text)
 	}
 	c.JWTIssuer, c.JWTAudience, c.EdgeSecrets, c.OrderLimit = "https://shop.example.com", "shop", []string{"hunter2"}, 10*time.Minute
-	text := banner(c, c.Addr, &servers{})
+	text := banner(c, c.Addr, &servers{}, false)
 	const headers = ` -H "Authorization: Bearer $TOKEN" -H "Flashsale-Edge: ${EDGE_SECRET%%,*}"`
 	if strings.Count(text, headers) != 3 || strings.Contains(text, "hunter2") || strings.Contains(text, "/shop/") {
 		t.Errorf("got\n%s, expected three requests with %s, no secret, and no shop for a browser without the header", text, headers)
@@ -39,6 +39,19 @@ func TestBannersLinesWork(t *testing.T) {
 	for _, part := range []string{"within 10m of the hold", "Set TOKEN to a token of https://shop.example.com for shop", "Set EDGE_SECRET"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("expected %q in\n%s", part, text)
+		}
+	}
+}
+
+// Only this machine can open the operator's page.
+func TestBannerShowsThePageAtThisMachinesAddress(t *testing.T) {
+	t.Parallel()
+	for addr, want := range map[string]string{
+		"127.0.0.1:8080": "http://127.0.0.1:8080/live/", "[::1]:8080": "http://[::1]:8080/live/",
+		"0.0.0.0:8080": "http://127.0.0.1:8080/live/", "[::]:8080": "http://127.0.0.1:8080/live/", "10.0.0.5:8080": "",
+	} {
+		if got := strings.TrimSpace(strings.TrimPrefix(liveLine(addr), "Live:")); got != want {
+			t.Errorf("at %s the page is shown at %q, expected %q", addr, got, want)
 		}
 	}
 }

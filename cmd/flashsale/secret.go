@@ -21,9 +21,7 @@ func developmentSecret() (string, error) {
 	if secret, err := os.ReadFile(secretFile); err == nil { //nolint:gosec // G304: a file of the shop
 		return strings.TrimSpace(string(secret)), nil
 	}
-	key := make([]byte, 24)
-	_, _ = rand.Read(key) // never fails
-	secret := "whsec_" + base64.StdEncoding.EncodeToString(key)
+	secret := newSecret()
 	if err := os.MkdirAll(localDir, 0o750); err != nil {
 		return "", fmt.Errorf("keeping the development secret: %w", err)
 	}
@@ -33,13 +31,20 @@ func developmentSecret() (string, error) {
 	return secret, nil
 }
 
+// newSecret makes a secret of Standard Webhooks at random.
+func newSecret() string {
+	key := make([]byte, 24)
+	_, _ = rand.Read(key) // never fails
+	return "whsec_" + base64.StdEncoding.EncodeToString(key)
+}
+
 // webhookSigner returns a signer that the server of this directory accepts.
 func webhookSigner(env environment) (*payments.Standard, error) {
 	secrets := env.config.WebhookSecrets
 	if len(secrets) == 0 {
 		secret, err := os.ReadFile(secretFile) //nolint:gosec // G304: a file of the shop
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%w: no secret to sign with: set WEBHOOK_SECRETS, or use the directory of `flashsale run`", errUsage)
+			return nil, noShop("WEBHOOK_SECRETS")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading the development secret: %w", err)

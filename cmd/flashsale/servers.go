@@ -61,11 +61,16 @@ func checkShop(env environment) error {
 	if _, err := os.Stat(filepath.Join(serversDir, "mysql")); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	return noShop("MYSQL_DSN")
+}
+
+// noShop refuses a directory without a shop. The variable would do as well.
+func noShop(variable string) error {
 	here, err := os.Getwd()
 	if err != nil {
 		return fmt.Errorf("looking for the shop: %w", err)
 	}
-	return fmt.Errorf("%w in %s: run `flashsale run` there first, use the directory of your shop, or set MYSQL_DSN", errNoShop, here)
+	return fmt.Errorf("%w in %s: run `flashsale run` there first, use the directory of your shop, or set %s", errNoShop, here, variable)
 }
 
 // need is the servers that a command needs.

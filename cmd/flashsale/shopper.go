@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"flashsale/pkg/admin"
@@ -36,7 +37,16 @@ func (f shopperFlags) shopper() (checkout.Shopper, error) {
 	return shopper, nil
 }
 
-type shopperBlockCmd struct{ shopperFlags }
+type shopperBlockCmd struct {
+	shopperFlags
+	jsonFlag
+}
+
+// blockedNow is the result of blocking, in the JSON of the command.
+type blockedNow struct {
+	Shopper string `json:"shopper"`
+	admin.Block
+}
 
 // Run blocks a shopper and takes back the units that are not paid.
 func (c shopperBlockCmd) Run(env environment) error {
@@ -45,47 +55,64 @@ func (c shopperBlockCmd) Run(env environment) error {
 		return err
 	}
 	return withOperator(env, func(ctx context.Context, op admin.Operator) error {
-		var holds, orders admin.Ended
+		all := blockedNow{Shopper: shopper.String(), Block: admin.Block{Holds: nothingEnded(), Orders: nothingEnded()}}
 		for first, more := true, true; more; first = false {
 			b, err := op.BlockShopper(ctx, shopper)
 			if code := checkout.CodeOf(err); err != nil && (code == "" || code == checkout.CodeBusy) {
 				err = fmt.Errorf("%w (the shopper may be blocked: the same command can be repeated)", err)
 			}
+			if err != nil && c.JSON && !first {
+				err = errors.Join(err, printJSON(env.out, all)) // what was done before the failure
+			}
 			if err != nil {
 				return err
 			}
 			if first {
-				text := "Blocked: %s.\n"
-				if b.Again {
-					text = "%s was blocked before.\n"
-				}
-				if b.Unseen {
-					text += "No hold of this shopper is known: check the id, or the issuer and the subject.\n"
-				}
-				if err := write(env.out, text, shopper); err != nil {
-					return err
-				}
+				all.Again, all.Unseen = b.Again, b.Unseen
 			}
-			for _, part := range []struct {
-				ending
-				sum  *admin.Ended
-				done admin.Ended
-			}{{releasing, &holds, b.Holds}, {cancelling, &orders, b.Orders}} {
-				part.sum.IDs, part.sum.Units = append(part.sum.IDs, part.done.IDs...), part.sum.Units+part.done.Units
-				if err := part.printEnded(env, part.done); err != nil {
+			addEnded(&all.Holds, b.Holds)
+			addEnded(&all.Orders, b.Orders)
+			if !c.JSON {
+				if err := printBlock(env, shopper, b, first); err != nil {
 					return err
 				}
 			}
 			more = b.Holds.Left+b.Orders.Left > 0
 		}
-		if err := releasing.printSum(env, holds); err != nil {
+		if c.JSON {
+			return printJSON(env.out, all)
+		}
+		if err := releasing.printSum(env, all.Holds); err != nil {
 			return err
 		}
-		return cancelling.printSum(env, orders)
+		return cancelling.printSum(env, all.Orders)
 	})
 }
 
-type shopperUnblockCmd struct{ shopperFlags }
+// printBlock prints what one call did.
+func printBlock(env environment, shopper checkout.Shopper, b admin.Block, first bool) error {
+	if first {
+		text := "Blocked: %s.\n"
+		if b.Again {
+			text = "%s was blocked before.\n"
+		}
+		if b.Unseen {
+			text += "No hold of this shopper is known: check the id, or the issuer and the subject.\n"
+		}
+		if err := write(env.out, text, shopper); err != nil {
+			return err
+		}
+	}
+	if err := releasing.printEnded(env, b.Holds); err != nil {
+		return err
+	}
+	return cancelling.printEnded(env, b.Orders)
+}
+
+type shopperUnblockCmd struct {
+	shopperFlags
+	jsonFlag
+}
 
 // Run lets a shopper place holds again.
 func (c shopperUnblockCmd) Run(env environment) error {
@@ -102,7 +129,10 @@ func (c shopperUnblockCmd) Run(env environment) error {
 		if !changed {
 			text = "%s was not blocked.\n"
 		}
-		return write(env.out, text, shopper)
+		return c.print(env, struct {
+			Shopper string `json:"shopper"`
+			Changed bool   `json:"changed"` // false: it was not blocked
+		}{shopper.String(), changed}, text, shopper)
 	})
 }
 

@@ -7,6 +7,9 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
+
+	"golang.org/x/term"
 )
 
 // untilStopped returns a context that ends at the first SIGINT, SIGTERM or SIGHUP. Later ones only print a note: a
@@ -22,6 +25,7 @@ func untilStopped() (context.Context, func()) {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
+	go watchTerminal(ended, signals)
 	go func() {
 		for {
 			select {
@@ -36,6 +40,28 @@ func untilStopped() (context.Context, func()) {
 		}
 	}()
 	return ctx, func() { close(ended); signal.Stop(signals); cancel() }
+}
+
+// watchTerminal sends SIGHUP when the terminal is closed. The kernel sends it to the terminal's own process alone, such as
+// the make of `make run`, which then waits for this one.
+func watchTerminal(ended <-chan struct{}, signals chan<- os.Signal) {
+	var terminal int
+	for terminal = 0; terminal <= 2 && !term.IsTerminal(terminal); terminal++ {
+	}
+	if terminal > 2 || signal.Ignored(syscall.SIGHUP) {
+		return
+	}
+	for {
+		select {
+		case <-ended:
+			return
+		case <-time.After(time.Second):
+		}
+		if !term.IsTerminal(terminal) {
+			signals <- syscall.SIGHUP
+			return
+		}
+	}
 }
 
 var errNoReader = errors.New("the reader of the output has ended")

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -63,6 +64,9 @@ func (cleanCmd) Run(env environment) error {
 		_ = s.file.Close()
 		return fmt.Errorf("%w: this directory's server runs on %s (pid %d); stop it first, with Ctrl-C or flashsale stop", errRefused, s.Addr, s.PID)
 	}
+	if _, err := os.Lstat(localDir); errors.Is(err, fs.ErrNotExist) {
+		return write(env.out, "There is nothing to delete in this directory.\n")
+	}
 	if _, err := devstack.Stop(env.ctx, serversDir); errors.Is(err, devstack.ErrInUse) {
 		return fmt.Errorf("%w: another command of this directory uses the private database and cache; wait for its end", errRefused)
 	} else if err != nil {
@@ -71,7 +75,7 @@ func (cleanCmd) Run(env environment) error {
 	if err := os.RemoveAll(localDir); err != nil {
 		return fmt.Errorf("deleting the private servers: %w", err)
 	}
-	return nil
+	return write(env.out, "Deleted %s/ of this directory.\n", localDir)
 }
 
 // recorded is a running server of this directory and its open record.

@@ -20,7 +20,8 @@ const maxTokenTTL = 30 * 24 * time.Hour
 
 type tokenCmd struct {
 	Name string        `arg:"" help:"Any name; the same name is the same shopper."`
-	TTL  time.Duration `help:"How long the token is valid, such as 90s or 1h." default:"1h"`
+	TTL  time.Duration `help:"How long the token is valid, such as 90s or 1h (default: ${default})." default:"1h" placeholder:"DURATION"`
+	jsonFlag
 }
 
 func (c tokenCmd) Run(env environment) error {
@@ -30,11 +31,15 @@ func (c tokenCmd) Run(env environment) error {
 	if c.TTL < time.Second || c.TTL > maxTokenTTL {
 		return fmt.Errorf("%w: --ttl is %s, expected 1s to %s", errUsage, c.TTL, maxTokenTTL)
 	}
+	expires := time.Now().Add(c.TTL).UTC().Truncate(time.Second)
 	token, err := developmentToken(env, c.Name, c.TTL)
 	if err != nil {
 		return err
 	}
-	return write(env.out, "%s\n", token)
+	return c.print(env, struct {
+		Token     string    `json:"token"`
+		ExpiresAt time.Time `json:"expires_at"`
+	}{token, expires}, "%s\n", token)
 }
 
 // developmentToken returns a token that signs a shopper in to this directory's server.
@@ -44,7 +49,7 @@ func developmentToken(env environment, name string, ttl time.Duration) (string, 
 	}
 	text, err := os.ReadFile(signInKeyFile) //nolint:gosec // G304: a file of the shop
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("%w: there is no %s to sign with: use the directory of `flashsale run`", errUsage, signInKeyFile)
+		return "", fmt.Errorf("%w here: there is no %s to sign with; use the directory of `flashsale run`", errNoShop, signInKeyFile)
 	}
 	if err != nil {
 		return "", fmt.Errorf("reading the development sign-in key: %w", err)

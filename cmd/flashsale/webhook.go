@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -15,7 +16,8 @@ import (
 )
 
 type webhookCmd struct {
-	Send webhookSendCmd `cmd:"" help:"Sign one payment event (Standard Webhooks) and send it. Uses the first of WEBHOOK_SECRETS, or else this directory's development secret; with --stack, the stack's secret. If EDGE_SECRET is set, the request has its first secret, as one through the edge."`
+	Send   webhookSendCmd   `cmd:"" help:"Sign one payment event (Standard Webhooks) and send it. Uses the first of WEBHOOK_SECRETS, or else this directory's development secret; with --stack, the stack's secret. If EDGE_SECRET is set, the request has its first secret, as one through the edge."`
+	Listen webhookListenCmd `cmd:"" help:"Forward the payment events that the checkout receives to your own back end, from now until Ctrl-C. Each is one Standard Webhooks delivery with the event's id, signed with the secret that the command prints; Stripe's events come in this format, too. A failed delivery is repeated up to four times."`
 }
 
 type webhookSendCmd struct {
@@ -32,9 +34,13 @@ type webhookSendCmd struct {
 	ID        string        `help:"The event's id (default: a new one). Repeat an id to deliver the same event again." placeholder:"ID"`
 	Age       time.Duration `help:"Age of the signature; negative is in the future." placeholder:"DURATION"`
 	URL       string        `help:"The server (default: http:// and ADDR, or the API of --stack)." placeholder:"URL"`
+	jsonFlag
 }
 
-const webhookTimeout = 15 * time.Second
+const (
+	webhookTimeout = 15 * time.Second
+	webhookPath    = "/v1/payments/webhook"
+)
 
 func (c webhookSendCmd) Run(env environment) error {
 	if err := c.checkType(); err != nil {
@@ -78,7 +84,7 @@ func (c webhookSendCmd) Run(env environment) error {
 	if err != nil {
 		return err
 	}
-	if err := write(env.out, "%s: %d %s\n", c.ID, status, strings.TrimSpace(string(response))); err != nil {
+	if err := c.print(env, sent{c.ID, status, asJSON(response)}, "%s: %d %s\n", c.ID, status, strings.TrimSpace(string(response))); err != nil {
 		return err
 	}
 	if status == http.StatusUnauthorized {
@@ -88,6 +94,22 @@ func (c webhookSendCmd) Run(env environment) error {
 		return fmt.Errorf("%w: the server responded with %d", errRefused, status)
 	}
 	return nil
+}
+
+// sent is an event and the server's response, in the JSON of the command.
+type sent struct {
+	EventID  string          `json:"event_id"`
+	Status   int             `json:"status"`
+	Response json.RawMessage `json:"response"` // a string if it is no JSON
+}
+
+// asJSON returns a response as it is, or as a string if it is no JSON.
+func asJSON(response []byte) json.RawMessage {
+	if json.Valid(response) {
+		return response
+	}
+	text, _ := json.Marshal(strings.TrimSpace(string(response))) // a string cannot fail
+	return text
 }
 
 // checkType refuses a type that would have no effect, which is most likely misspelt.
@@ -139,11 +161,10 @@ func (c *webhookSendCmd) signer(ctx context.Context, env environment) (*payments
 
 // endpoint returns the base URL of the API and the URL of the webhook. --url may be either.
 func (c webhookSendCmd) endpoint(env environment) (base, endpoint string) {
-	const path = "/v1/payments/webhook"
 	base = strings.TrimSuffix(c.URL, "/")
 	if base == "" {
 		base = "http://" + env.config.Addr
 	}
-	base = strings.TrimSuffix(base, path)
-	return base, base + path
+	base = strings.TrimSuffix(base, webhookPath)
+	return base, base + webhookPath
 }

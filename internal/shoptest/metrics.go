@@ -3,6 +3,7 @@ package shoptest
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -35,7 +36,7 @@ func (s *Shop) Metric(t testing.TB, name, labels string) float64 {
 // joined puts the values of label pairs in the order in which the metric declares its labels.
 func joined(name, pairs string) string {
 	var values []string
-	for _, m := range checkout.Metrics {
+	for _, m := range slices.Concat(checkout.Metrics, checkout.RequestMetrics) {
 		if !strings.HasPrefix(name, "flashsale_"+m.Name) {
 			continue
 		}

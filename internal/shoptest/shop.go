@@ -55,6 +55,7 @@ type Options struct {
 	CacheAddr     string        // empty: the test server
 	Log           io.Writer     // nil: the log is discarded
 	SignIn        bool          // holds and orders need a token: see Shop.As; otherwise it is optional, and only the local server reads it
+	Live          bool          // the operator's page, at /live/ of the local server
 	Functions     bool          // the Lambda functions behind a gateway, instead of the local server
 }
 
@@ -146,7 +147,7 @@ func (s *Shop) serve(t testing.TB, o Options) {
 	metrics := localserver.NewMetrics()
 	s.App = app.New(config, app.Deps{
 		Ledger:    Must(ledger.Open(Must(ledger.AccountsOf(s.AdminDSN))(t).DSN(ledger.RoleApp), metrics))(t),
-		CacheAddr: o.CacheAddr, SignIn: s.verifier.SignIn, Recorder: metrics,
+		CacheAddr: o.CacheAddr, SignIn: s.verifier.SignIn, Recorder: metrics, Requests: metrics,
 		Logger: slog.New(slog.NewJSONHandler(o.Log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	listener := Must(new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0"))(t)
@@ -154,9 +155,11 @@ func (s *Shop) serve(t testing.TB, o Options) {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	logger := slog.New(slog.NewJSONHandler(o.Log, nil))
-	go func() {
-		served <- localserver.Serve(ctx, s.App, metrics, listener, localserver.Options{Shop: s.storefront()}, logger)
-	}()
+	options := localserver.Options{Shop: s.storefront()}
+	if o.Live {
+		options.Live = localserver.NewLive(s.App, metrics, listener.Addr().String(), false, func(context.Context) string { return "ada" }, logger)
+	}
+	go func() { served <- localserver.Serve(ctx, s.App, metrics, listener, options, logger) }()
 	s.Stop = sync.OnceFunc(func() {
 		s.Client.CloseIdleConnections()
 		cancel()

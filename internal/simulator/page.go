@@ -9,9 +9,11 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"flashsale/pkg/web"
 )
 
-// The page and the chart library are in the program, so that the report is one file that loads nothing.
+// The page is in the program with the chart library, so that the report is one file that loads nothing.
 var (
 	//go:embed page/page.html.tmpl
 	pageText string
@@ -19,10 +21,12 @@ var (
 	pageCSS template.CSS
 	//go:embed page/charts.js
 	chartsJS template.JS
-	//go:embed page/uplot/uPlot.min.css
-	uplotCSS template.CSS
-	//go:embed page/uplot/uPlot.iife.min.js
-	uplotJS template.JS
+)
+
+// The library is a file of the project, so the template may write it as it is.
+var (
+	chartLibrary = template.JS(web.UPlotScript) //nolint:gosec // a file of the project
+	chartStyle   = template.CSS(web.UPlotStyle) //nolint:gosec // the same
 )
 
 var page = template.Must(template.New("report").Funcs(template.FuncMap{
@@ -84,7 +88,7 @@ func (r *Report) HTML(jsonFile string) ([]byte, error) {
 		Data          chartData
 		SharesMachine bool
 		JSONFile      string
-	}{r, []template.CSS{uplotCSS, pageCSS}, uplotJS, chartsJS, chartData{r.Stock, r.Moments, r.Figures.Refusals}, r.sharesMachine(), jsonFile})
+	}{r, []template.CSS{chartStyle, pageCSS}, chartLibrary, chartsJS, chartData{r.Stock, r.Moments, r.Figures.Refusals}, r.sharesMachine(), jsonFile})
 	if err != nil {
 		return nil, fmt.Errorf("writing the report as a web page: %w", err)
 	}

@@ -187,20 +187,3 @@ func TestMachineAndVersionAreKnown(t *testing.T) {
 		t.Errorf("memory: %d bytes", m.Memory)
 	}
 }
-
-// The note of the version must follow an update of the library.
-func TestChartLibraryHasVersionAndLicence(t *testing.T) {
-	note, err := os.ReadFile("page/uplot/VERSION")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, library, _ := strings.Cut(string(uplotJS), "(v")
-	library, _, _ = strings.Cut(library, ")")
-	if !strings.HasPrefix(string(note), "uPlot "+library+",") {
-		t.Errorf("VERSION says %q, the library is %s", note, library)
-	}
-	licence, err := os.ReadFile("page/uplot/LICENSE")
-	if err != nil || !strings.Contains(string(licence), "MIT License") {
-		t.Errorf("the library's licence is not beside it: %v", err)
-	}
-}

@@ -45,6 +45,20 @@ func (c Client) Products(ctx context.Context, after string, limit int) ([]checko
 	return fromWire(r.Products), err
 }
 
+// ErrOldFunction means that the stack's admin function is of a release that lacks an operation.
+var ErrOldFunction = errors.New("the stack runs an older release, whose admin function does not know this operation: deploy this release")
+
+// Overview implements Operator. A function of a release before it returns ErrOldFunction.
+func (c Client) Overview(ctx context.Context) (ledger.Overview, error) {
+	r, err := c.call(ctx, request{Operation: opOverview})
+	var refused *checkout.Error
+	if errors.As(err, &refused) && len(refused.Fields) > 0 && refused.Fields[0].Field == "operation" {
+		err = ErrOldFunction
+	}
+	o, err := result(r.Overview, err)
+	return o.fromWire(), err
+}
+
 // Audit implements Operator.
 func (c Client) Audit(ctx context.Context) (ledger.Audit, error) {
 	r, err := c.call(ctx, request{Operation: opAudit})
@@ -86,6 +100,12 @@ func (c Client) OrderHistory(ctx context.Context, id checkout.ID) (ledger.OrderH
 func (c Client) Events(ctx context.Context, state ledger.EventState, limit int) (ledger.List[ledger.ListedEvent], error) {
 	r, err := c.call(ctx, request{Operation: opEvents, State: state, Limit: limit})
 	return result(r.Events, err)
+}
+
+// ReceivedEvents implements Operator.
+func (c Client) ReceivedEvents(ctx context.Context, after *ledger.EventMark, limit int) (ledger.ReceivedEvents, error) {
+	r, err := c.call(ctx, request{Operation: opReceived, Mark: after, Limit: limit})
+	return result(r.Received, err)
 }
 
 // EndSale implements Operator.
@@ -181,6 +201,9 @@ func (c Client) send(ctx context.Context, q request, operator string) (r respons
 	}
 	if err := json.Unmarshal(body, &r); err != nil {
 		return r, fmt.Errorf("reading the admin function's response: %w", err)
+	}
+	if r.Error != nil && r.Error.unknownOperation() {
+		return r, fmt.Errorf("the stack's admin function is of an earlier release and cannot do this (%s): deploy this release first", q.Operation)
 	}
 	if r.Error != nil {
 		return r, r.Error.err()

@@ -132,6 +132,9 @@ func (h Handler) do(ctx context.Context, q request) (r response, err error) {
 		}
 		products, listErr := h.Operator.Products(ctx, q.After, q.Limit)
 		r.Products, err = toWire(products), listErr
+	case opOverview:
+		o, readErr := h.Operator.Overview(ctx)
+		r.Overview, err = overviewToWire(o), readErr
 	case opAudit:
 		audit, auditErr := h.Operator.Audit(ctx)
 		r.Audit, err = &audit, auditErr
@@ -217,6 +220,9 @@ func (h Handler) list(ctx context.Context, q request, r *response) (err error) {
 	case opBlocked:
 		blocked, listErr := h.Operator.BlockedShoppers(ctx, q.Limit)
 		r.Blocked, err = &blocked, listErr
+	case opReceived:
+		received, listErr := h.Operator.ReceivedEvents(ctx, q.Mark, q.Limit)
+		r.Received, err = &received, listErr
 	default:
 		err = checkout.Invalid("operation", "expected one of "+strings.Join(operations, ", "))
 	}

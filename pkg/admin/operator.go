@@ -38,6 +38,8 @@ type Operator interface {
 	UnblockShopper(ctx context.Context, shopper checkout.Shopper) (changed bool, err error)
 	// BlockedShoppers lists the blocked shoppers, the latest block first.
 	BlockedShoppers(ctx context.Context, limit int) (ledger.List[ledger.BlockedShopper], error)
+	// Overview reads what an operator watches during a sale. It changes nothing.
+	Overview(ctx context.Context) (ledger.Overview, error)
 	// Audit recomputes every counter from the rows.
 	Audit(ctx context.Context) (ledger.Audit, error)
 	// Owed lists the payments that owe money, oldest first.
@@ -53,6 +55,8 @@ type Operator interface {
 	OrderHistory(ctx context.Context, id checkout.ID) (ledger.OrderHistory, error)
 	// Events lists the events in a state, newest first. Codes: invalid_request.
 	Events(ctx context.Context, state ledger.EventState, limit int) (ledger.List[ledger.ListedEvent], error)
+	// ReceivedEvents lists the stored events after a place, the first received first. Without a place it only says the time.
+	ReceivedEvents(ctx context.Context, after *ledger.EventMark, limit int) (ledger.ReceivedEvents, error)
 }
 
 // MaxListed limits the entries of one list, because the response of a Lambda function is limited to 6 MB.

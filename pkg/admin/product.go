@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"flashsale/pkg/checkout"
+	"flashsale/pkg/ledger"
 )
 
 // product is a checkout.Product in a response. The command and the function may be of different releases, so a field may
@@ -41,4 +42,24 @@ func fromWire(list []product) []checkout.Product {
 		products = append(products, checkout.Product(p))
 	}
 	return products
+}
+
+// overview is a ledger.Overview in a response.
+type overview struct {
+	Products     []product            `json:"products"`
+	Ordered      map[string]int64     `json:"ordered"`
+	MoreProducts int64                `json:"more_products,omitempty"`
+	Owed         []ledger.OwedTotal   `json:"owed"`
+	Orders       []ledger.ListedOrder `json:"orders"`
+	Audits       ledger.AuditTimes    `json:"audits"`
+}
+
+func overviewToWire(o ledger.Overview) *overview {
+	return &overview{toWire(o.Products), o.Ordered, o.MoreProducts, o.Owed, o.Orders, o.Audits}
+}
+
+func (o overview) fromWire() ledger.Overview {
+	return ledger.Overview{
+		Products: fromWire(o.Products), Ordered: o.Ordered, MoreProducts: o.MoreProducts, Owed: o.Owed, Orders: o.Orders, Audits: o.Audits,
+	}
 }

@@ -14,6 +14,7 @@ const (
 	opMigrate       = "migrate"
 	opPutProduct    = "put_product"
 	opProducts      = "list_products"
+	opOverview      = "overview"
 	opAudit         = "audit"
 	opOwed          = "list_owed_payments"
 	opPayments      = "find_payments"
@@ -31,12 +32,13 @@ const (
 	opBlock         = "block_shopper"
 	opUnblock       = "unblock_shopper"
 	opBlocked       = "list_blocked_shoppers"
+	opReceived      = "list_received_events"
 )
 
 // operations are all of them.
 var operations = []string{
-	opMigrate, opPutProduct, opProducts, opAudit, opOwed, opPayments, opRecordRefund, opOrders, opOrder, opEvents,
-	opEndSale, opHideProduct, opShowProduct, opDeleteProduct, opReservations, opReleaseHolds, opCancelOrders, opBlock, opUnblock, opBlocked,
+	opMigrate, opPutProduct, opProducts, opOverview, opAudit, opOwed, opPayments, opRecordRefund, opOrders, opOrder, opEvents,
+	opEndSale, opHideProduct, opShowProduct, opDeleteProduct, opReservations, opReleaseHolds, opCancelOrders, opBlock, opUnblock, opBlocked, opReceived,
 }
 
 // request is the payload of an invocation.
@@ -53,6 +55,7 @@ type request struct {
 	Reservations *ledger.ReservationFilter `json:"reservations,omitempty"` // list_reservations; none selects all
 	Selection    *Selection                `json:"selection,omitempty"`    // release_holds, cancel_orders
 	Shopper      string                    `json:"shopper,omitempty"`      // block_shopper, unblock_shopper
+	Mark         *ledger.EventMark         `json:"mark,omitempty"`         // list_received_events; none lists none
 	Limit        int                       `json:"limit,omitempty"`        // all lists; 1 to MaxListed (default)
 }
 
@@ -62,6 +65,7 @@ type response struct {
 	Product      *product                            `json:"product,omitempty"`
 	Created      bool                                `json:"created,omitempty"`
 	Products     []product                           `json:"products,omitempty"`
+	Overview     *overview                           `json:"overview,omitempty"`
 	Audit        *ledger.Audit                       `json:"audit,omitempty"`
 	Owed         *ledger.OwedPayments                `json:"owed,omitempty"`
 	Payments     []ledger.PaymentRecord              `json:"payments,omitempty"`
@@ -74,6 +78,7 @@ type response struct {
 	Ended        *Ended                              `json:"ended,omitempty"`
 	Block        *Block                              `json:"block,omitempty"`
 	Blocked      *ledger.List[ledger.BlockedShopper] `json:"blocked,omitempty"`
+	Received     *ledger.ReceivedEvents              `json:"received,omitempty"`
 }
 
 // refund is a checkout.RefundRecord in JSON.
@@ -148,6 +153,12 @@ func refusalOf(e *checkout.Error) *refusal {
 		r.Fields = append(r.Fields, field(f))
 	}
 	return r
+}
+
+// unknownOperation reports whether the function does not know the operation, or a field that came with it.
+func (r *refusal) unknownOperation() bool {
+	return r.Code == checkout.CodeInvalidRequest && len(r.Fields) == 1 && r.Fields[0].Field == "operation" ||
+		r.Code == checkout.CodeMalformedRequest && strings.Contains(r.Detail, "unknown field")
 }
 
 func (r *refusal) err() error {

@@ -52,6 +52,8 @@ type Options struct {
 	Standard Verifier
 	Stripe   Verifier
 	Logger   *slog.Logger
+	// Requests records checkout.RequestMetrics; nil: nobody does.
+	Requests checkout.Recorder
 	// EdgeSecrets are the values of EdgeHeader that a request needs one of; none means that there is no edge.
 	EdgeSecrets []string
 	// Extra, if not nil, adds routes outside of /v1, such as /healthz.
@@ -67,7 +69,10 @@ func New(o Options) http.Handler {
 	if o.Extra != nil {
 		o.Extra(mux)
 	}
-	return withDefaults(behindEdge(route(mux), o.EdgeSecrets), o.Logger)
+	if o.Requests == nil {
+		o.Requests = checkout.NoRecorder{}
+	}
+	return withDefaults(behindEdge(route(mux), o.EdgeSecrets), o.Logger, o.Requests)
 }
 
 // configureHuma sets huma's package variables, which every handler of this program shares.
@@ -106,7 +111,7 @@ func register(mux *http.ServeMux, o Options) huma.API {
 	if o.SignIn == nil {
 		o.SignIn = Everybody
 	}
-	api.UseMiddleware(identify(o.SignIn), accept)
+	api.UseMiddleware(nameOperation, identify(o.SignIn), accept)
 	for _, part := range []struct {
 		resource   Resource
 		operations interface{ register(api huma.API) }

@@ -17,7 +17,7 @@ func TestLogTellsABlockFromALimit(t *testing.T) {
 		var log strings.Builder
 		handler := withDefaults(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			writeProblem(w, infoOf(r.Context()), checkout.ShopperLimit(limit, 2))
-		}), slog.New(slog.NewJSONHandler(&log, nil)))
+		}), slog.New(slog.NewJSONHandler(&log, nil)), checkout.NoRecorder{})
 		response := httptest.NewRecorder()
 		handler.ServeHTTP(response, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/holds", nil))
 		line, body := log.String(), response.Body.String()

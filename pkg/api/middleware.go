@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
 	"flashsale/pkg/checkout"
@@ -20,11 +22,12 @@ import (
 // requestTimeout limits a request. It is longer than any ledger call.
 const requestTimeout = 9 * time.Second
 
-// requestInfo collects what the log line of a request shows.
+// requestInfo collects what the log line and the metrics of a request show.
 type requestInfo struct {
-	id   string
-	code string // the code of the problem in the response
-	err  error  // its cause
+	id        string
+	operation string // its id in the contract; empty: no operation has this route
+	code      string // the code of the problem in the response
+	err       error  // its cause
 
 	shopper  checkout.Shopper // signed in, or anonymous
 	badToken bool             // a token was sent, and refused
@@ -55,9 +58,9 @@ func infoOf(ctx context.Context) *requestInfo {
 // requestID is the form of an id that a gateway may give a request.
 var requestID = regexp.MustCompile(`^[A-Za-z0-9._=-]{1,64}$`)
 
-// withDefaults gives every request an id, a deadline and a line in the log, and turns a panic into a problem. It never
+// withDefaults gives every request an id, a deadline, a line in the log and its metrics, and turns a panic into a problem. It never
 // logs signatures, idempotency keys, tokens, the edge's secret or bodies.
-func withDefaults(next http.Handler, log *slog.Logger) http.Handler {
+func withDefaults(next http.Handler, log *slog.Logger, rec checkout.Recorder) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		info := &requestInfo{id: r.Header.Get("X-Request-Id")}
@@ -79,7 +82,9 @@ func withDefaults(next http.Handler, log *slog.Logger) http.Handler {
 				info.err = err
 			}
 			info.hungUp = errors.Is(client.Err(), context.Canceled)
-			logRequest(log, r, info, recorder.status, time.Since(start))
+			took := time.Since(start)
+			logRequest(log, r, info, recorder.status, took)
+			recordRequest(rec, info, took)
 		}()
 		next.ServeHTTP(recorder, r)
 	})
@@ -130,6 +135,21 @@ func logRequest(log *slog.Logger, r *http.Request, info *requestInfo, status int
 		attrs = append(attrs, slog.String("error", info.err.Error()))
 	}
 	log.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// nameOperation is the middleware that tells the metrics which operation a request is for.
+func nameOperation(ctx huma.Context, next func(huma.Context)) {
+	infoOf(ctx.Context()).operation = ctx.Operation().OperationID
+	next(ctx)
+}
+
+// recordRequest counts a request of an operation. Pages, probes and unknown routes are none.
+func recordRequest(rec checkout.Recorder, info *requestInfo, took time.Duration) {
+	if info.operation == "" {
+		return
+	}
+	rec.Record(checkout.Requests, 1, info.operation, cmp.Or(info.code, "ok"))
+	rec.Record(checkout.RequestDuration, took.Seconds(), info.operation)
 }
 
 // statusRecorder remembers the status of a response.

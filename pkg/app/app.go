@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,6 +28,7 @@ type Deps struct {
 	StripeWebhookSecrets payments.Secrets
 	SignIn               api.SignIn // nil: all shoppers are anonymous
 	Recorder             checkout.Recorder
+	Requests             checkout.Recorder // of checkout.RequestMetrics; nil: nobody records them
 	Logger               *slog.Logger
 }
 
@@ -40,7 +42,8 @@ type App struct {
 	edgeSecrets      []string
 	standard, stripe *payments.Rotating
 	retention        time.Duration // 0: for ever
-	rec              checkout.Recorder
+	findings         atomic.Pointer[[]ledger.Finding]
+	rec, requests    checkout.Recorder
 	log              *slog.Logger
 }
 
@@ -60,7 +63,7 @@ func New(c Config, d Deps) *App {
 			Ledger: d.Ledger, View: view, Recorder: d.Recorder, NewID: newID, HoldTTL: c.HoldTTL, PaymentWindow: c.PaymentWindow,
 			OrderLimit: c.OrderLimit, Blocked: checkout.NewBlocked(),
 		},
-		Ledger: d.Ledger, View: view, retention: c.Retention, signIn: d.SignIn, rec: d.Recorder, log: d.Logger,
+		Ledger: d.Ledger, View: view, retention: c.Retention, signIn: d.SignIn, rec: d.Recorder, requests: d.Requests, log: d.Logger,
 		edgeSecrets: c.EdgeSecrets,
 		standard:    payments.NewRotatingStandard(d.WebhookSecrets, d.Logger), stripe: payments.NewRotatingStripe(d.StripeWebhookSecrets, c.stripeOnly(), d.Logger),
 	}
@@ -70,7 +73,7 @@ func New(c Config, d Deps) *App {
 func (a *App) Handler(extra func(*http.ServeMux), resources ...api.Resource) http.Handler {
 	return api.New(api.Options{
 		Service: a.Service, SignIn: a.signIn, Resources: resources, Standard: a.standard, Stripe: a.stripe, Logger: a.log,
-		EdgeSecrets: a.edgeSecrets, Extra: extra,
+		Requests: a.requests, EdgeSecrets: a.edgeSecrets, Extra: extra,
 	})
 }
 
@@ -142,6 +145,15 @@ func (a *App) recordAudit(ctx context.Context) error {
 	a.rec.Record(checkout.EventsRejected, float64(audit.RejectedToday))
 	a.rec.Record(checkout.Unmatched, float64(audit.UnmatchedToday))
 	a.logBroken(ctx, audit)
+	a.findings.Store(&audit.Broken)
+	return nil
+}
+
+// Findings lists the broken invariants that the latest audit of the changes in this process found.
+func (a *App) Findings() []ledger.Finding {
+	if found := a.findings.Load(); found != nil {
+		return *found
+	}
 	return nil
 }
 

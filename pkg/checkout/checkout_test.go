@@ -97,7 +97,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range checkout.Metrics {
+	for _, m := range slices.Concat(checkout.Metrics, checkout.RequestMetrics) {
 		labels := slices.Clone(m.Labels)
 		for i, l := range labels {
 			labels[i] = "`" + l + "`"

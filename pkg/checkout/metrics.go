@@ -21,7 +21,7 @@ type Metric struct {
 // FullName returns the published name.
 func (m *Metric) FullName() string { return "flashsale_" + m.Name }
 
-// The metrics: one list for code, dashboards and documentation.
+// The metrics: one list for code, dashboards and documentation. Those of requests follow below.
 var (
 	HoldsPlaced    = &Metric{"holds_placed_total", Counter, "Holds granted.", nil}
 	HoldsRefused   = &Metric{"holds_refused_total", Counter, "Holds refused, by error code, and by gate (without a database call) or ledger.", []string{"reason", "by"}}
@@ -51,7 +51,16 @@ var (
 	Unmatched      = &Metric{"unmatched_events", Gauge, "Payment events of the last 24 hours whose order or payment is not known, at the latest audit.", nil}
 )
 
-// Metrics lists every metric.
+// The metrics of requests. On AWS, API Gateway measures the same without a line in the log of each function.
+var (
+	Requests        = &Metric{"requests_total", Counter, "Requests of the API, by operation and by outcome: ok, or the problem's code.", []string{"operation", "outcome"}}
+	RequestDuration = &Metric{"request_duration_seconds", Histogram, "Duration of a request of the API.", []string{"operation"}}
+)
+
+// RequestMetrics lists the metrics that only `flashsale run` records.
+var RequestMetrics = []*Metric{Requests, RequestDuration}
+
+// Metrics lists every other metric.
 var Metrics = []*Metric{
 	HoldsPlaced, HoldsRefused, LedgerCalls, LedgerDuration, LedgerRetries, WebhookEvents,
 	CacheLookups, LostWrites, SweepRuns, SweptHolds, SweptOrders, SweepLag, PrunedHolds, PrunedEvents, AuditBroken, AuditAge,

@@ -126,6 +126,7 @@ func TestCostDoesNotGrowWithHistory(t *testing.T) {
 				_, err := l.Reservations(ctx, ledger.ReservationFilter{ProductID: s.product, Shopper: "anonymous"}, 10)
 				return err
 			},
+			"Overview":         func() error { _, err := l.Overview(ctx); return err },
 			"Owed":             func() error { _, err := l.Owed(ctx, 10); return err },
 			"unmatched Events": func() error { _, err := l.Events(ctx, ledger.EventUnmatched, 10); return err },
 		} {

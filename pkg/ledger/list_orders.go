@@ -46,7 +46,13 @@ func (l *Ledger) Orders(ctx context.Context, f OrderFilter, limit int) (list Lis
 		return list, err
 	}
 	list.Total = min(list.Total, MaxCounted)
-	selected, args = f.query("o.*")
+	list.Entries, err = l.listOrders(ctx, f, limit)
+	return list, err
+}
+
+// listOrders is Orders without the total.
+func (l *Ledger) listOrders(ctx context.Context, f OrderFilter, limit int) (list []ListedOrder, err error) {
+	selected, args := f.query("o.*")
 	// One row per order and currency of its payments.
 	rows, err := collect(ctx, l, "listing orders", scanListedOrder, `
 		SELECT o.id, o.product_id, o.qty, o.amount, o.currency, o.status, COALESCE(o.reason, ''), COALESCE(o.reference, ''), o.created_at, o.updated_at,
@@ -56,15 +62,14 @@ func (l *Ledger) Orders(ctx context.Context, f OrderFilter, limit int) (list Lis
 		GROUP BY o.id, o.product_id, o.qty, o.amount, o.currency, o.status, o.reason, o.reference, o.created_at, o.updated_at, p.currency
 		ORDER BY o.created_at DESC, o.id DESC, p.currency`, append(limited(args, limit), limit)...)
 	for _, o := range rows {
-		if n := len(list.Entries); n > 0 && list.Entries[n-1].OrderID == o.OrderID {
-			last := &list.Entries[n-1]
+		if n := len(list); n > 0 && list[n-1].OrderID == o.OrderID {
+			last := &list[n-1]
 			last.Received, last.Returned, last.Owed = append(last.Received, o.Received...), append(last.Returned, o.Returned...), append(last.Owed, o.Owed...)
 			continue
 		}
-		list.Entries = append(list.Entries, o)
+		list = append(list, o)
 	}
-	list.Entries = notNil(list.Entries)
-	return list, err
+	return notNil(list), err
 }
 
 // orderStatuses are all of them: an index that begins with the status is read once for each.

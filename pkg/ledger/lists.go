@@ -53,8 +53,7 @@ type OwedPayments struct {
 
 // Owed lists the payments that owe money, oldest first and at most limit, with the complete totals by currency.
 func (l *Ledger) Owed(ctx context.Context, limit int) (o OwedPayments, err error) {
-	const doing = "listing owed payments"
-	o.Entries, err = collect(ctx, l, doing, func(rows *sql.Rows) (p OwedPayment, err error) {
+	o.Entries, err = collect(ctx, l, "listing owed payments", func(rows *sql.Rows) (p OwedPayment, err error) {
 		var order []byte
 		err = rows.Scan(&p.Provider, &p.PaymentID, &order, &p.Owed.Amount, &p.Owed.Currency, &p.Reason, &p.Since)
 		p.OrderID = orderID(order)
@@ -70,16 +69,20 @@ func (l *Ledger) Owed(ctx context.Context, limit int) (o OwedPayments, err error
 	if err != nil {
 		return OwedPayments{}, err
 	}
-	o.Totals, err = collect(ctx, l, doing, func(rows *sql.Rows) (t OwedTotal, err error) {
-		return t, rows.Scan(&t.Owed.Currency, &t.Owed.Amount, &t.Payments)
-	}, `
-		SELECT COALESCE(currency, ''), SUM(owed), COUNT(*) FROM payments WHERE owed > 0
-		GROUP BY currency ORDER BY COUNT(*) DESC, currency`)
+	o.Totals, err = l.owedTotals(ctx)
 	for _, t := range o.Totals {
 		o.Total += t.Payments
 	}
 	o.Entries, o.Totals = notNil(o.Entries), notNil(o.Totals)
 	return o, err
+}
+
+func (l *Ledger) owedTotals(ctx context.Context) ([]OwedTotal, error) {
+	return collect(ctx, l, "summing owed payments", func(rows *sql.Rows) (t OwedTotal, err error) {
+		return t, rows.Scan(&t.Owed.Currency, &t.Owed.Amount, &t.Payments)
+	}, `
+		SELECT COALESCE(currency, ''), SUM(owed), COUNT(*) FROM payments WHERE owed > 0
+		GROUP BY currency ORDER BY COUNT(*) DESC, currency`)
 }
 
 // EventState is a state in which an event needs an operator's attention.

@@ -2,16 +2,23 @@ package localserver
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 
 	"flashsale/pkg/checkout"
 )
 
 // buckets, in seconds, range from a ledger call on the same machine to a stalled sweep.
 var buckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2, 5, 10, 30}
+
+// requestBuckets, in seconds, are finer: /live and Grafana show percentiles from a fraction of a millisecond to a lock wait.
+var requestBuckets = []float64{
+	.0002, .0004, .0006, .0008, .001, .0015, .002, .003, .004, .006, .008, .01, .015, .02, .03, .04, .06, .08, .1, .15, .2, .3, .4, .6, .8, 1, 1.5, 2, 3, 5, 9,
+}
 
 // Metrics is a checkout.Recorder for Prometheus.
 type Metrics struct {
@@ -21,7 +28,7 @@ type Metrics struct {
 	gauges     map[*checkout.Metric]*prometheus.GaugeVec
 }
 
-// NewMetrics registers checkout.Metrics and the metrics of the Go runtime.
+// NewMetrics registers checkout.Metrics, checkout.RequestMetrics and the metrics of the Go runtime.
 func NewMetrics() *Metrics {
 	m := &Metrics{
 		registry:   prometheus.NewRegistry(),
@@ -30,7 +37,7 @@ func NewMetrics() *Metrics {
 		gauges:     map[*checkout.Metric]*prometheus.GaugeVec{},
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, metric := range checkout.Metrics {
+	for _, metric := range slices.Concat(checkout.Metrics, checkout.RequestMetrics) {
 		name := metric.FullName()
 		switch metric.Kind {
 		case checkout.Counter:
@@ -41,7 +48,11 @@ func NewMetrics() *Metrics {
 				c.WithLabelValues() // exported from the start, as 0
 			}
 		case checkout.Histogram:
-			h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: metric.Help, Buckets: buckets}, metric.Labels)
+			limits := buckets
+			if metric == checkout.RequestDuration {
+				limits = requestBuckets
+			}
+			h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: metric.Help, Buckets: limits}, metric.Labels)
 			m.histograms[metric] = h
 			m.registry.MustRegister(h)
 			if len(metric.Labels) == 0 {
@@ -72,3 +83,6 @@ func (m *Metrics) Record(metric *checkout.Metric, value float64, labels ...strin
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
+
+// Gather returns the metrics as they are now.
+func (m *Metrics) Gather() ([]*dto.MetricFamily, error) { return m.registry.Gather() }

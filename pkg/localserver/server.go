@@ -8,11 +8,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
 	"flashsale/pkg/app"
 	"flashsale/pkg/ledger"
+	"flashsale/pkg/live"
 	"flashsale/pkg/localserver/shop"
 	"flashsale/pkg/stockview"
 )
@@ -27,6 +29,7 @@ const (
 type Options struct {
 	AllowedOrigin string // pages of this origin may call the API: "*" means all pages, and "" those of this machine
 	Shop          shop.Options
+	Live          *live.Live // the operator's page; nil: there is none
 }
 
 // Serve serves the checkout on listener and sweeps, until ctx ends. Then it finishes the requests in progress.
@@ -36,20 +39,31 @@ func Serve(ctx context.Context, a *app.App, metrics *Metrics, listener net.Liste
 		return err
 	}
 	var handler http.Handler
-	checkout := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) })
+	contract := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) })
 	handler = a.Handler(func(mux *http.ServeMux) {
 		mux.Handle("GET /metrics", metrics.Handler())
 		mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { health(w, r, a) })
 		documentation.routes(mux)
-		shop.Register(mux, checkout, o.Shop)
+		shop.Register(mux, contract, o.Shop)
 		mux.Handle("GET /{$}", http.RedirectHandler(shop.Path, http.StatusFound))
+		if o.Live == nil {
+			mux.HandleFunc(live.Path, noLive)
+			mux.HandleFunc(strings.TrimSuffix(live.Path, "/"), noLive)
+		}
 	})
 	sweeping, stopSweeping := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	sweeper := a.Sweeper()
 	sweeper.FullAudit = a.FullAudit                     // in a stack, the admin function does it
 	background.Go(func() { _ = sweeper.Run(sweeping) }) // it logs its errors
-	err = serve(ctx, withCORS(handler, o.AllowedOrigin), limitConnections(listener, connectionLimit, log), log)
+	served := withCORS(handler, o.AllowedOrigin)
+	sampling, stopSampling := context.WithCancel(ctx) // ends with ctx, since a server that stops waits for the page's streams
+	if o.Live != nil {
+		served = withLive(served, o.Live.Handler())
+		background.Go(func() { o.Live.Run(sampling) })
+	}
+	err = serve(ctx, served, limitConnections(listener, connectionLimit, log), log)
+	stopSampling()
 	stopSweeping()
 	background.Wait()
 	return err

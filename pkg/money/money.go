@@ -40,7 +40,7 @@ func NotHundredths() map[string]int {
 func Format(m checkout.Money) string {
 	decimals, ok := Decimals(m.Currency)
 	if !ok {
-		return fmt.Sprintf("%d %s (minor units)", m.Amount, m.Currency)
+		return strings.TrimSpace(fmt.Sprintf("%d %s", m.Amount, m.Currency)) + " (minor units)"
 	}
 	digits := fmt.Sprintf("%0*d", decimals+1, m.Amount)
 	if decimals > 0 {

@@ -79,6 +79,9 @@ func TestAmountsAreReadAndWritten(t *testing.T) {
 			t.Errorf("%v is read as %+v, expected a refusal", bad, m)
 		}
 	}
+	if text := money.Format(checkout.Money{Amount: 5}); text != "5 (minor units)" {
+		t.Errorf("an amount without a currency is %q, expected its minor units", text)
+	}
 	if text := money.Format(checkout.Money{Amount: 5, Currency: "ABC"}); text != "5 ABC (minor units)" {
 		t.Errorf("an unknown currency is written %q", text)
 	}

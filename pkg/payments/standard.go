@@ -185,18 +185,20 @@ func (r *reader) standard(event *checkout.PaymentEvent, data object, named bool)
 	}
 }
 
-// dispute reads the id of a dispute, with a prefix that keeps it apart from the ids of refunds.
+// DisputePrefix begins [checkout.PaymentEvent].RefundID if it is a dispute's, which keeps it apart from the ids of refunds.
+const DisputePrefix = "dispute:"
+
+// dispute reads the id of a dispute.
 func (r *reader) dispute(data object, name, missing string) string {
 	id := r.text(data, name)
 	if id == "" {
 		id = missing
 	}
-	const prefix = "dispute:"
-	if len(id) > maxText-len(prefix) {
-		r.expect(data, name, fmt.Sprintf("at most %d characters", maxText-len(prefix)))
+	if len(id) > maxText-len(DisputePrefix) {
+		r.expect(data, name, fmt.Sprintf("at most %d characters", maxText-len(DisputePrefix)))
 		return ""
 	}
-	return prefix + id
+	return DisputePrefix + id
 }
 
 // StandardData is the payment in an event to be sent. Empty members are omitted.

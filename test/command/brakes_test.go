@@ -265,7 +265,7 @@ func TestOperatorEndsASaleAndHidesAProduct(t *testing.T) {
 	onServersAndStack(t, func(t *testing.T, r robbery) {
 		id := r.reserve(t, checkout.Shopper{}, 1)[0]
 		text, actions := r.run(t, 0, "product", "end", r.ProductID)
-		r.contains(t, text, "Ended the sale of "+r.ProductID+" at ", "Holds and orders of 1 unit go on.")
+		r.contains(t, text, "Ended the sale of "+r.ProductID+" at ", "Holds and unpaid orders of 1 unit go on.")
 		r.logged(t, actions, map[string]any{"operation": "end_sale", "entity": "product " + r.ProductID})
 		p := r.Stock(t)
 		if p.SaleEndsAt == nil || p.SaleEndsAt.After(p.AsOf) {
@@ -284,7 +284,7 @@ func TestOperatorEndsASaleAndHidesAProduct(t *testing.T) {
 		r.logged(t, actions, map[string]any{"operation": "hide_product", "entity": "product " + r.ProductID})
 		r.contains(t, first(r.run(t, 0, "product", "hide", r.ProductID)), "is hidden already")
 		r.order(t, checkout.Shopper{}, id)
-		r.contains(t, first(r.run(t, 0, "product", "show", r.ProductID)), r.ProductID+" is shown.")
+		r.contains(t, first(r.run(t, 0, "product", "show", r.ProductID)), r.ProductID+" is shown.\n")
 		if r.Stock(t).Hidden {
 			t.Error("the product is hidden, expected it shown")
 		}
@@ -292,6 +292,7 @@ func TestOperatorEndsASaleAndHidesAProduct(t *testing.T) {
 		r.contains(t, first(r.run(t, 1, "product", "hide", "nothing")), "product_not_found")
 		r.contains(t, first(r.run(t, 0, strings.Fields("product put lamp --name Lamp --price 1 --currency USD --stock 5 --max-per-shopper 2 --hidden --sale-starts-at 2099-01-01T00:00:00Z")...)),
 			"at most 10 per hold, at most 2 per shopper, hidden, from 2099-01-01T00:00:00Z.")
+		r.contains(t, first(r.run(t, 0, "product", "hide", "lamp")), "lamp is hidden already.\n")
 		r.contains(t, first(r.run(t, 1, "product", "end", "lamp")), "that of lamp starts at 2099-01-01T00:00:00Z")
 		text, _ = r.run(t, 0, "product", "list")
 		r.contains(t, text, "MAX/SHOPPER  HIDDEN", "10        2            yes     from 2099-01-01T00:00:00Z")

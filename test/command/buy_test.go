@@ -35,7 +35,15 @@ $`)
 	if r := d.shop.Do(t, http.MethodGet, "/v1/orders", "", bearer(strings.TrimSpace(token))); strings.Count(r.Body, `"status":"paid"`) != 1 {
 		t.Errorf("ada's orders are %s, expected the one that was bought", r.Body)
 	}
+	_, token, _ = d.Run(t, "token", "bob")
+	if code, _, stderr := d.Run(t, "buy", "demo", "--token", strings.TrimSpace(token)); code != 0 {
+		t.Errorf("buy with bob's token: exit %d, expected 0, got %s", code, stderr)
+	}
+	if r := d.shop.Do(t, http.MethodGet, "/v1/orders", "", bearer(strings.TrimSpace(token))); strings.Count(r.Body, `"status":"paid"`) != 1 {
+		t.Errorf("bob's orders are %s, expected the one that was bought", r.Body)
+	}
 	for args, says := range map[string]string{
+		"buy demo --token nonsense":   "flashsale: unauthenticated: ",
 		"buy dmeo":                    "flashsale: product_not_found: ",
 		"buy demo --qty 6":            "flashsale: qty_over_limit: ",
 		"buy demo --url " + unused(t): "flashsale: is the server running? ",
@@ -46,6 +54,22 @@ $`)
 		}
 	}
 	d.stop(t, 10)
+}
+
+// On another machine, buy asks for --yes: it sells units without money.
+func TestBuyAsksBeforeItSellsElsewhere(t *testing.T) {
+	t.Parallel()
+	d := shoptest.NewDesk(t)
+	rejects(t, d, []invalid{
+		{"--stack shop-dev buy lamp --qty 2", 2, "this sells 2 units of lamp without money, with a payment event that this command signs, at the stack shop-dev, which is not this machine: add --yes"},
+		{"buy lamp --url https://shop.example.com", 2, "at https://shop.example.com, which is not this machine: add --yes"},
+		{"--stack shop-dev buy lamp --url http://127.0.0.1:8080", 2, "add --yes"},
+		{"buy lamp --url shop.example.com --yes", 2, `--url is "shop.example.com", expected the server's address`},
+		{"--stack shop-dev buy lamp --shopper ada --yes", 2, "use --token with --stack"},
+		{"buy lamp --shopper ada --token x", 2, "--token"},
+		{"buy LAMP", 2, "1 to 64 of a-z"},
+		{"buy lamp --qty 0", 2, "--qty"},
+	})
 }
 
 func unused(t *testing.T) string { return "http://" + shoptest.FreeAddr(t) }

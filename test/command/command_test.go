@@ -59,7 +59,12 @@ func TestRejectsInvalidCommandLines(t *testing.T) {
 		{"product put x --sale-starts-at tomorrow", 2, "2026-11-27T09:00:00Z"},
 		{"webhook send --type payment.succeeded", 2, "--order"},
 		{"webhook send --type payment.succeeded --order ord_x --hold hold_x", 2, "--hold"},
-		{"webhook send --type payment.succeeded --order ord_01h455vb4pex5vsknk084sn02q", 2, "WEBHOOK_SECRETS"},
+		{"webhook send --type payment.succeeded --order ord_01h455vb4pex5vsknk084sn02q", 3, "or set WEBHOOK_SECRETS"},
+		{"webhook listen", 2, "--forward-to"},
+		{"webhook listen --forward-to 127.0.0.1:3000", 2, `--forward-to is "127.0.0.1:3000", expected a URL such as http://127.0.0.1:3000/events`},
+		{"webhook listen --forward-to ftp://127.0.0.1/", 2, "expected a URL"},
+		{"webhook listen --forward-to http:///events", 2, "expected a URL"},
+		{"webhook listen --forward-to http://127.0.0.1:8080/v1/payments/webhook", 2, "your own back end"},
 		{"audit now", 2, "now"},
 		{"refunds record --amount 1 --note x", 2, "--payment"},
 		{"refunds record --payment pay_1 --amount 1", 2, "--note"},
@@ -82,13 +87,18 @@ func TestRejectsInvalidCommandLines(t *testing.T) {
 		{"token ada --ttl 0s", 2, "--ttl is 0s, expected 1s to 720h0m0s"},
 		{"token ada --ttl 721h", 2, "--ttl"},
 		{"token ada --ttl soon", 2, "--ttl"},
-		{"token ada", 2, "use the directory of `flashsale run`"},
+		{"token ada", 3, "no shop here: there is no .local/signin-key.pem to sign with; use the directory of `flashsale run`"},
 		{"--stack flashsale-dev token ada", 2, "without --stack"},
 		{"with-servers", 2, "command"},
 	})
 	d.Env = append(d.Env, "HOLD_TTL=soon")
 	if code, _, stderr := d.Run(t, "audit"); code != 2 || stderr != "flashsale: HOLD_TTL cannot be understood, expected a duration such as 2m or 90s\n" {
 		t.Errorf("an invalid HOLD_TTL: exit %d, expected 2 and the reason, got %s", code, stderr)
+	}
+	for _, args := range []string{"help run", "version", "completion bash", "openapi"} {
+		if code, stdout, stderr := d.Run(t, strings.Fields(args)...); code != 0 || stdout == "" {
+			t.Errorf("%s with an invalid HOLD_TTL: exit %d, expected 0 and its text, got %s", args, code, stderr)
+		}
 	}
 	d.Env = append(d.Env, "HOLD_TTL=2m", "MYSQL_DSN=root:hunter2@tcp("+shoptest.FreeAddr(t)+")/flashsale")
 	if code, _, stderr := d.Run(t, "audit"); code != 3 || strings.Contains(stderr, "hunter2") || strings.Count(stderr, "\n") != 1 {
@@ -113,10 +123,10 @@ type running struct {
 	pid    int
 }
 
-func startRun(t *testing.T) *running {
+func startRun(t *testing.T, env ...string) *running {
 	t.Helper()
 	r := &running{Desk: shoptest.NewDesk(t), addr: shoptest.FreeAddr(t)}
-	r.Env = append(r.Env, "ADDR="+r.addr)
+	r.Env = append(append(r.Env, "ADDR="+r.addr), env...)
 	r.shop = &shoptest.Shop{URL: "http://" + r.addr, ProductID: "demo", Client: http.DefaultClient}
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	r.serve(t)

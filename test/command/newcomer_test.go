@@ -19,11 +19,15 @@ func TestCommandsNeedAShop(t *testing.T) {
 	for _, args := range []string{
 		"product list", "product get demo", "product put demo --stock 5", "product end demo", "product hide demo", "audit", "holds", "holds release --product demo", "orders",
 		"order ord_01h455vb4pex5vsknk084sn02q", "refunds", "events --stored", "unmatched", "shopper list",
+		"webhook listen --forward-to http://127.0.0.1:3000", "buy demo",
 	} {
 		code, stdout, stderr := d.Run(t, strings.Fields(args)...)
 		if code != 3 || stdout != "" || !strings.HasPrefix(stderr, "flashsale: no shop in "+d.Dir+": run `flashsale run` there first") || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%s: exit %d, expected 3 and one line about the missing shop, got %s%s", args, code, stdout, stderr)
 		}
+	}
+	if code, stdout, _ := d.Run(t, "clean"); code != 0 || stdout != "There is nothing to delete in this directory.\n" {
+		t.Errorf("clean: exit %d, expected 0 and that there is nothing, got %s", code, stdout)
 	}
 	if files := shoptest.Must(os.ReadDir(d.Dir))(t); len(files) > 0 {
 		t.Errorf("the commands made %v, expected nothing", files)

@@ -119,6 +119,9 @@ func TestCommandsOnAStack(t *testing.T) {
 	expect(0, "No refund is due.", "--stack shop-dev refunds")
 	expect(0, "No event is unmatched.", "--stack shop-dev unmatched")
 
+	expect(0, `"result":"applied"`, "--stack shop-dev buy lamp --qty 2 --yes")
+	expect(0, `"available_stock": 17`, "--stack shop-dev product get lamp --json")
+
 	// A signed-in shopper's order, whose amount the API shows to its shopper alone.
 	ada, r := checkout.ShopperOf("https://shop.example.com", "ada"), robbery{Shop: s}
 	own := r.reserve(t, ada, 1)[0]

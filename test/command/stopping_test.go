@@ -88,7 +88,7 @@ func TestStopAndClean(t *testing.T) {
 		t.Error("the servers are gone: the next stop tests nothing")
 	}
 	says(0, "Stopped the private database and cache", "stop")
-	says(0, "", "clean")
+	says(0, "Deleted .local/ of this directory.\n", "clean")
 	if left := d.Processes(); len(left) > 0 {
 		t.Errorf("after clean processes %v are left, expected none", left)
 	}

@@ -37,6 +37,11 @@ func TestMetrics(t *testing.T) {
 		{"flashsale_webhook_events_total", "standard/applied", 1},
 		{"flashsale_webhook_events_total", "standard/duplicate", 1},
 		{"flashsale_webhook_events_total", "standard/refused", 1},
+		{"flashsale_requests_total", "place-hold/ok", 2},
+		{"flashsale_requests_total", "place-hold/sold_out", 1},
+		{"flashsale_requests_total", "place-hold/qty_over_limit", 1},
+		{"flashsale_requests_total", "receive-payment-event/signature_invalid", 1},
+		{"flashsale_request_duration_seconds_count", "place-hold", 4},
 	} {
 		if got := s.Metric(t, want.name, want.labels); got != want.value {
 			t.Errorf("%s{%s} is %v, expected %v", want.name, want.labels, got, want.value)

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"regexp"
@@ -71,8 +72,9 @@ func checkMetrics(t *testing.T, expression string) {
 		t.Errorf("%s names no metric", expression)
 	}
 	labels := []string{"instance"} // Prometheus adds it
+	all := slices.Concat(checkout.Metrics, checkout.RequestMetrics)
 	for _, name := range names {
-		i := slices.IndexFunc(checkout.Metrics, func(m *checkout.Metric) bool {
+		i := slices.IndexFunc(all, func(m *checkout.Metric) bool {
 			if m.Kind == checkout.Histogram {
 				return name == m.FullName()+"_bucket"
 			}
@@ -82,8 +84,8 @@ func checkMetrics(t *testing.T, expression string) {
 			t.Errorf("%s: /metrics has no %s", expression, name)
 			continue
 		}
-		labels = append(labels, checkout.Metrics[i].Labels...)
-		if checkout.Metrics[i].Kind == checkout.Histogram {
+		labels = append(labels, all[i].Labels...)
+		if all[i].Kind == checkout.Histogram {
 			labels = append(labels, "le")
 		}
 	}
@@ -105,6 +107,9 @@ func TestComposeSetsKnownVariables(t *testing.T) {
 	}
 	compose := template.Plain(t, template.Parse(t, "../../compose.yaml"))
 	for _, service := range []string{"migrate", "checkout"} {
+		if files := fmt.Sprint(follow(compose, "services."+service+".env_file")); files != "[.env]" {
+			t.Errorf("%s reads the variables of %s, expected those of .env", service, files)
+		}
 		variables, _ := follow(compose, "services."+service+".environment").(object)
 		if len(variables) < 3 {
 			t.Errorf("%s has the variables %v, expected a database, a cache and a secret", service, slices.Sorted(maps.Keys(variables)))

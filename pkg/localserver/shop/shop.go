@@ -5,7 +5,7 @@
 // lets a shopper sign in by name, and [Options.Sandbox] plays the payment provider. Their requests must come from the
 // page itself.
 //
-// src/ has the page's sources; `make shop` bundles them into static/shop.js, so that `go build` needs no Node.js.
+// src/ has the page's sources; `make pages` bundles them into static/, so that `go build` needs no Node.js.
 package shop
 
 import (
@@ -21,6 +21,7 @@ import (
 	"flashsale/pkg/money"
 	"flashsale/pkg/payments"
 	"flashsale/pkg/signin"
+	"flashsale/pkg/web"
 )
 
 // Path is the address of the shop on the server.
@@ -28,10 +29,6 @@ const Path = "/shop/"
 
 // maxBody limits the body of a request, in bytes.
 const maxBody = 4 << 10
-
-// contentPolicy allows the page its own files and requests to this server.
-const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
-	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 //go:embed static
 var files embed.FS
@@ -51,7 +48,7 @@ func Register(mux *http.ServeMux, api http.Handler, o Options) {
 	static, _ := fs.Sub(files, "static") // fails only for an invalid name
 	pages := http.StripPrefix(Path, http.FileServerFS(static))
 	mux.HandleFunc("GET "+Path, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Security-Policy", contentPolicy)
+		w.Header().Set("Content-Security-Policy", web.ContentPolicy)
 		pages.ServeHTTP(w, r)
 	})
 	mux.Handle("GET "+strings.TrimSuffix(Path, "/"), http.RedirectHandler(Path, http.StatusMovedPermanently))

@@ -1,7 +1,8 @@
+/*! It contains openapi-fetch; see openapi-fetch.LICENSE. */
 // The client of the checkout API. Its paths, bodies and responses are typed by docs/openapi.yaml.
 import createClient from 'openapi-fetch'
 import type { components, paths } from './contract.d.ts'
-import { observe } from './clock.ts'
+import { observe } from 'web/clock.ts'
 
 export type Product = components['schemas']['Product']
 export type Hold = components['schemas']['Hold']
@@ -62,7 +63,7 @@ const params = (id: string) => ({ params: { path: { id } } })
 const json = { 'Content-Type': 'application/json' } as const
 
 async function seen(hold: Promise<Hold>): Promise<Hold> {
-  observe((await hold).created_at)
+  observe(Date.parse((await hold).created_at))
   return hold
 }
 
@@ -73,7 +74,7 @@ export const api = {
     for (let page = 1; ; page++) {
       const got = await result(client.GET('/products', { params: { query: { limit: 20, cursor } } }))
       products.push(...got.data ?? [])
-      for (const p of got.data ?? []) observe(p.as_of)
+      for (const p of got.data ?? []) observe(Date.parse(p.as_of))
       if (!got.has_more || page >= pages) return { products, more: got.has_more }
       cursor = got.next_cursor ?? undefined
     }

@@ -1,5 +1,5 @@
 // A picture for every product, drawn from its id: the catalogue has none, and the page loads nothing from elsewhere.
-import { svg } from './dom.ts'
+import { svg } from 'web/dom.ts'
 
 /** Pseudo-random numbers from 0 to 1, the same for the same text (FNV-1a and xorshift). */
 function numbers(text: string): () => number {

@@ -1,9 +1,10 @@
 // The products on sale, each a card that is built once and then kept up to date.
 import { type Product } from './api.ts'
 import { picture } from './art.ts'
-import { countdown, secondsUntil, spoken } from './clock.ts'
-import { announce, button, el, write } from './dom.ts'
-import { money, type Sale, saleOf, stockText } from './text.ts'
+import { countdown, type Sale, saleOf, secondsUntil, spoken } from 'web/clock.ts'
+import { announce, button, el, write } from 'web/dom.ts'
+import { money } from 'web/money.ts'
+import { stockText } from './text.ts'
 
 export type Buy = (product: Product, qty: number, tell: (text: string, ofStock?: boolean) => void) => Promise<void>
 
@@ -34,6 +35,7 @@ export class Card {
       step(-1, '−', 'One fewer'), el('label', { class: 'hidden', for: id }, 'Quantity'), this.qty, step(1, '+', 'One more'))
     this.buy = button('Buy', 'primary', async () => {
       this.tell('')
+      this.step(0) // a press on a touch screen may leave the focus in the field, and what was typed unchecked
       await buy(this.product, this.qty.valueAsNumber, (text, ofStock) => this.tell(text, ofStock))
     }, { 'aria-describedby': `name-${product.id}` })
     this.name.id = `name-${product.id}`
@@ -64,7 +66,7 @@ export class Card {
     write(this.price, p.price.amount === 0 ? 'Free' : money(p.price))
     const most = Math.min(p.max_qty_per_hold, p.max_per_shopper ?? Infinity, Math.max(1, p.available_stock))
     this.qty.max = String(most)
-    this.step(0)
+    if (document.activeElement !== this.qty) this.step(0) // a shopper who types is not interrupted
     this.stepper.hidden = most === 1
     write(this.limit, p.max_per_shopper ? `At most ${p.max_per_shopper} per shopper. You need to sign in.` : '')
     const share = (n: number) => `${p.stock > 0 ? (100 * n) / p.stock : 0}%`

@@ -1,8 +1,9 @@
 // One purchase, from the hold to the paid order: a card with a countdown and the next step.
 import { api, type Hold, type Kind, type Order, Refusal, sandbox } from './api.ts'
-import { countdown, now, secondsUntil, spoken } from './clock.ts'
-import { announce, button, el, svg, write } from './dom.ts'
-import { deliveredText, money, orderText, refusalText, units } from './text.ts'
+import { countdown, now, secondsUntil, spoken } from 'web/clock.ts'
+import { announce, button, el, svg, write } from 'web/dom.ts'
+import { money, units } from 'web/money.ts'
+import { deliveredText, orderText, refusalText } from './text.ts'
 
 /** What a purchase is made of, as the tab keeps it. */
 export interface Kept { name: string, hold: Hold, order?: Order, payments: string[] }

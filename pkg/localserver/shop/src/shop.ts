@@ -1,10 +1,11 @@
 // The page: it keeps the products and the shopper's purchases up to date.
 import { api, type Product, Refusal, settings, token } from './api.ts'
 import { Catalogue } from './catalogue.ts'
-import { announce, button, byId, write } from './dom.ts'
+import { announce, button, byId, write } from 'web/dom.ts'
 import { type Kept, type Page, Purchase } from './purchase.ts'
 import { shopperName, SignIn } from './shopper.ts'
-import { refusalText, setDecimals } from './text.ts'
+import { setDecimals } from 'web/money.ts'
+import { refusalText } from './text.ts'
 
 const pollEvery = 1000 // milliseconds; the server's own cache lasts a second
 const tickEvery = 250

@@ -1,6 +1,6 @@
 // The shopper: anonymous, or signed in by a name or with a token.
 import { Refusal, type Settings, signIn, token } from './api.ts'
-import { announce, byId, el, write } from './dom.ts'
+import { announce, byId, el, write } from 'web/dom.ts'
 import { refusalText } from './text.ts'
 
 const nameKey = 'shop.name'

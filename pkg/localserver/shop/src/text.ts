@@ -1,28 +1,8 @@
 // Every sentence that depends on a state or a refusal, in plain words.
 import type { Order, Product, Refusal } from './api.ts'
-import { now } from './clock.ts'
-
-let decimals: Record<string, number> = {}
-export const setDecimals = (known: Record<string, number>): void => { decimals = known }
-
-/** The API has minor units of ISO 4217, and a browser's own table differs for some currencies. */
-export function money(m: { amount: number, currency: string }): string {
-  const digits = decimals[m.currency] ?? 2
-  return new Intl.NumberFormat('en', {
-    style: 'currency', currency: m.currency, minimumFractionDigits: digits, maximumFractionDigits: digits,
-  }).format(m.amount / 10 ** digits)
-}
-
-export const units = (n: number): string => `${n.toLocaleString('en')} ${n === 1 ? 'unit' : 'units'}`
+import { money, units } from 'web/money.ts'
 
 const at = (time: string) => new Date(time).toLocaleString('en', { dateStyle: 'medium', timeStyle: 'short' })
-
-export type Sale = 'soon' | 'open' | 'ended'
-
-export function saleOf(p: Product): Sale {
-  if (p.sale_starts_at && now() < Date.parse(p.sale_starts_at)) return 'soon'
-  return p.sale_ends_at && now() >= Date.parse(p.sale_ends_at) ? 'ended' : 'open'
-}
 
 export function stockText(p: Product): string {
   if (p.available_stock > 0) return `${p.available_stock.toLocaleString('en')} of ${p.stock.toLocaleString('en')} left`

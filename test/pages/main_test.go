@@ -1,5 +1,5 @@
-// Package shop tests the storefront in a real browser, against the local server.
-package shop
+// Package pages tests the project's pages in a real browser. The storefront runs against the local server.
+package pages
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"flashsale/internal/devstack"
 	"flashsale/internal/shoptest"
@@ -55,12 +56,12 @@ func startBrowser(t *testing.T) context.Context {
 		browser.stop = func() { stop(); stopAllocator() }
 	})
 	if browser.err != nil {
-		t.Fatalf("the tests of the shop need a browser: %v", browser.err)
+		t.Fatalf("the tests of the pages need a browser: %v", browser.err)
 	}
 	return browser.ctx
 }
 
-// page is a tab with the shop.
+// page is a tab.
 type page struct {
 	t      *testing.T
 	ctx    context.Context //nolint:containedctx // chromedp's handle of a tab is a context
@@ -72,6 +73,12 @@ type page struct {
 
 // open shows the shop in a new profile.
 func open(t *testing.T, s *shoptest.Shop) *page {
+	t.Helper()
+	return openURL(t, s.URL+"/shop/")
+}
+
+// openURL shows a page in a new profile. The test fails if the browser's console has an error by its end.
+func openURL(t *testing.T, url string) *page {
 	t.Helper()
 	parent := startBrowser(t)
 	tab, closeTab := chromedp.NewContext(parent, chromedp.WithNewBrowserContext())
@@ -98,7 +105,7 @@ func open(t *testing.T, s *shoptest.Shop) *page {
 	if _, err := chromedp.Call(ctx, log.Enable, cdp.Empty{}); err != nil {
 		t.Fatal(err)
 	}
-	p.run("opening the shop", chromedp.EmulateViewport(1280, 900), chromedp.Navigate(s.URL+"/shop/"))
+	p.run("opening "+url, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(url))
 	return p
 }
 
@@ -155,6 +162,28 @@ func eval[T any](p *page, script string) T {
 		p.t.Fatalf("the script %s: %v", script, err)
 	}
 	return value
+}
+
+// focused is the label of the element that has the focus.
+func (p *page) focused() string {
+	p.t.Helper()
+	return eval[string](p, `(document.activeElement.textContent || document.activeElement.id).trim()`)
+}
+
+// tab presses Tab until the focus is on an element, which has to show it.
+func (p *page) tab(to string) {
+	p.t.Helper()
+	for range 12 {
+		p.run("pressing Tab", chromedp.KeyEvent(kb.Tab))
+		if p.focused() != to {
+			continue
+		}
+		if outline := eval[string](p, `(s => s.outlineStyle + ' ' + s.outlineWidth)(getComputedStyle(document.activeElement))`); outline != "solid 3px" {
+			p.t.Errorf("%s: the outline of the focus is %s, expected solid 3px", to, outline)
+		}
+		return
+	}
+	p.t.Fatalf("Tab does not reach %s, it stays at %s", to, p.focused())
 }
 
 // describe logs what the page shows.

@@ -1,13 +1,13 @@
-// The server's clock decides how long a hold lasts, so the page counts by that clock, not by the shopper's.
+// The server's clock decides when a hold or a sale ends, so a page counts by that clock, not by its reader's.
 
 let offset = -Infinity // the server's time less performance.now(), in milliseconds
 
 /**
- * Learns from a time that the server wrote. It was past when it arrived, so the largest difference seen is the best
- * estimate. performance.now() does not jump if somebody sets the shopper's clock.
+ * Learns from a time that the server wrote, in milliseconds since 1970. It was past when it arrived, so the largest
+ * difference seen is the best estimate. performance.now() does not jump if somebody sets the reader's clock.
  */
-export function observe(time: string): void {
-  offset = Math.max(offset, Date.parse(time) - performance.now())
+export function observe(time: number): void {
+  offset = Math.max(offset, time - performance.now())
 }
 
 /** The server's time now, in milliseconds. */
@@ -31,4 +31,11 @@ export function spoken(seconds: number): string {
   if (seconds < 60) return unit(seconds, 'second')
   if (seconds >= 7200) return unit(Math.round(seconds / 3600), 'hour')
   return unit(Math.floor(seconds / 60), 'minute') + (seconds % 60 ? ` and ${unit(seconds % 60, 'second')}` : '')
+}
+
+export type Sale = 'soon' | 'open' | 'ended'
+
+export function saleOf(p: { sale_starts_at?: string | null, sale_ends_at?: string | null }): Sale {
+  if (p.sale_starts_at && now() < Date.parse(p.sale_starts_at)) return 'soon'
+  return p.sale_ends_at && now() >= Date.parse(p.sale_ends_at) ? 'ended' : 'open'
 }

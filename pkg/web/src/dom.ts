@@ -44,14 +44,17 @@ export function announce(text: string): void {
 /** Lets only one click at a time through, and shows that the button works. */
 export function button(label: string, kind: string, press: () => Promise<void> | void, more: Attributes = {}): HTMLButtonElement {
   const b = el('button', { type: 'button', class: `button ${kind}`, ...more }, label)
-  b.addEventListener('click', async () => {
-    if (b.ariaBusy === 'true') return
-    b.ariaBusy = 'true'
-    try {
-      await press()
-    } finally {
-      b.ariaBusy = 'false'
-    }
-  })
+  b.addEventListener('click', () => work(b, press))
   return b
+}
+
+/** Does what a button is for, unless it is doing so already. */
+export async function work(b: HTMLElement, action: () => Promise<void> | void): Promise<void> {
+  if (b.ariaBusy === 'true') return
+  b.ariaBusy = 'true'
+  try {
+    await action()
+  } finally {
+    b.ariaBusy = 'false'
+  }
 }

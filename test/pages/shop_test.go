@@ -1,4 +1,4 @@
-package shop
+package pages
 
 import (
 	"context"
@@ -173,33 +173,40 @@ func TestKeyboardIsEnough(t *testing.T) {
 	s := shoptest.Open(t, 5, shoptest.Options{})
 	p := open(t, s)
 	p.sees("button", "Buy")
-	focused := func() string {
-		return eval[string](p, `(document.activeElement.textContent || document.activeElement.id).trim()`)
-	}
-	tab := func(to string) {
-		t.Helper()
-		for range 12 {
-			p.run("pressing Tab", chromedp.KeyEvent(kb.Tab))
-			if focused() == to {
-				if width := eval[string](p, `getComputedStyle(document.activeElement).outlineWidth`); width != "3px" {
-					t.Errorf("%s: the outline of the focus is %s wide, expected 3px", to, width)
-				}
-				return
-			}
-		}
-		t.Fatalf("Tab does not reach %s, it stays at %s", to, focused())
-	}
-	tab("Buy")
+	p.tab("Buy")
 	p.run("pressing Enter", chromedp.KeyEvent(kb.Enter))
 	p.sees("h3", "Reserved for you")
-	shoptest.Eventually(t, "the focus is on the reservation", func() bool { return focused() == "Reserved for you" })
-	tab("Order now")
+	shoptest.Eventually(t, "the focus is on the reservation", func() bool { return p.focused() == "Reserved for you" })
+	p.tab("Order now")
 	p.run("pressing Enter", chromedp.KeyEvent(kb.Enter))
 	p.sees("h3", "Waiting for your payment")
-	shoptest.Eventually(t, "the focus is on the order", func() bool { return focused() == "Waiting for your payment" })
+	shoptest.Eventually(t, "the focus is on the order", func() bool { return p.focused() == "Waiting for your payment" })
 	shoptest.Eventually(t, "a screen reader hears the order's state", func() bool {
 		return eval[string](p, `document.getElementById('live').textContent`) == "Waiting for your payment. Your units are kept until the time runs out."
 	})
+}
+
+// The page updates the stock each second, but leaves the quantity alone while the shopper types.
+func TestUpdateLeavesTypedQuantityAlone(t *testing.T) {
+	t.Parallel()
+	s := shoptest.Open(t, 5, shoptest.Options{})
+	p := open(t, s)
+	p.sees("p", "5 of 5 left")
+	field := "#qty-" + s.ProductID
+	p.run("clearing the quantity", chromedp.Focus(field), chromedp.KeyEvent(kb.End), chromedp.KeyEvent(kb.Backspace))
+	stock := int64(6)
+	_, _, err := s.PutProduct(context.Background(), checkout.ProductChange{ID: s.ProductID, Stock: &stock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.sees("p", "6 of 6 left")
+	p.run("typing 3", chromedp.KeyEvent("3"))
+	p.press("Buy")
+	p.sees("p", "Test product · 3 units")
+	p.run("clearing the quantity", chromedp.Focus(field), chromedp.KeyEvent(kb.End), chromedp.KeyEvent(kb.Backspace))
+	eval[bool](p, `document.querySelector('.card .primary').click(), true`) // as on a touch screen, the focus stays in the field
+	p.sees("p", "Test product · 1 unit")
+	counters(t, s, 4, 0)
 }
 
 // A product with a limit per shopper asks for a name, and goes on by itself.

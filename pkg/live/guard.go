@@ -1,0 +1,60 @@
+package live
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// thisMachineOnly refuses what does not come from this machine. A site whose name resolves to a loopback address (DNS rebinding) would
+// come from this machine too, so the name in the request has to be one of this machine.
+func thisMachineOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if client, err := netip.ParseAddrPort(r.RemoteAddr); err != nil || !isLoopback(client.Addr().Unmap().String()) || !isLoopback(hostOf(r.Host)) {
+			refuse(w, http.StatusForbidden, "This page is only for the machine that serves it: use http://127.0.0.1 or http://localhost with its port.")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// hostOf is the name or address of a Host header, without port and brackets.
+func hostOf(header string) string {
+	host, _, err := net.SplitHostPort(header)
+	if err != nil { // no port
+		host = strings.TrimSuffix(strings.TrimPrefix(header, "["), "]")
+	}
+	return strings.ToLower(host)
+}
+
+// isLoopback reports whether a host is localhost, in 127.0.0.0/8, or ::1.
+func isLoopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.IsLoopback() && address.Zone() == ""
+}
+
+// refusal is the body of a refused request.
+type refusal struct {
+	Status int            `json:"status"`
+	Detail string         `json:"detail"`
+	Errors []fieldProblem `json:"errors,omitempty"`
+}
+
+type fieldProblem struct {
+	Field  string `json:"field"`
+	Detail string `json:"detail"`
+}
+
+func refuse(w http.ResponseWriter, status int, detail string, errors ...fieldProblem) {
+	respond(w, status, refusal{status, detail, errors})
+}
+
+func respond(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // fails only if the client is gone
+}

@@ -1,0 +1,61 @@
+// The badges of the page's head: the connection, the audit, and the money that is owed.
+import { announce, byId, el, write } from 'web/dom.ts'
+import { money } from 'web/money.ts'
+import type { Audit, State } from './feed.ts'
+import { ago, fullTime, timeOfDay } from './format.ts'
+
+function badge(id: string, tone: string, text: string, more = ''): void {
+  const pill = byId(id)
+  pill.dataset.tone = tone
+  write(pill, text)
+  pill.title = more
+}
+
+export class Standing {
+  private audit: Audit | undefined
+  private live: boolean | undefined
+  private heard = 0
+
+  connected(live: boolean): void {
+    if (this.live !== undefined || !live) announce(live ? 'The figures are live again.' : 'The connection is lost. The figures are the last known ones.')
+    this.live = live
+    document.body.classList.toggle('stale', !live)
+    if (live) badge('connection', 'good', 'Live')
+    else badge('connection', 'bad', this.heard ? `Reconnecting: no news since ${timeOfDay(this.heard)}` : 'Connecting')
+  }
+
+  show(s: State): void {
+    this.heard = Date.now()
+    write(byId('trouble'), s.trouble)
+    if (this.audit && this.audit.state !== s.audit.state) announce(`The audit is ${s.audit.state}.`)
+    this.audit = s.audit
+    byId('findings').hidden = s.audit.state !== 'broken'
+    if (s.audit.state === 'broken') {
+      const rest = s.audit.broken - s.audit.findings.length
+      const list = [...s.audit.findings, ...(rest > 0 ? [`${rest} more: see flashsale audit`] : [])]
+      const text = list.join('\n')
+      const shown = byId('findings-list')
+      if (shown.dataset.text !== text) shown.replaceChildren(...list.map(f => el('li', {}, f)))
+      shown.dataset.text = text
+    }
+    const { payments, money: sums } = s.owed
+    if (payments === 0) badge('owed', 'good', 'Nothing owed')
+    else badge('owed', 'wait', `Owed: ${sums.map(money).join(', ')}`, 'flashsale refunds lists them')
+    write(byId('owed-hint'), payments === 0 ? '' : `${payments} ${payments === 1 ? 'payment' : 'payments'} to refund`)
+    this.tick()
+  }
+
+  tick(): void {
+    if (!this.audit) return
+    const { state, broken, changes_at, full_at } = this.audit
+    const checked = [
+      changes_at ? `Changes checked at ${fullTime(changes_at)}.` : 'Changes not checked yet.',
+      full_at ? `Everything checked at ${fullTime(full_at)}.` : 'Everything not checked yet.',
+    ].join(' ')
+    const last = Math.max(changes_at ?? 0, full_at ?? 0)
+    write(byId('audit-hint'), last ? `checked ${ago(last)}` : '')
+    if (state === 'clean') badge('audit', 'good', 'Audit clean', checked)
+    else if (state === 'broken') badge('audit', 'bad', `Audit broken: ${broken} ${broken === 1 ? 'finding' : 'findings'}`, checked)
+    else badge('audit', 'calm', 'Audit unknown', checked)
+  }
+}
