@@ -45,16 +45,9 @@ func (c Client) Products(ctx context.Context, after string, limit int) ([]checko
 	return fromWire(r.Products), err
 }
 
-// ErrOldFunction means that the stack's admin function is of a release that lacks an operation.
-var ErrOldFunction = errors.New("the stack runs an older release, whose admin function does not know this operation: deploy this release")
-
-// Overview implements Operator. A function of a release before it returns ErrOldFunction.
+// Overview implements Operator.
 func (c Client) Overview(ctx context.Context) (ledger.Overview, error) {
 	r, err := c.call(ctx, request{Operation: opOverview})
-	var refused *checkout.Error
-	if errors.As(err, &refused) && len(refused.Fields) > 0 && refused.Fields[0].Field == "operation" {
-		err = ErrOldFunction
-	}
 	o, err := result(r.Overview, err)
 	return o.fromWire(), err
 }
@@ -190,6 +183,9 @@ func (c Client) change(ctx context.Context, q request) (response, error) {
 	return c.send(ctx, q, c.Who(ctx))
 }
 
+// ErrOldFunction means that the stack's admin function is of a release that lacks an operation.
+var ErrOldFunction = errors.New("the stack's admin function is of an earlier release and cannot do this")
+
 func (c Client) send(ctx context.Context, q request, operator string) (r response, err error) {
 	payload, err := json.Marshal(q)
 	if err != nil {
@@ -203,7 +199,7 @@ func (c Client) send(ctx context.Context, q request, operator string) (r respons
 		return r, fmt.Errorf("reading the admin function's response: %w", err)
 	}
 	if r.Error != nil && r.Error.unknownOperation() {
-		return r, fmt.Errorf("the stack's admin function is of an earlier release and cannot do this (%s): deploy this release first", q.Operation)
+		return r, fmt.Errorf("%w (%s): deploy this release first", ErrOldFunction, q.Operation)
 	}
 	if r.Error != nil {
 		return r, r.Error.err()

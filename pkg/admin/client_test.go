@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -16,7 +17,7 @@ func TestClientExplainsAnEarlierRelease(t *testing.T) {
 	} {
 		c := admin.Client{Invoke: func(context.Context, []byte, string) ([]byte, error) { return []byte(response), nil }}
 		_, err := c.ReceivedEvents(t.Context(), nil, 1)
-		if err == nil || !strings.Contains(err.Error(), "of an earlier release and cannot do this (list_received_events): deploy this release first") {
+		if !errors.Is(err, admin.ErrOldFunction) || !strings.Contains(err.Error(), "of an earlier release and cannot do this (list_received_events): deploy this release first") {
 			t.Errorf("got %v, expected advice to deploy", err)
 		}
 	}

@@ -2,8 +2,6 @@ package admin_test
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"testing"
 	"time"
 
@@ -36,19 +34,5 @@ func TestOverviewArrivesWhole(t *testing.T) {
 	got, err := c.Overview(t.Context())
 	if d := cmp.Diff(want, got); err != nil || d != "" {
 		t.Errorf("Overview returned %v, and differs (-want +got):\n%s", err, d)
-	}
-}
-
-// A function of the release before says that it does not know the operation.
-func TestOverviewOfAnOldFunctionSaysSo(t *testing.T) {
-	t.Parallel()
-	c := admin.Client{Invoke: func(context.Context, []byte, string) ([]byte, error) {
-		return json.Marshal(map[string]any{"error": map[string]any{
-			"code": "invalid_request", "detail": "The request has an invalid value.",
-			"fields": []map[string]string{{"field": "operation", "detail": "expected one of migrate, audit"}},
-		}})
-	}}
-	if _, err := c.Overview(t.Context()); !errors.Is(err, admin.ErrOldFunction) {
-		t.Errorf("Overview returned %v, expected %v", err, admin.ErrOldFunction)
 	}
 }
