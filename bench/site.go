@@ -111,7 +111,7 @@ func (t *trial) onProgram(ctx context.Context, program string, do func(ctx conte
 		s.addr = port.Addr().String()
 		running, stop := context.WithCancel(ctx)
 		defer stop()
-		server := exec.CommandContext(running, program, "run") //nolint:gosec // G204: the program under test
+		server := exec.CommandContext(running, program, "run")
 		server.Env = []string{"PATH=" + os.Getenv("PATH"), "ADDR=" + s.addr, "MYSQL_DSN=" + s.adminDSN, "CACHE_ADDR=" + t.options.CacheAddr, "WEBHOOK_SECRETS=" + s.secret}
 		server.Stdout, server.Stderr = log, log
 		server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
