@@ -20,13 +20,14 @@ import (
 )
 
 type options struct {
-	Experiments []string `arg:"" optional:"" enum:"hot,http,expiry,payments,growth,hoard,limit" help:"Any of hot, http, expiry, payments, growth, hoard, limit (default: all). The report keeps earlier figures of the others." placeholder:"EXPERIMENT"`
+	Experiments []string `arg:"" optional:"" enum:"hot,batches,http,overload,expiry,payments,growth,hoard,limit" help:"Any of hot, batches, http, overload, expiry, payments, growth, hoard, limit (default: all). The report keeps earlier figures of the others." placeholder:"EXPERIMENT"`
 	Also        []string `help:"Measure on this database server, too: the go-sql-driver DSN of a user who may create databases and users. Repeatable." placeholder:"DSN"`
 	Rounds      int      `help:"How often each case runs (default: ${default}). Figures are medians." default:"5" placeholder:"N"`
 	Tiny        bool     `kong:"-"` // for tests: as short as possible
 	Out         string   `help:"Directory of the report (default: ${default})." default:".local/bench" placeholder:"DIR"`
 
 	Flashsale string `help:"The flashsale command to measure (default: ${default})." default:".local/bin/flashsale" placeholder:"PATH"`
+	Before    string `help:"The flashsale command of another release: the experiment http measures it, too, in the same rounds." placeholder:"PATH"`
 	MySQLDSN  string `name:"mysql-dsn" help:"Administrator's DSN of the database server." env:"MYSQL_DSN" required:"" placeholder:"DSN"`
 	CacheAddr string `help:"Address of the cache." env:"CACHE_ADDR" required:"" placeholder:"HOST:PORT"`
 }
@@ -35,7 +36,7 @@ type options struct {
 var experiments = []struct {
 	name string
 	run  func(ctx context.Context, t *trial) error
-}{{"hot", runHot}, {"http", runHTTP}, {"expiry", runExpiry}, {"payments", runPayments}, {"growth", runGrowth}, {"hoard", runHoard}, {"limit", runLimit}}
+}{{"hot", runHot}, {"batches", runBatches}, {"http", runHTTP}, {"overload", runOverload}, {"expiry", runExpiry}, {"payments", runPayments}, {"growth", runGrowth}, {"hoard", runHoard}, {"limit", runLimit}}
 
 func main() {
 	// The server under test gets a signal when the thread that started it ends: keep this one (see onServer).

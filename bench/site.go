@@ -96,6 +96,11 @@ func (s *site) drop(name string) error {
 
 // onServer runs do on a `flashsale run` with a new schema and no configuration but its defaults.
 func (t *trial) onServer(ctx context.Context, do func(ctx context.Context, s *site) error) error {
+	return t.onProgram(ctx, t.options.Flashsale, do)
+}
+
+// onProgram is onServer for another flashsale command.
+func (t *trial) onProgram(ctx context.Context, program string, do func(ctx context.Context, s *site) error) error {
 	return t.onSchema(func(ctx context.Context, s *site) error {
 		s.secret = "whsec_" + base64.StdEncoding.EncodeToString([]byte(rand.Text()))
 		port, err1 := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0") // a free one
@@ -106,7 +111,7 @@ func (t *trial) onServer(ctx context.Context, do func(ctx context.Context, s *si
 		s.addr = port.Addr().String()
 		running, stop := context.WithCancel(ctx)
 		defer stop()
-		server := exec.CommandContext(running, t.options.Flashsale, "run") //nolint:gosec // G204: the program under test
+		server := exec.CommandContext(running, program, "run")
 		server.Env = []string{"PATH=" + os.Getenv("PATH"), "ADDR=" + s.addr, "MYSQL_DSN=" + s.adminDSN, "CACHE_ADDR=" + t.options.CacheAddr, "WEBHOOK_SECRETS=" + s.secret}
 		server.Stdout, server.Stderr = log, log
 		server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }

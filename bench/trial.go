@@ -70,7 +70,7 @@ func (s *site) watched(ctx context.Context, name string, do func() error) (usage
 // measured returns a case that runs a closed loop and adds its figures.
 func (s *site) measured(name string, callers int, op func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
-		callers := s.size(callers, callers/8)
+		callers := s.size(callers, max(callers/8, 1))
 		_, err := closed(ctx, callers, s.length(time.Second)/2, op) // the warm-up
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
@@ -93,8 +93,10 @@ func (s *site) measured(name string, callers int, op func(context.Context) error
 	}
 }
 
-// idle is a case without load.
-func (s *site) idle(ctx context.Context) error {
-	_, err := s.watched(ctx, "idle", func() error { return sleep(ctx, s.length(caseLength)) })
-	return err
+// idle returns a case without load.
+func (s *site) idle(name string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, err := s.watched(ctx, name, func() error { return sleep(ctx, s.length(caseLength)) })
+		return err
+	}
 }

@@ -56,7 +56,7 @@ func accept(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	r.Header.Set("Content-Type", "application/json") // huma compares by case
+	r.Header["Content-Type"] = jsonOnly // huma compares by case
 	next(ctx)
 }
 

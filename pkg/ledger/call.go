@@ -19,12 +19,27 @@ const (
 	firstBackoff = 5 * time.Millisecond
 )
 
-// call runs one routine. After a deadlock, a lost connection or a lost response it retries with the same arguments: the
+// call runs one routine that returns the row of snapshot.
+func (l *Ledger) call(ctx context.Context, routine string, args ...any) (result, error) {
+	r, err := callFor(ctx, l, scanResult, routine, args...)
+	if err == nil {
+		l.remember(r.hold)
+	}
+	return r, err
+}
+
+// returned is the row of a routine.
+type returned interface {
+	outcomeName() string
+	productState() *checkout.Product // nil: the row has none
+}
+
+// callFor runs one routine. After a deadlock, a lost connection or a lost response it retries with the same arguments: the
 // ids in them let a retry find what the first try did. It gives up after maxRetries or callBudget.
 //
 // It ignores the caller's cancellation but keeps the deadline: the server finishes a call in any case, and cutting the
 // connection would only lose the response.
-func (l *Ledger) call(ctx context.Context, routine string, args ...any) (result, error) {
+func callFor[R returned](ctx context.Context, l *Ledger, scan func(*sql.Rows) (R, error), routine string, args ...any) (none R, err error) {
 	budget := callBudget
 	if deadline, ok := ctx.Deadline(); ok {
 		budget = min(budget, time.Until(deadline))
@@ -35,10 +50,9 @@ func (l *Ledger) call(ctx context.Context, routine string, args ...any) (result,
 	start := time.Now()
 	query, values := statement(routine, args)
 	for tries := 1; ; tries++ {
-		r, err := l.try(ctx, routine, query, args, values)
+		r, err := try(ctx, l, scan, routine, query, args, values)
 		if err == nil {
-			l.remember(r.hold)
-			l.record(routine, r.outcome, start)
+			l.record(routine, r.outcomeName(), start)
 			return r, nil
 		}
 		class, name := classify(err)
@@ -52,10 +66,10 @@ func (l *Ledger) call(ctx context.Context, routine string, args ...any) (result,
 		}
 		if class == fail {
 			l.record(routine, "error", start)
-			return result{}, err
+			return none, err
 		}
 		l.record(routine, "busy", start)
-		return result{}, checkout.Busy(err)
+		return none, checkout.Busy(err)
 	}
 }
 
@@ -76,17 +90,17 @@ func statement(routine string, args []any) (string, []any) {
 }
 
 // try makes the call once. It limits the waits for a place in the lane and for a connection.
-func (l *Ledger) try(ctx context.Context, routine, query string, args, values []any) (r result, err error) {
+func try[R returned](ctx context.Context, l *Ledger, scan func(*sql.Rows) (R, error), routine, query string, args, values []any) (r R, err error) {
 	leave, err := l.enter(ctx, routine, args)
 	if err != nil {
-		return result{}, err
+		return r, err
 	}
 	defer leave()
 	connecting, cancel := context.WithTimeout(ctx, acquireTimeout)
 	defer cancel()
 	conn, err := l.db.Conn(connecting)
 	if err != nil {
-		return result{}, fmt.Errorf("taking a connection: %w", err)
+		return r, fmt.Errorf("taking a connection: %w", err)
 	}
 	defer func() {
 		if brokenState(err) {
@@ -99,15 +113,14 @@ func (l *Ledger) try(ctx context.Context, routine, query string, args, values []
 	asked := time.Now()
 	rows, err := conn.QueryContext(ctx, query, values...)
 	if err != nil {
-		return result{}, err
+		return r, err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	if !rows.Next() {
-		return result{}, errors.Join(rows.Err(), sql.ErrNoRows)
+		return r, errors.Join(rows.Err(), sql.ErrNoRows)
 	}
-	r, err = scanResult(rows)
-	if r.product != nil {
-		r.product.AskedAt = asked
+	if r, err = scan(rows); err == nil && r.productState() != nil {
+		r.productState().AskedAt = asked
 	}
 	return r, err
 }

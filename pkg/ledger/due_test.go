@@ -12,6 +12,7 @@ import (
 
 	"flashsale/internal/ledgertest"
 	"flashsale/pkg/checkout"
+	"flashsale/pkg/ledger"
 )
 
 // dbNow is the database's clock.
@@ -23,16 +24,14 @@ func dbNow(t *testing.T, env *ledgertest.Env) (now time.Time) {
 	return now
 }
 
-// placeBehindLock asks for a hold of a product whose row is locked until the database's clock has passed until.
-func placeBehindLock(t *testing.T, c *crowd, until time.Time) (r checkout.Receipt, unlocked time.Time, err error) {
+// placeBehindLock asks for n holds, in a batch, of a product whose row is locked until the database's clock has passed until.
+func placeBehindLock(t *testing.T, c *crowd, n int, until time.Time) (placed []ledger.Placed, unlocked time.Time) {
 	t.Helper()
 	unlock := c.lock(t, "products SET version = version + 1 WHERE id = 'free'")
 	returned := make(chan struct{})
 	go func() {
 		defer close(returned)
-		r, err = c.PlaceHold(context.Background(), checkout.HoldRequest{
-			ID: ledgertest.NewID(), ProductID: "free", Qty: 1, TTL: ttl, Price: &checkout.Money{Amount: 4999, Currency: "USD"},
-		})
+		placed = c.PlaceTogether(context.Background(), requests(n, "free", nil))
 	}()
 	waitForLockWait(t, c.Env)
 	for !dbNow(t, c.Env).After(until) {
@@ -41,23 +40,28 @@ func placeBehindLock(t *testing.T, c *crowd, until time.Time) (r checkout.Receip
 	unlocked = dbNow(t, c.Env)
 	unlock()
 	<-returned
-	return r, unlocked, err
+	return placed, unlocked
 }
 
 // A hold lasts from the moment when it is granted, after the wait for its product.
 func TestHoldLastsFromItsGrant(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t)
-	r, unlocked, err := placeBehindLock(t, c, dbNow(t, c.Env).Add(300*time.Millisecond))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.Hold.CreatedAt.Before(unlocked) || r.Hold.ExpiresAt.Sub(r.Hold.CreatedAt) != ttl {
-		t.Errorf("granted after %v, the hold lasts from %v to %v, expected %v from the grant", unlocked, r.Hold.CreatedAt, r.Hold.ExpiresAt, ttl)
-	}
-	stored, err := c.Hold(t.Context(), checkout.Caller{}, r.Hold.ID)
-	if err != nil || !stored.ExpiresAt.Equal(r.Hold.ExpiresAt) || !stored.CreatedAt.Equal(r.Hold.CreatedAt) {
-		t.Errorf("the stored hold is %+v (%v), expected %+v", stored, err, r.Hold)
+	for _, n := range []int{1, 3} {
+		placed, unlocked := placeBehindLock(t, c, n, dbNow(t, c.Env).Add(300*time.Millisecond))
+		for _, p := range placed {
+			if p.Err != nil || p.Shared != (n > 1) {
+				t.Fatalf("in a batch of %d, a hold shared its call: %v, error %v", n, p.Shared, p.Err)
+			}
+			h := p.Receipt.Hold
+			if h.CreatedAt.Before(unlocked) || h.ExpiresAt.Sub(h.CreatedAt) != ttl {
+				t.Errorf("granted after %v, the hold lasts from %v to %v, expected %v from the grant", unlocked, h.CreatedAt, h.ExpiresAt, ttl)
+			}
+			stored, err := c.Hold(t.Context(), checkout.Caller{}, h.ID)
+			if err != nil || !stored.ExpiresAt.Equal(h.ExpiresAt) || !stored.CreatedAt.Equal(h.CreatedAt) {
+				t.Errorf("the stored hold is %+v (%v), expected %+v", stored, err, h)
+			}
+		}
 	}
 	c.MustAudit(t)
 }
@@ -65,12 +69,17 @@ func TestHoldLastsFromItsGrant(t *testing.T) {
 func TestSaleEndsDuringTheWait(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t)
-	ends := dbNow(t, c.Env).Add(300 * time.Millisecond)
-	if _, _, err := c.PutProduct(t.Context(), checkout.ProductChange{ID: "free", SaleEndsAt: &checkout.Moment{At: &ends}}); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := placeBehindLock(t, c, ends); !errors.Is(err, checkout.ErrSaleEnded) {
-		t.Errorf("a hold whose sale ended during its wait got %v, expected sale_ended", err)
+	for _, n := range []int{1, 3} {
+		ends := dbNow(t, c.Env).Add(300 * time.Millisecond)
+		if _, _, err := c.PutProduct(t.Context(), checkout.ProductChange{ID: "free", SaleEndsAt: &checkout.Moment{At: &ends}}); err != nil {
+			t.Fatal(err)
+		}
+		placed, _ := placeBehindLock(t, c, n, ends)
+		for _, p := range placed {
+			if !errors.Is(p.Err, checkout.ErrSaleEnded) {
+				t.Errorf("a hold of a batch of %d whose sale ended during its wait got %v, expected sale_ended", n, p.Err)
+			}
+		}
 	}
 	c.MustAudit(t)
 }

@@ -40,6 +40,7 @@ const none = -1
 
 var routes = map[string]route{
 	"place_hold":     {&holdLane, 1, none, none},
+	"place_holds":    {&holdLane, 0, none, none},
 	"release_hold":   {&holdLane, none, 0, none},
 	"create_order":   {&orderLane, none, 0, none},
 	"block_shopper":  {&orderLane, none, none, none},

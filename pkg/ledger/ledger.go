@@ -30,7 +30,8 @@ type Ledger struct {
 	Role Role // what Check expects; RoleApp unless set before the first call
 
 	db           *sql.DB
-	lanes        *lanes // how calls share the connections of db; nil: freely
+	lanes        *lanes  // how calls share the connections of db; nil: freely
+	groups       *groups // how holds share calls; nil: they do not
 	rec          checkout.Recorder
 	routinesSeen atomic.Pointer[time.Time] // when an audit found all of them
 
@@ -71,7 +72,7 @@ func open(cfg *mysql.Config, rec checkout.Recorder) (*Ledger, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	l := New(db, rec)
-	l.lanes = newLanes()
+	l.lanes, l.groups = newLanes(), newGroups(l)
 	l.audits = audits
 	l.environment = environment(cfg)
 	return l, nil
@@ -89,7 +90,8 @@ func pool(cfg *mysql.Config, conns int) (*sql.DB, error) {
 	return db, nil
 }
 
-// New makes a ledger of a pool that the caller configured with Config. It has no lanes: calls share the pool freely.
+// New makes a ledger of a pool that the caller configured with Config. It has no lanes
+// and no groups: calls share the pool freely.
 func New(db *sql.DB, rec checkout.Recorder) *Ledger {
 	return &Ledger{Role: RoleApp, db: db, rec: rec, audits: db, snapshot: sql.TxOptions{ReadOnly: true}}
 }

@@ -37,6 +37,7 @@ func TestModel(t *testing.T) {
 		defer m.close(t)
 		actions := map[string]func(*rapid.T){
 			"place":   m.place,
+			"batch":   m.placeTogether,
 			"release": m.release,
 			"order":   m.order,
 			"cancel":  m.cancel,
@@ -157,6 +158,31 @@ func (m *machine) draw(t *rapid.T) (checkout.ID, *account) {
 }
 
 func (m *machine) place(t *rapid.T) {
+	req := m.drawHold(t)
+	receipt, err := m.ledger.PlaceHold(m.ctx, req)
+	m.wantHold(t, req, receipt, err)
+}
+
+// placeTogether places a batch. The holds that share its call come first, and the others follow, each by itself.
+func (m *machine) placeTogether(t *rapid.T) {
+	seen := checkout.Money{Amount: rapid.SampledFrom([]int64{m.price, m.price, m.price + 1}).Draw(t, "price seen"), Currency: "USD"}
+	var batch []checkout.HoldRequest
+	for range rapid.IntRange(2, 5).Draw(t, "holds") {
+		req := m.drawHold(t)
+		req.Price = &seen
+		batch = append(batch, req)
+	}
+	placed := m.ledger.PlaceTogether(m.ctx, batch)
+	for _, shared := range []bool{true, false} {
+		for i, p := range placed {
+			if p.Shared == shared {
+				m.wantHold(t, batch[i], p.Receipt, p.Err)
+			}
+		}
+	}
+}
+
+func (m *machine) drawHold(t *rapid.T) checkout.HoldRequest {
 	req := checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: m.product, Qty: rapid.Int64Range(1, 5).Draw(t, "qty"), TTL: ttl}
 	if n := rapid.IntRange(0, 6).Draw(t, "key"); n > 0 {
 		req.Key = &checkout.IdempotencyKey{byte(n)}
@@ -164,7 +190,11 @@ func (m *machine) place(t *rapid.T) {
 	if seen := rapid.SampledFrom([]int64{-1, m.price, m.price + 1}).Draw(t, "price seen"); seen >= 0 {
 		req.Price = &checkout.Money{Amount: seen, Currency: rapid.SampledFrom([]string{"USD", "EUR"}).Draw(t, "currency seen")}
 	}
-	receipt, err := m.ledger.PlaceHold(m.ctx, req)
+	return req
+}
+
+// wantHold checks what became of a hold, and changes the model.
+func (m *machine) wantHold(t *rapid.T, req checkout.HoldRequest, receipt checkout.Receipt, err error) {
 	if req.Key != nil {
 		if first, used := m.keys[*req.Key]; used {
 			if m.accounts[first].qty != req.Qty {

@@ -20,6 +20,10 @@ type result struct {
 	yours   int64 // with shopper_limit: the units that the shopper has
 }
 
+func (r result) outcomeName() string { return r.outcome }
+
+func (r result) productState() *checkout.Product { return r.product }
+
 func (r result) receipt(repeated bool) checkout.Receipt {
 	return checkout.Receipt{Hold: r.hold, Order: r.order, Product: r.product, Repeated: repeated}
 }

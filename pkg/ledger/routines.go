@@ -11,8 +11,16 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// PlaceHold reserves units: routines/place_hold.sql.
+// PlaceHold reserves units, in a batch with other holds of the product if it is hot: see groups.
 func (l *Ledger) PlaceHold(ctx context.Context, req checkout.HoldRequest) (checkout.Receipt, error) {
+	if l.groups == nil {
+		return l.placeHold(ctx, req)
+	}
+	return l.groups.place(ctx, req)
+}
+
+// placeHold reserves units by a call of its own: routines/place_hold.sql.
+func (l *Ledger) placeHold(ctx context.Context, req checkout.HoldRequest) (checkout.Receipt, error) {
 	var key []byte
 	if req.Key != nil {
 		key = req.Key[:]

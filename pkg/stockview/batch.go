@@ -3,98 +3,81 @@ package stockview
 import (
 	"errors"
 	"sync"
-
-	"flashsale/pkg/checkout"
 )
 
-// batcher lets concurrent readers of a product share one call of the cache. In a rush thousands of requests read the
-// same entry at once, and a call for each took a third of the server's CPU; with batches `flashsale run` refuses
-// 30,000 holds per second on two cores.
+// batcher lets concurrent callers of a product share one call of the cache, to which each brings items of type I. In a rush
+// thousands of requests read the same entry at once, and a call for each took a third of the server's CPU; with batches
+// `flashsale run` refuses 30,000 holds per second on two cores. Writes of one entry are the same: the latest one is enough.
 //
-// The first reader of an idle product reads at once, alone. Readers that arrive during that read form the next batch:
-// they wait for its end, and then the first of them reads for all. Unlike singleflight, no reader gets the result of a
-// read that began before it asked. A batched result is therefore as fresh as a read of the reader's own. One read per
-// product is in flight at a time. A function in Lambda serves one request at a time, so it never waits here.
-type batcher struct {
+// The first caller of an idle product calls at once, alone. Callers that arrive during that call form the next batch: they
+// wait for its end, and then the first of them calls for all. Unlike singleflight, no caller gets the result of a call that
+// began before it asked. A batched result is therefore as fresh as that of a call of its own. One call per product is in
+// flight at a time. A function in Lambda that serves one request at a time never waits here.
+type batcher[I, R any] struct {
 	mu sync.Mutex
-	// next holds, per product with a read in flight, the batch that runs after it; nil means none is queued.
-	next map[string]*batch
+	// next holds, per product with a call in flight, the batch that runs after it; nil means none is queued.
+	next map[string]*batch[I, R]
 }
 
-func newBatcher() *batcher { return &batcher{next: map[string]*batch{}} }
+func newBatcher[I, R any]() *batcher[I, R] { return &batcher[I, R]{next: map[string]*batch[I, R]{}} }
 
-// batch is one read of the cache that several readers share.
-type batch struct {
-	keys  []string      // members of the set of used keys to look up, one per reader that has a key
-	start chan struct{} // closed when the read before has ended, and the batch's first reader may read
-	done  chan struct{} // closed when result and err are set
-	batchResult
-	err error
+// batch is one call of the cache that several callers share.
+type batch[I, R any] struct {
+	items  []I
+	start  chan struct{} // closed when the call before has ended, and the batch's first caller may call
+	done   chan struct{} // closed when result and err are set
+	result R
+	err    error
 }
 
-// batchResult is what one read of the cache returns.
-type batchResult struct {
-	product  *checkout.Product // nil: no usable entry
-	usedKeys int64             // size of the set of used keys
-	used     []bool            // per key of the batch: the set has it
-}
+// maxBatchItems limits the items of one call. A caller that finds the batch full calls alone.
+const maxBatchItems = 256
 
-// entryRead is one reader's part of a batchResult.
-type entryRead struct {
-	product  *checkout.Product // nil: no usable entry
-	usedKeys int64             // size of the set of used keys
-	keyUsed  bool              // the reader's key is in the set
-}
+// errAbandoned is the error of a batch whose caller panicked.
+var errAbandoned = errors.New("the call was abandoned")
 
-// maxBatchKeys limits the keys of one read. A reader that finds the batch full reads alone.
-const maxBatchKeys = 256
-
-// errAbandoned is the error of a batch whose reader panicked.
-var errAbandoned = errors.New("the read was abandoned")
-
-// read returns the entry of a product and whether key ("" for none) is used. call reads the cache.
-func (b *batcher) read(id, key string, call func(keys []string) (batchResult, error)) (entryRead, error) {
+// do makes a call about a product with the caller's items, or shares one. The caller's items begin at the position.
+func (b *batcher[I, R]) do(id string, items []I, call func(items []I) (R, error)) (result R, position int, err error) {
 	b.mu.Lock()
 	queued, inFlight := b.next[id]
 	switch {
 	case !inFlight:
 		b.next[id] = nil
 		b.mu.Unlock()
-		alone := &batch{keys: keysOf(key), done: make(chan struct{}), err: errAbandoned}
+		alone := &batch[I, R]{items: items, done: make(chan struct{}), err: errAbandoned}
 		b.run(id, alone, call)
-		return alone.readOf(key, 0)
-	case queued != nil && len(queued.keys) == maxBatchKeys:
+		return alone.result, 0, alone.err
+	case queued != nil && len(queued.items) == maxBatchItems:
 		b.mu.Unlock()
-		alone := &batch{}
-		alone.batchResult, alone.err = call(keysOf(key))
-		return alone.readOf(key, 0)
+		result, err = call(items)
+		return result, 0, err
 	}
 	first := queued == nil
 	if first {
-		queued = &batch{start: make(chan struct{}), done: make(chan struct{}), err: errAbandoned}
+		queued = &batch[I, R]{start: make(chan struct{}), done: make(chan struct{}), err: errAbandoned}
 		b.next[id] = queued
 	}
-	position := len(queued.keys)
-	queued.keys = append(queued.keys, keysOf(key)...)
+	position = len(queued.items)
+	queued.items = append(queued.items, items...)
 	b.mu.Unlock()
 	if first {
 		select {
 		case <-queued.start:
 			b.mu.Lock()
-			b.next[id] = nil // closed to further readers
+			b.next[id] = nil // closed to further callers
 			b.mu.Unlock()
 			b.run(id, queued, call)
-		case <-queued.done: // failed with the read before
+		case <-queued.done: // failed with the call before
 		}
 	}
 	<-queued.done
-	return queued.readOf(key, position)
+	return queued.result, position, queued.err
 }
 
-// run reads for a batch and then starts the next one. After a failed read the next batch fails too: its readers have
+// run calls for a batch and then starts the next one. After a failed call the next batch fails too: its callers have
 // already waited one call's timeout.
-func (b *batcher) run(id string, current *batch, call func(keys []string) (batchResult, error)) {
-	defer func() { // also after a panic, so that no reader waits forever
+func (b *batcher[I, R]) run(id string, current *batch[I, R], call func(items []I) (R, error)) {
+	defer func() { // also after a panic, so that no caller waits forever
 		close(current.done)
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -111,23 +94,5 @@ func (b *batcher) run(id string, current *batch, call func(keys []string) (batch
 			close(next.start)
 		}
 	}()
-	current.batchResult, current.err = call(current.keys)
-}
-
-func keysOf(key string) []string {
-	if key == "" {
-		return nil
-	}
-	return []string{key}
-}
-
-// readOf returns the part of the reader whose key has a position in the batch.
-func (b *batch) readOf(key string, position int) (entryRead, error) {
-	if b.err != nil {
-		return entryRead{}, b.err
-	}
-	return entryRead{
-		product: b.product, usedKeys: b.usedKeys,
-		keyUsed: key != "" && position < len(b.used) && b.used[position],
-	}, nil
+	current.result, current.err = call(current.items)
 }

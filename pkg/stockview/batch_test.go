@@ -24,14 +24,14 @@ func newSlowCache() *slowCache {
 	return &slowCache{begun: make(chan struct{}, 9), end: make(chan error, 9)}
 }
 
-func (c *slowCache) call(keys []string) (batchResult, error) {
+func (c *slowCache) call(keys []string) (cacheRead, error) {
 	c.mu.Lock()
 	c.calls = append(c.calls, keys)
 	version := int64(len(c.calls))
 	c.mu.Unlock()
 	c.begun <- struct{}{}
 	err := <-c.end
-	result := batchResult{product: &checkout.Product{Version: version}, usedKeys: 7}
+	result := cacheRead{product: &checkout.Product{Version: version}, usedKeys: 7}
 	for _, key := range keys {
 		n, _ := strconv.Atoi(key)
 		result.used = append(result.used, n%2 == 0)
@@ -39,35 +39,46 @@ func (c *slowCache) call(keys []string) (batchResult, error) {
 	return result, err
 }
 
+type readBatcher = batcher[string, cacheRead]
+
 // queued returns how many keys the next batch has.
-func (b *batcher) queued(id string) int {
+func queued(b *readBatcher, id string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.next[id] == nil {
 		return 0
 	}
-	return len(b.next[id].keys)
+	return len(b.next[id].items)
+}
+
+// read looks one key up.
+func read(b *readBatcher, c *slowCache, key string) (entryRead, error) {
+	result, position, err := b.do("p", []string{key}, c.call)
+	if err != nil {
+		return entryRead{}, err
+	}
+	return entryRead{result.product, result.usedKeys, result.used[position]}, nil
 }
 
 // startReaders starts n readers, each with its own key, during a read in flight. It returns once all of them wait.
-func startReaders(b *batcher, c *slowCache, n int, check func(reader int, read entryRead, err error)) *sync.WaitGroup {
+func startReaders(b *readBatcher, c *slowCache, n int, check func(reader int, read entryRead, err error)) *sync.WaitGroup {
 	var wg sync.WaitGroup
-	wg.Go(func() { _, _ = b.read("p", "", c.call) })
+	wg.Go(func() { _, _, _ = b.do("p", nil, c.call) })
 	<-c.begun
 	for i := range n {
 		wg.Go(func() {
-			read, err := b.read("p", strconv.Itoa(i), c.call)
+			read, err := read(b, c, strconv.Itoa(i))
 			check(i, read, err)
 		})
 	}
-	for b.queued("p") < n {
+	for queued(b, "p") < n {
 		runtime.Gosched()
 	}
 	return &wg
 }
 
 func TestWaitingReadersShareTheNextRead(t *testing.T) {
-	b, c := newBatcher(), newSlowCache()
+	b, c := newBatcher[string, cacheRead](), newSlowCache()
 	const readers = 100
 	wg := startReaders(b, c, readers, func(i int, read entryRead, err error) {
 		if err != nil || read.product.Version != 2 || read.usedKeys != 7 || read.keyUsed != (i%2 == 0) {
@@ -83,7 +94,7 @@ func TestWaitingReadersShareTheNextRead(t *testing.T) {
 }
 
 func TestWaitingReadersFailWithTheReadInFlight(t *testing.T) {
-	b, c := newBatcher(), newSlowCache()
+	b, c := newBatcher[string, cacheRead](), newSlowCache()
 	broken := errors.New("broken")
 	wg := startReaders(b, c, 10, func(i int, _ entryRead, err error) {
 		if !errors.Is(err, broken) {
@@ -96,20 +107,20 @@ func TestWaitingReadersFailWithTheReadInFlight(t *testing.T) {
 		t.Errorf("%d cache calls and %v left over, expected 1 and nothing", len(c.calls), b.next)
 	}
 	c.end <- nil
-	if _, err := b.read("p", "", c.call); err != nil {
+	if _, _, err := b.do("p", nil, c.call); err != nil {
 		t.Errorf("a later read failed: %v", err)
 	}
 }
 
 func TestReaderOfAFullBatchReadsAlone(t *testing.T) {
-	b, c := newBatcher(), newSlowCache()
-	wg := startReaders(b, c, maxBatchKeys, func(i int, read entryRead, err error) {
+	b, c := newBatcher[string, cacheRead](), newSlowCache()
+	wg := startReaders(b, c, maxBatchItems, func(i int, read entryRead, err error) {
 		if err != nil || read.keyUsed != (i%2 == 0) {
 			t.Errorf("reader %d got %+v (%v), expected its key used: %v", i, read, err, i%2 == 0)
 		}
 	})
 	wg.Go(func() {
-		if read, err := b.read("p", "1000", c.call); err != nil || !read.keyUsed {
+		if read, err := read(b, c, "1000"); err != nil || !read.keyUsed {
 			t.Errorf("the reader of a full batch got %+v (%v), expected its key used", read, err)
 		}
 	})

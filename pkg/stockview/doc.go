@@ -28,5 +28,6 @@
 //
 // # Batches
 //
-// Reads of one product that arrive during a read of its entry share the next one (batch.go).
+// Reads of one product that arrive during a read of its entry share the next one (batch.go). So do writes: the latest state
+// is written, with the keys of all. A caller has its response after its key is in the cache, as if it had written alone.
 package stockview

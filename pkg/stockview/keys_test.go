@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
@@ -137,5 +138,34 @@ func TestReadOnlyCacheIsNotRestored(t *testing.T) {
 	}
 	if n := s.lists.Load(); n > 0 {
 		t.Errorf("the keys were listed %d times, expected never", n)
+	}
+}
+
+// Writes that share a call store the keys of all: afterwards an unused key is proven unused without the ledger's list. A round in
+// which the cache timed out proves nothing, and is repeated.
+func TestSharedWritesStoreAllKeys(t *testing.T) {
+	t.Parallel()
+	for round := 1; ; round++ {
+		s, counts := newSource(), &ledgertest.Counts{}
+		v := stockview.New(stockview.Options{Addr: cache.Addr(), Environment: s.product.ID, Source: s, Recorder: counts, Logger: slog.New(slog.DiscardHandler)})
+		t.Cleanup(v.Close)
+		var wg sync.WaitGroup
+		for range 200 {
+			key := newKey()
+			granted := s.grant(*key)
+			wg.Go(func() { v.Put(t.Context(), granted, key) })
+		}
+		wg.Wait()
+		_, unused := look(t, v, s, newKey())
+		if unused && s.lists.Load() == 0 {
+			return
+		}
+		lost := 0.0
+		for _, reason := range []string{"failure", "skipped", "late"} {
+			lost += counts.Of("cache_writes_lost_total/" + reason)
+		}
+		if lost == 0 || round == 20 {
+			t.Fatalf("after 200 keyed writes, a new key is proven unused: %v, with %d lists of the ledger and %.0f lost writes; expected the proof from the cache", unused, s.lists.Load(), lost)
+		}
 	}
 }

@@ -71,7 +71,8 @@ type View struct {
 	keyLost  atomic.Pointer[time.Time] // when the latest write of a used key was lost; nil: never
 
 	asked     asked
-	reads     *batcher
+	reads     *batcher[string, cacheRead] // the items are members of the set of used keys to look up
+	writes    *batcher[state, struct{}]
 	filling   singleflight.Group
 	restoring singleflight.Group
 }
@@ -82,7 +83,7 @@ var _ checkout.StockView = (*View)(nil)
 func New(o Options) *View {
 	return &View{
 		client: newClient(o.Addr, o.SignIn, o.Logger), prefix: "flashsale:" + o.Environment + ":", source: o.Source,
-		rec: o.Recorder, log: o.Logger, reads: newBatcher(),
+		rec: o.Recorder, log: o.Logger, reads: newBatcher[string, cacheRead](), writes: newBatcher[state, struct{}](),
 	}
 }
 
@@ -112,32 +113,56 @@ func (v *View) Lookup(ctx context.Context, productID string, key *checkout.Idemp
 	return found, nil
 }
 
-// Put implements checkout.StockView.
+// Put implements checkout.StockView. Concurrent calls for a product share a write of its latest state.
 func (v *View) Put(ctx context.Context, p checkout.Product, granted *checkout.IdempotencyKey) {
 	if p.KeyedHolds > maxKeys {
 		granted = nil
 	}
-	text, err := formatEntry(p)
-	if err != nil {
-		v.log.Error("formatting a cache entry failed", "error", err.Error()) // cannot happen: plain fields
-		return
-	}
-	ttl := entryTTL(p).Milliseconds()
-	expires := v.clock.at(p.AskedAt) + ttl
-	status := v.write(ctx, p, text, expires, granted)
-	if status == writeLate {
-		// Either the state is old, or the view did not know the cache's time. The write has returned it.
-		if again := v.clock.at(p.AskedAt) + ttl; max(again-expires, expires-again) > clockTolerance {
-			status = v.write(ctx, p, text, again, granted)
-		}
-	}
-	switch {
-	case status == writeLate:
-		v.rec.Record(checkout.LostWrites, 1, "late")
-	case status == writeFailed && granted != nil:
+	_, _, err := v.writes.do(p.ID, []state{{p, member(granted)}}, func(states []state) (struct{}, error) {
+		return struct{}{}, v.store(ctx, states)
+	})
+	if err != nil && granted != nil {
 		lost := time.Now()
 		v.keyLost.Store(&lost)
 	}
+}
+
+// state is what one caller of Put knows.
+type state struct {
+	product checkout.Product
+	usedKey string // a member of the set of used keys, or ""
+}
+
+// store writes the latest of some states of a product, and all their keys. It fails if the cache does not respond.
+func (v *View) store(ctx context.Context, states []state) error {
+	p := states[0].product
+	var usedKeys []string
+	for _, s := range states {
+		if s.usedKey != "" {
+			usedKeys = append(usedKeys, s.usedKey)
+		}
+		if s.product.Version > p.Version || s.product.Version == p.Version && s.product.AskedAt.After(p.AskedAt) {
+			p = s.product
+		}
+	}
+	text, err := formatEntry(p)
+	if err != nil {
+		v.log.Error("formatting a cache entry failed", "error", err.Error()) // cannot happen: plain fields
+		return err
+	}
+	ttl := entryTTL(p).Milliseconds()
+	expires := v.clock.at(p.AskedAt) + ttl
+	status, err := v.write(ctx, p, text, expires, usedKeys)
+	if status == writeLate {
+		// Either the state is old, or the view did not know the cache's time. The write has returned it.
+		if again := v.clock.at(p.AskedAt) + ttl; max(again-expires, expires-again) > clockTolerance {
+			status, err = v.write(ctx, p, text, again, usedKeys)
+		}
+	}
+	if status == writeLate {
+		v.rec.Record(checkout.LostWrites, 1, "late")
+	}
+	return err
 }
 
 // What write.lua did with an entry.
@@ -145,19 +170,17 @@ const (
 	writeLate   = -1
 	writeOlder  = 0
 	writeStored = 1
-	writeFailed = 2 // there is no response
 )
 
 // clockTolerance, in milliseconds, is more than two readings of the cache's clock differ.
 const clockTolerance = 100
 
 // write calls write.lua once, with the time at which the entry expires.
-func (v *View) write(ctx context.Context, p checkout.Product, text string, expires int64, granted *checkout.IdempotencyKey) int64 {
-	args := []string{
-		strconv.FormatInt(p.Version, 10), text, strconv.FormatInt(expires, 10), millis(maxEntryTTL), member(granted), millis(keysTTL),
-	}
-	status := int64(writeFailed)
-	err := v.client.do(ctx, func(ctx context.Context, c valkey.Client) error {
+func (v *View) write(ctx context.Context, p checkout.Product, text string, expires int64, usedKeys []string) (status int64, err error) {
+	args := append([]string{
+		strconv.FormatInt(p.Version, 10), text, strconv.FormatInt(expires, 10), millis(maxEntryTTL), millis(keysTTL),
+	}, usedKeys...)
+	err = v.client.do(ctx, func(ctx context.Context, c valkey.Client) error {
 		values, err := writeScript.Exec(ctx, c, v.keyNames(p.ID), args).AsIntSlice()
 		if err != nil {
 			return err
@@ -171,7 +194,7 @@ func (v *View) write(ctx context.Context, p checkout.Product, text string, expir
 	} else if status != writeLate {
 		v.noteStored()
 	}
-	return status
+	return status, err
 }
 
 // entryTTL returns the TTL of a product's entry. An entry that says "not started" expires when the sale starts, by the
@@ -184,28 +207,53 @@ func entryTTL(p checkout.Product) time.Duration {
 	return d
 }
 
+// cacheRead is what one read of the cache returns.
+type cacheRead struct {
+	product  *checkout.Product // nil: no usable entry
+	usedKeys int64             // size of the set of used keys
+	used     []bool            // per key that was looked up: the set has it
+}
+
+// entryRead is one reader's part of a cacheRead.
+type entryRead struct {
+	product  *checkout.Product // nil: no usable entry
+	usedKeys int64             // size of the set of used keys
+	keyUsed  bool              // the reader's key is in the set
+}
+
+// read reads the entry of a product and whether the key is used. Concurrent readers of a product share a read.
 func (v *View) read(ctx context.Context, id string, key *checkout.IdempotencyKey) (entryRead, error) {
-	return v.reads.read(id, member(key), func(keys []string) (result batchResult, err error) {
-		err = v.client.do(ctx, func(ctx context.Context, c valkey.Client) error {
-			values, err := readScript.Exec(ctx, c, v.keyNames(id), append([]string{millis(maxEntryTTL)}, keys...)).ToArray()
-			if err != nil {
-				return err
-			}
-			received := time.Now()
-			if text, err := values[0].ToString(); err == nil {
-				result.product = parseEntry(id, text)
-			}
-			now, _ := values[1].ToInt64() // read.lua returns numbers from here on
-			v.clock.set(now, received)
-			result.usedKeys, _ = values[2].ToInt64()
-			for _, value := range values[3:] {
-				used, _ := value.ToInt64()
-				result.used = append(result.used, used == 1)
-			}
-			return nil
-		})
-		return result, err
+	var keys []string
+	if key != nil {
+		keys = []string{member(key)}
+	}
+	result, position, err := v.reads.do(id, keys, func(keys []string) (cacheRead, error) { return v.readEntry(ctx, id, keys) })
+	if err != nil {
+		return entryRead{}, err
+	}
+	return entryRead{result.product, result.usedKeys, key != nil && position < len(result.used) && result.used[position]}, nil
+}
+
+func (v *View) readEntry(ctx context.Context, id string, keys []string) (result cacheRead, err error) {
+	err = v.client.do(ctx, func(ctx context.Context, c valkey.Client) error {
+		values, err := readScript.Exec(ctx, c, v.keyNames(id), append([]string{millis(maxEntryTTL)}, keys...)).ToArray()
+		if err != nil {
+			return err
+		}
+		received := time.Now()
+		if text, err := values[0].ToString(); err == nil {
+			result.product = parseEntry(id, text)
+		}
+		now, _ := values[1].ToInt64() // read.lua returns numbers from here on
+		v.clock.set(now, received)
+		result.usedKeys, _ = values[2].ToInt64()
+		for _, value := range values[3:] {
+			used, _ := value.ToInt64()
+			result.used = append(result.used, used == 1)
+		}
+		return nil
 	})
+	return result, err
 }
 
 // keyNames returns the cache keys of a product. The braces put them into one slot of a cluster.

@@ -1,0 +1,235 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flashsale/pkg/checkout"
+)
+
+// These tests are inside the package because they need the queue of holds without a database.
+
+// slowLedger takes a millisecond for a call. stuck calls take longer.
+type slowLedger struct {
+	mu      sync.Mutex
+	alone   []int   // qty of each hold that went alone: its number
+	batches [][]int // of each batch
+	largest int     // bytes of p_holds
+	placed  map[checkout.ID]bool
+	stuck   map[int]time.Duration // how long the n-th call takes, from 0 on
+	refuse  error                 // of batches
+}
+
+func newSlowLedger() (*slowLedger, *groups) {
+	l := &slowLedger{placed: map[checkout.ID]bool{}, stuck: map[int]time.Duration{}}
+	return l, &groups{alone: l.placeHold, together: l.placeHolds, of: map[groupKey]*group{}}
+}
+
+// call waits as long as the call takes.
+func (l *slowLedger) call() {
+	l.mu.Lock()
+	takes, ok := l.stuck[len(l.alone)+len(l.batches)-1]
+	l.mu.Unlock()
+	if !ok {
+		takes = time.Millisecond
+	}
+	time.Sleep(takes)
+}
+
+func (l *slowLedger) placeHold(_ context.Context, r checkout.HoldRequest) (checkout.Receipt, error) {
+	l.mu.Lock()
+	l.alone = append(l.alone, int(r.Qty))
+	l.mu.Unlock()
+	l.call()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.placed[r.ID] = true
+	return checkout.Receipt{Hold: &checkout.Hold{ID: r.ID}}, nil
+}
+
+func (l *slowLedger) placeHolds(_ groupKey, holds []checkout.HoldRequest) (holdsResult, error) {
+	var numbers []int
+	var rows []byte
+	for _, h := range holds {
+		numbers = append(numbers, int(h.Qty))
+		rows = append(appendRow(rows, h, 1<<32-1), ',')
+	}
+	l.mu.Lock()
+	l.largest = max(l.largest, len(rows))
+	l.batches = append(l.batches, numbers)
+	l.mu.Unlock()
+	l.call()
+	if l.refuse != nil {
+		return holdsResult{}, l.refuse
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, h := range holds {
+		if l.placed[h.ID] {
+			return holdsResult{outcome: "single"}, nil
+		}
+	}
+	for _, h := range holds {
+		l.placed[h.ID] = true
+	}
+	return holdsResult{outcome: "placed", placed: len(holds)}, nil
+}
+
+// crowd sends holds, numbered from 1 on, and waits until each is in a call or in the queue before the next.
+type crowd struct {
+	t      *testing.T
+	groups *groups
+	wg     sync.WaitGroup
+	mu     sync.Mutex
+	took   map[int]time.Duration
+}
+
+func (c *crowd) send(change func(*checkout.HoldRequest), numbers ...int) {
+	for _, n := range numbers {
+		r := checkout.HoldRequest{ID: checkout.ID{byte(n >> 8), byte(n)}, ProductID: "hot", Qty: int64(n), TTL: time.Minute, Price: &checkout.Money{Amount: 1, Currency: "USD"}}
+		if change != nil {
+			change(&r)
+		}
+		c.wg.Go(func() {
+			start := time.Now()
+			receipt, err := c.groups.place(context.Background(), r)
+			if err != nil || receipt.Hold.ID != r.ID {
+				c.t.Errorf("hold %d got %+v (%v), expected a receipt of its own", n, receipt, err)
+			}
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.took[n] = time.Since(start)
+		})
+		synctest.Wait()
+	}
+}
+
+func upto(n int) (numbers []int) {
+	for i := range n {
+		numbers = append(numbers, i+1)
+	}
+	return numbers
+}
+
+func inCrowd(t *testing.T, do func(l *slowLedger, c *crowd)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		l, g := newSlowLedger()
+		c := &crowd{t: t, groups: g, took: map[int]time.Duration{}}
+		do(l, c)
+		c.wg.Wait()
+		time.Sleep(time.Minute) // until stuck calls have ended
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if len(g.of) != 0 {
+			t.Errorf("the idle queue still knows %d groups", len(g.of))
+		}
+	})
+}
+
+func TestHoldsShareTheNextCall(t *testing.T) {
+	inCrowd(t, func(l *slowLedger, c *crowd) {
+		c.send(nil, upto(300)...)
+		c.wg.Wait()
+		if len(l.alone) != 1 || len(l.batches) != 2 || len(l.batches[0]) != maxBatch || len(l.batches[1]) != 300-1-maxBatch {
+			t.Errorf("%d holds went alone, and there were the batches %v; expected 1, and batches of %d and %d", len(l.alone), l.batches, maxBatch, 300-1-maxBatch)
+			return
+		}
+		for i, n := range append(l.batches[0], l.batches[1]...) {
+			if n != i+2 {
+				t.Errorf("hold %d came at position %d, expected the order of arrival", n, i+2)
+			}
+		}
+	})
+}
+
+func TestHoldWithoutCompanyGoesAlone(t *testing.T) {
+	inCrowd(t, func(l *slowLedger, c *crowd) {
+		for n := range 3 {
+			c.send(nil, n+1)
+			c.wg.Wait()
+		}
+		c.send(func(r *checkout.HoldRequest) { r.ProductID = "another" }, 4)
+		c.send(nil, 5)
+		c.wg.Wait()
+		if len(l.alone) != 5 || len(l.batches) != 0 {
+			t.Errorf("%d holds went alone and there were %d batches, expected 5 and none", len(l.alone), len(l.batches))
+		}
+		for n, took := range c.took {
+			if took != time.Millisecond {
+				t.Errorf("hold %d took %v, expected its own call alone", n, took)
+			}
+		}
+	})
+}
+
+// A statement of more than 16 KB would pin a connection of RDS Proxy.
+func TestBatchFitsIntoAStatement(t *testing.T) {
+	inCrowd(t, func(l *slowLedger, c *crowd) {
+		c.send(func(r *checkout.HoldRequest) {
+			r.Key, r.Shopper = &checkout.IdempotencyKey{byte(r.Qty >> 8), byte(r.Qty)}, checkout.Shopper{byte(r.Qty >> 8), byte(r.Qty), 1}
+		}, upto(200)...)
+		c.wg.Wait()
+		if len(l.batches) != 3 || l.largest > maxBatchBytes {
+			t.Errorf("%d batches of at most %d bytes, expected 3 of at most %d", len(l.batches), l.largest, maxBatchBytes)
+		}
+	})
+}
+
+// Two holds with one key, or of one shopper under a limit, would refuse each other's batch.
+func TestConflictingHoldsShareNoBatch(t *testing.T) {
+	inCrowd(t, func(l *slowLedger, c *crowd) {
+		limit := int64(2)
+		c.send(func(r *checkout.HoldRequest) {
+			r.Key = &checkout.IdempotencyKey{byte(r.Qty / 2)}
+		}, upto(5)...) // 2 and 3, and 4 and 5, share a key
+		c.send(func(r *checkout.HoldRequest) {
+			r.ProductID, r.MaxPerShopper, r.Shopper = "limited", &limit, checkout.Shopper{1}
+		}, 11, 12, 13)
+		c.send(func(r *checkout.HoldRequest) { r.ProductID, r.MaxPerShopper = "limited", &limit }, 14)
+		c.wg.Wait()
+		if len(l.batches) != 1 || len(l.batches[0]) != 2 || len(l.alone) != 7 {
+			t.Errorf("batches %v and %v alone, expected one batch of 2 and 4", l.batches, l.alone)
+		}
+	})
+}
+
+// A call that hangs delays its own holds only. The next batch starts beside it.
+func TestStuckBatchDelaysOnlyItself(t *testing.T) {
+	for name, calls := range map[string]int{"the first call": 0, "a batch": 1} {
+		inCrowd(t, func(l *slowLedger, c *crowd) {
+			l.stuck[calls] = 5 * time.Second
+			c.send(nil, upto(20)...)
+			time.Sleep(5 * time.Millisecond)
+			c.send(nil, 21, 22, 23)
+			time.Sleep(time.Second)
+			c.send(nil, 24, 25, 26)
+			c.wg.Wait()
+			for n, took := range c.took {
+				inStuckCall := n == 1 && calls == 0 || n > 1 && n <= 20 && calls == 1
+				if limit := minLate + 5*time.Millisecond; !inStuckCall && took > limit {
+					t.Errorf("%s hangs: hold %d took %v, expected at most %v", name, n, took, limit)
+				}
+				if limit := minLate + aloneAfter + 5*time.Millisecond; inStuckCall && calls == 1 && took > limit {
+					t.Errorf("%s hangs: hold %d of it took %v, expected at most %v, by itself", name, n, took, limit)
+				}
+			}
+		})
+	}
+}
+
+// After a batch that failed, each hold finds out by itself.
+func TestHoldsOfAFailedBatchGoAlone(t *testing.T) {
+	inCrowd(t, func(l *slowLedger, c *crowd) {
+		l.refuse = errors.New("lost")
+		c.send(nil, upto(10)...)
+		c.wg.Wait()
+		if len(l.alone) != 10 || len(l.placed) != 10 {
+			t.Errorf("%d holds went alone and %d were placed, expected 10 of each", len(l.alone), len(l.placed))
+		}
+	})
+}

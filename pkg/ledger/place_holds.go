@@ -1,0 +1,162 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"strconv"
+	"time"
+
+	"flashsale/pkg/checkout"
+)
+
+// placeHolds places the holds of a group: routines/place_holds.sql.
+func (l *Ledger) placeHolds(key groupKey, holds []checkout.HoldRequest) (holdsResult, error) {
+	var perShopper any
+	if key.perShopper > 0 {
+		perShopper = key.perShopper
+	}
+	var units, maxQty, facts int64
+	var keys, shoppers int
+	rows := make([]byte, 0, maxBatchBytes)
+	for i, h := range holds {
+		rows = append(rows, "[,"[min(i, 1)])
+		f := factsOf(h)
+		rows = appendRow(rows, h, f)
+		units, maxQty, facts = units+h.Qty, max(maxQty, h.Qty), facts+int64(f)
+		if h.Key != nil {
+			keys++
+		}
+		if !h.Shopper.Anonymous() {
+			shoppers++
+		}
+	}
+	rows = append(rows, ']')
+	r, err := callFor(context.Background(), l, scanHoldsResult, "place_holds", key.product, key.ttl.Microseconds(), key.price, key.currency, perShopper,
+		len(holds), units, maxQty, facts, keys, shoppers, string(rows))
+	if err == nil {
+		for _, receipt := range r.receipts(holds) {
+			l.remember(receipt.Hold)
+		}
+	}
+	return r, err
+}
+
+// factsOf is the digest of a hold that place_hold.sql calls v_facts. The audit recomputes it.
+func factsOf(h checkout.HoldRequest) uint32 {
+	text := make([]byte, 0, 256)
+	text = appendHex(text, h.ID[:])
+	text = append(append(text, '|'), h.ProductID...)
+	text = strconv.AppendInt(append(text, '|'), h.Qty, 10)
+	text = strconv.AppendInt(append(text, '|'), h.Price.Amount, 10)
+	text = append(append(text, '|'), h.Price.Currency...)
+	if h.Key != nil {
+		text = appendHex(append(text, '|'), h.Key[:])
+	}
+	text = strconv.AppendInt(append(text, '|'), h.TTL.Microseconds(), 10)
+	if !h.Shopper.Anonymous() {
+		text = appendHex(append(text, '|'), h.Shopper[:])
+	}
+	return crc32.ChecksumIEEE(text)
+}
+
+// appendHex writes as the HEX of SQL does, in capitals.
+func appendHex(to, b []byte) []byte {
+	const digits = "0123456789ABCDEF"
+	for _, c := range b {
+		to = append(to, digits[c>>4], digits[c&15])
+	}
+	return to
+}
+
+// appendRow writes a hold as a row of p_holds.
+func appendRow(to []byte, h checkout.HoldRequest, facts uint32) []byte {
+	to = hex.AppendEncode(append(to, `["`...), h.ID[:])
+	to = strconv.AppendInt(append(to, `",`...), h.Qty, 10)
+	to = strconv.AppendUint(append(to, ','), uint64(facts), 10)
+	switch {
+	case h.Key != nil:
+		to = append(hex.AppendEncode(append(to, `,"`...), h.Key[:]), '"')
+	case !h.Shopper.Anonymous():
+		to = append(to, ",null"...)
+	}
+	if !h.Shopper.Anonymous() {
+		to = append(hex.AppendEncode(append(to, `,"`...), h.Shopper[:]), '"')
+	}
+	return append(to, ']')
+}
+
+// maxRowBytes is at least the size of a row of p_holds with its comma.
+func maxRowBytes(h checkout.HoldRequest) int {
+	n := len(`["",,],`) + 2*len(h.ID) + 10 // the digits of a uint32
+	for qty := h.Qty; qty > 0; qty /= 10 {
+		n++
+	}
+	if h.Key != nil {
+		n += len(`,""`) + 2*len(h.Key)
+	}
+	if !h.Shopper.Anonymous() {
+		n += len(`,null,""`) + 2*len(h.Shopper)
+	}
+	return n
+}
+
+// holdsResult is the row of place_holds.
+type holdsResult struct {
+	outcome          string
+	placed           int   // the first ones of the batch
+	apart            []int // positions from 1 on, of holds that keep the others from being placed
+	created, expires time.Time
+	product          *checkout.Product
+}
+
+func (r holdsResult) outcomeName() string { return r.outcome }
+
+func (r holdsResult) productState() *checkout.Product { return r.product }
+
+// receipts are those of the holds that were placed.
+func (r holdsResult) receipts(requests []checkout.HoldRequest) []checkout.Receipt {
+	receipts := make([]checkout.Receipt, r.placed)
+	for i, h := range requests[:r.placed] {
+		receipts[i].Product = r.product
+		receipts[i].Hold = &checkout.Hold{
+			ID: h.ID, Shopper: h.Shopper, ProductID: h.ProductID, Qty: h.Qty, Status: checkout.HoldActive, CreatedAt: r.created, ExpiresAt: r.expires,
+		}
+	}
+	return receipts
+}
+
+func scanHoldsResult(rows *sql.Rows) (r holdsResult, err error) {
+	names, err := rows.Columns()
+	if err != nil {
+		return r, fmt.Errorf("reading the columns of place_holds: %w", err)
+	}
+	var product productRow
+	var apart sql.NullString
+	column := func(name string) any {
+		switch name {
+		case "outcome":
+			return &r.outcome
+		case "holds_placed":
+			return &r.placed
+		case "holds_apart":
+			return &apart
+		case "hold_created_at":
+			return &r.created
+		case "hold_expires_at":
+			return &r.expires
+		}
+		return product.column(name)
+	}
+	if err = scanByName(rows, names, productRowColumns+5, column); err == nil && apart.Valid {
+		err = json.Unmarshal([]byte(apart.String), &r.apart)
+	}
+	if err != nil {
+		return r, fmt.Errorf("reading the row of place_holds: %w", err)
+	}
+	r.product = product.toProduct()
+	return r, nil
+}
