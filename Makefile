@@ -63,9 +63,9 @@ audit: build ## Recompute every counter from the rows
 .PHONY: validate
 validate: ## Check the templates with SAM CLI, cfn-lint and the rules of deploy/rules.guard, and the routes that SAM generates
 	tools/sam.sh sam validate --lint
-	tools/sam.sh cfn-lint template.yaml deploy/monitoring.yaml deploy/edge.yaml
+	tools/sam.sh cfn-lint template.yaml deploy/monitoring.yaml deploy/edge.yaml deploy/instances.yaml
 	tools/sam.sh python3 tools/routes.py template.yaml
-	tools/sam.sh python3 tools/guard.py deploy/rules.guard deploy/rules.broken.yaml template.yaml deploy/monitoring.yaml deploy/edge.yaml
+	tools/sam.sh python3 tools/guard.py deploy/rules.guard deploy/rules.broken.yaml template.yaml deploy/monitoring.yaml deploy/edge.yaml deploy/instances.yaml
 
 .PHONY: sam-build
 sam-build: ## Build the functions for deployment into .aws-sam

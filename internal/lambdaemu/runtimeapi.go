@@ -1,6 +1,7 @@
 // Package lambdaemu runs a built Lambda function as Lambda does: as a process that asks the Runtime API for its next
 // event and posts the result there. Each [Function] is one process, what Lambda calls an execution environment, with a
-// Runtime API of its own on loopback; its [Function.Signal] freezes, thaws and kills it.
+// Runtime API of its own on loopback; its [Function.Signal] freezes, thaws and kills it. With AWS_LAMBDA_MAX_CONCURRENCY in its
+// environment, a process asks for several events at once, as on Lambda Managed Instances. A [Pool] is a function's processes.
 // https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 package lambdaemu
 
@@ -167,7 +168,7 @@ const (
 )
 
 // Invoke sends the function an event, as JSON, and returns its response. The function must respond within timeout. If
-// it reports an error, Invoke returns a *Failure. As in Lambda, a process handles one event at a time.
+// it reports an error, Invoke returns a *Failure. A process takes as many events at a time as it asks for; others wait.
 func (f *Function) Invoke(ctx context.Context, event any, timeout time.Duration) ([]byte, error) {
 	payload, err := json.Marshal(event)
 	if err != nil {

@@ -32,6 +32,16 @@ func Function(t testing.TB, name string) string {
 	return filepath.Join(binaries(t), name)
 }
 
+// racingFunction is the path of a function's binary with the race detector, if the test has it too; else it is Function.
+func racingFunction(t testing.TB, name string) string {
+	t.Helper()
+	if !raceDetector {
+		return Function(t, name)
+	}
+	dir := binaries(t)
+	return filepath.Join(Must(buildRacing(ledgertest.Root(t), dir))(t), name)
+}
+
 // binaries is the directory with the command and the functions. It is named after the sources, so that all test
 // packages of a run share one build; a lock lets the first one build while the others wait.
 func binaries(t testing.TB) string {
@@ -48,6 +58,30 @@ var (
 func build(root string) (string, error) {
 	buildOnce.Do(func() { builtDir, errBuild = buildAll(root) })
 	return builtDir, errBuild
+}
+
+// buildRacing adds the functions with the race detector. They share the packages that `go test -race` compiles.
+func buildRacing(root, dir string) (string, error) {
+	unlock, err := lockBuilds(filepath.Join(root, ".local", "test-bin"))
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	racing := filepath.Join(dir, "race")
+	if _, err := os.Stat(racing); err == nil {
+		return racing, nil
+	}
+	fresh := racing + ".new"
+	if err := os.RemoveAll(fresh); err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "go", "build", "-race", "-tags", "lambda.norpc", "-o", fresh+"/", "flashsale/functions/...").CombinedOutput() //nolint:gosec // G204: a path of its own
+	if err != nil {
+		return "", fmt.Errorf("building the functions with the race detector: %w: %s", err, out)
+	}
+	return racing, os.Rename(fresh, racing)
 }
 
 func buildAll(root string) (dir string, err error) {

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -30,6 +31,12 @@ var FunctionNames = []string{"products", "holds", "orders", "webhook", "expire",
 // Concurrency is the upper bound of a function's processes.
 const Concurrency = 16
 
+// Processes of functions that serve several requests at once.
+const (
+	ManagedProcesses   = 2  // of each function
+	ManagedConcurrency = 40 // requests of each at a time
+)
+
 // Cloud is a deployed checkout without AWS: its functions behind a gateway, and the schedule.
 type Cloud struct {
 	Pools map[string]*lambdaemu.Pool // by function
@@ -49,7 +56,11 @@ func (c *Cloud) Output() string {
 // deploy starts the functions and their schedule.
 func (s *Shop) deploy(t testing.TB, o Options) {
 	t.Helper()
-	s.Deploy(t, func(string) []string { return FunctionEnv(s, o) })
+	pool := processPerEvent
+	if o.Managed {
+		pool = managedProcesses
+	}
+	s.deployPools(t, func(function string) *lambdaemu.Pool { return pool(t, function, FunctionEnv(s, o)) })
 	ticking, cancel := context.WithCancel(context.Background())
 	var schedule sync.WaitGroup
 	schedule.Go(func() { s.Cloud.tick(ticking, t) })
@@ -64,9 +75,28 @@ func (s *Shop) deploy(t testing.TB, o Options) {
 // Deploy starts the functions behind a gateway, without their schedule. env are the variables of each function.
 func (s *Shop) Deploy(t testing.TB, env func(function string) []string) {
 	t.Helper()
+	s.deployPools(t, func(function string) *lambdaemu.Pool { return processPerEvent(t, function, env(function)) })
+}
+
+func processPerEvent(t testing.TB, function string, env []string) *lambdaemu.Pool {
+	t.Helper()
+	return lambdaemu.NewPool(Function(t, function), Concurrency, env...)
+}
+
+// managedProcesses serve several requests at once, with the race detector if the test has it. The functions without a route do not.
+func managedProcesses(t testing.TB, function string, env []string) *lambdaemu.Pool {
+	t.Helper()
+	if function == "expire" || function == "admin" {
+		return processPerEvent(t, function, env)
+	}
+	return lambdaemu.NewManagedPool(racingFunction(t, function), ManagedProcesses, ManagedConcurrency, env...)
+}
+
+func (s *Shop) deployPools(t testing.TB, pool func(function string) *lambdaemu.Pool) {
+	t.Helper()
 	c := &Cloud{Pools: map[string]*lambdaemu.Pool{}}
 	for _, name := range FunctionNames {
-		c.Pools[name] = lambdaemu.NewPool(Function(t, name), Concurrency, env(name)...)
+		c.Pools[name] = pool(name)
 	}
 	gateway := &lambdaemu.Gateway{}
 	for pattern, name := range routes(t) {
@@ -84,8 +114,17 @@ func (s *Shop) Deploy(t testing.TB, env func(function string) []string) {
 		for _, p := range c.Pools {
 			p.Stop()
 		}
+		checkRaces(t, c.Output())
 	})
 	t.Cleanup(s.Stop)
+}
+
+// checkRaces fails the test if the race detector has reported on a function.
+func checkRaces(t testing.TB, output string) {
+	t.Helper()
+	if strings.Contains(output, "WARNING: DATA RACE") {
+		t.Errorf("a function has a data race:\n%s", output)
+	}
 }
 
 // routes maps each operation of docs/openapi.yaml to its function. A test compares it with the template.
@@ -138,8 +177,15 @@ func FunctionEnv(s *Shop, o Options) []string {
 // StartFunction starts one process of a function.
 func (s *Shop) StartFunction(t testing.TB, name string, o Options) *lambdaemu.Function {
 	t.Helper()
-	f := Must(lambdaemu.Start(context.Background(), Function(t, name), FunctionEnv(s, o)...))(t)
-	t.Cleanup(f.Stop)
+	binary, env := Function(t, name), FunctionEnv(s, o)
+	if o.Managed {
+		binary, env = racingFunction(t, name), append(env, "AWS_LAMBDA_MAX_CONCURRENCY="+strconv.Itoa(ManagedConcurrency))
+	}
+	f := Must(lambdaemu.Start(context.Background(), binary, env...))(t)
+	t.Cleanup(func() {
+		f.Stop()
+		checkRaces(t, f.Output())
+	})
 	return f
 }
 

@@ -57,25 +57,50 @@ type Options struct {
 	SignIn        bool          // holds and orders need a token: see Shop.As; otherwise it is optional, and only the local server reads it
 	Live          bool          // the operator's page, at /live/ of the local server
 	Functions     bool          // the Lambda functions behind a gateway, instead of the local server
+	Managed       bool          // a function's process serves several requests at once, as on Lambda Managed Instances
 }
 
 // Opener is Open, or Open with the functions.
 type Opener func(t *testing.T, stock int64, o Options) *Shop
 
+// OpenManaged is Open with functions whose processes serve several requests at once.
+func OpenManaged(t *testing.T, stock int64, o Options) *Shop {
+	t.Helper()
+	o.Functions, o.Managed = true, true
+	return Open(t, stock, o)
+}
+
 // ServerAndFunctions runs a test against the local server, and against the functions behind a gateway.
 func ServerAndFunctions(t *testing.T, test func(t *testing.T, open Opener)) {
 	t.Helper()
-	t.Run("server", func(t *testing.T) {
+	runWith(t, "server", Open, test)
+	runWith(t, "functions", func(t *testing.T, stock int64, o Options) *Shop {
+		t.Helper()
+		o.Functions = true
+		return Open(t, stock, o)
+	}, test)
+}
+
+// InProcessesThatShare runs a test where requests in one process share calls of the database and the cache: on the local
+// server, and on functions whose processes serve several requests at once.
+func InProcessesThatShare(t *testing.T, test func(t *testing.T, open Opener)) {
+	t.Helper()
+	runWith(t, "server", Open, test)
+	runWith(t, "managed", OpenManaged, test)
+}
+
+// Everywhere is ServerAndFunctions, and runs the test a third time with OpenManaged.
+func Everywhere(t *testing.T, test func(t *testing.T, open Opener)) {
+	t.Helper()
+	ServerAndFunctions(t, test)
+	runWith(t, "managed", OpenManaged, test)
+}
+
+func runWith(t *testing.T, name string, open Opener, test func(t *testing.T, open Opener)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
 		t.Parallel()
-		test(t, Open)
-	})
-	t.Run("functions", func(t *testing.T) {
-		t.Parallel()
-		test(t, func(t *testing.T, stock int64, o Options) *Shop {
-			t.Helper()
-			o.Functions = true
-			return Open(t, stock, o)
-		})
+		test(t, open)
 	})
 }
 

@@ -22,7 +22,7 @@ import (
 )
 
 // Function is an App inside a Lambda function. It connects on its first request, and keeps its connections from one
-// invocation to the next.
+// invocation to the next. Its process may serve several requests at once: see package lambdaserver.
 type Function struct {
 	Config  FunctionConfig
 	Account aws.Config // the function's own credentials
@@ -127,7 +127,7 @@ func (f *Function) Migrate(ctx context.Context) error {
 	return ledger.MigrateForIAM(ctx, dsn)
 }
 
-// Flush writes the metrics of an invocation.
+// Flush writes what was measured since the last Flush.
 func (f *Function) Flush() { f.metrics.Flush() }
 
 // Logger returns the function's logger.

@@ -1,9 +1,13 @@
 package awsauth_test
 
 import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"flashsale/internal/awstest"
 	"flashsale/pkg/awsauth"
@@ -44,6 +48,44 @@ func TestFunctionConfigWithoutCredentialsFails(t *testing.T) {
 	_, err := awsauth.FunctionConfig().Credentials.Retrieve(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "AWS_ACCESS_KEY_ID") {
 		t.Errorf("expected an error that names AWS_ACCESS_KEY_ID, got %v", err)
+	}
+}
+
+// A process that lives for long gets its credentials from an address, and new ones before the old ones expire.
+func TestFunctionConfigFollowsTheCredentialsAddress(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		life  time.Duration
+		fresh bool // the second use gets new ones
+	}{{"live for long", time.Hour, false}, {"expire soon", time.Minute, true}} {
+		t.Run(c.name, func(t *testing.T) {
+			account := awstest.NewAccount()
+			setEnv(t, account)
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("Authorization") != "the token" {
+					w.WriteHeader(http.StatusForbidden)
+					return
+				}
+				now := account.Current()
+				_ = json.NewEncoder(w).Encode(map[string]any{
+					"AccessKeyId": now.AccessKeyID, "SecretAccessKey": now.SecretAccessKey, "Token": now.SessionToken, "Expiration": time.Now().Add(c.life),
+				})
+			}))
+			t.Cleanup(server.Close)
+			t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", server.URL)
+			t.Setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "the token")
+			got := awsauth.FunctionConfig()
+			account.Rotate() // the environment keeps the old ones
+			first := must(got.Credentials.Retrieve(t.Context()))(t)
+			if want := account.Current(); first.AccessKeyID != want.AccessKeyID || first.SessionToken != want.SessionToken {
+				t.Errorf("expected the credentials of the address, got the key %s", first.AccessKeyID)
+			}
+			account.Rotate()
+			second := must(got.Credentials.Retrieve(t.Context()))(t)
+			if fresh := second.AccessKeyID == account.Current().AccessKeyID; fresh != c.fresh {
+				t.Errorf("credentials that %s: the next use has new ones: %v, expected %v", c.name, fresh, c.fresh)
+			}
+		})
 	}
 }
 

@@ -238,7 +238,7 @@ func (s *Service) Background() *Service {
 	return &b
 }
 
-// serialView stores one state at a time: in a Lambda function, calls of the cache must not overlap.
+// serialView stores one state at a time, so that a sweep uses one connection to the cache, and not one for each worker.
 type serialView struct {
 	StockView
 	mu sync.Mutex

@@ -14,7 +14,7 @@ import (
 // maxValues is the embedded metric format's limit of values per metric and line.
 const maxValues = 100
 
-// Metrics is a checkout.Recorder for CloudWatch. It collects the measurements of an invocation and writes them to the
+// Metrics is a checkout.Recorder for CloudWatch. It collects the measurements of invocations and writes them to the
 // log in the embedded metric format. CloudWatch extracts them from there, without an API call. A metric's labels are
 // its dimensions, and its name is that on /metrics.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
@@ -33,7 +33,8 @@ type series struct {
 	values []float64 // a histogram's observations, or one sum or latest value
 }
 
-// NewMetrics writes to out, with one Write per line.
+// NewMetrics writes to out, with one Write per line. Invocations that end at the same time write at the same time, which
+// standard output allows.
 func NewMetrics(namespace string, out io.Writer) *Metrics {
 	return &Metrics{namespace: namespace, out: out, kept: map[string]*series{}}
 }

@@ -5,9 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/google/go-cmp/cmp"
 
@@ -113,4 +117,77 @@ func TestLogLinesHaveInvocationIDs(t *testing.T) {
 	if strings.Contains(out.String(), "request_id") {
 		t.Error(out.String())
 	}
+}
+
+// A process may serve several invocations at once. Each gets its own response and logs its own ids, and every measurement is
+// written once.
+func TestConcurrentInvocations(t *testing.T) {
+	out, log := &lockedBuffer{}, &lockedBuffer{}
+	const n = 40
+	var together sync.WaitGroup // all invocations are under way at the same time
+	together.Add(n)
+	f, _ := serve(nil)
+	f.Metrics, f.Logger = lambdaserver.NewMetrics("shop-dev", out), lambdaserver.NewLogger(log, 0)
+	f.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		together.Done()
+		together.Wait()
+		f.Metrics.Record(checkout.HoldsPlaced, 1)
+		f.Metrics.Record(checkout.LedgerDuration, 0.25, "place_hold")
+		f.Logger.InfoContext(r.Context(), "served", "path", r.URL.Path)
+		_, _ = io.WriteString(w, r.URL.Path)
+	})
+	var invocations sync.WaitGroup
+	for i := range n {
+		invocations.Go(func() {
+			path := fmt.Sprint("/v1/holds/", i)
+			event := events.APIGatewayV2HTTPRequest{RawPath: path}
+			event.RequestContext.HTTP.Method = http.MethodGet
+			ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "invocation of " + path})
+			if r, err := f.Invoke(ctx, event); err != nil || r.StatusCode != http.StatusOK || r.Body != path {
+				t.Errorf("%s got %+v (%v), expected its own response", path, r, err)
+			}
+		})
+	}
+	invocations.Wait()
+	for line := range strings.Lines(log.String()) {
+		var logged struct {
+			Path       string
+			Invocation string `json:"lambda_request_id"`
+		}
+		if err := json.Unmarshal([]byte(line), &logged); err != nil || logged.Invocation != "invocation of "+logged.Path {
+			t.Errorf("the line %q has no whole entry with the ids of its invocation (%v)", line, err)
+		}
+	}
+	placed, durations := 0.0, 0
+	for line := range strings.Lines(out.String()) {
+		var values struct {
+			Placed    float64   `json:"flashsale_holds_placed_total"`
+			Durations []float64 `json:"flashsale_ledger_call_duration_seconds"`
+		}
+		if err := json.Unmarshal([]byte(line), &values); err != nil {
+			t.Errorf("the line %q: %v", line, err)
+		}
+		placed, durations = placed+values.Placed, durations+len(values.Durations)
+	}
+	if placed != n || durations != n {
+		t.Errorf("the metrics have %v holds and %d durations, expected %d of each", placed, durations, n)
+	}
+}
+
+// lockedBuffer is an output that several invocations write to.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
 }

@@ -38,16 +38,24 @@ type client struct {
 	options valkey.ClientOption
 	breaker *gobreaker.CircuitBreaker[any]
 	cause   atomic.Pointer[string] // the latest failure, for the log
+	replace bool                   // a lost connection replaces the pool: see leave
 
 	connecting singleflight.Group
 	mu         sync.Mutex
-	pool       valkey.Client // nil until connected
+	pool       *pool // nil until connected
 	closed     bool
+}
+
+// pool is a connection pool and the number of its calls in progress, which client.mu guards.
+type pool struct {
+	valkey.Client
+	calls   int
+	dropped bool // no new call uses it, and the last one closes it
 }
 
 func newClient(addr string, signIn func(context.Context) (string, string, error), log *slog.Logger) *client {
 	c := &client{
-		// Each call has its own connection and a deadline, so the library never starts its background reader. That
+		// A connection has one call at a time, with a deadline, so the library never starts its background reader. That
 		// reader does not survive the freeze of a Lambda function. No call is retried: a write could happen twice.
 		options: valkey.ClientOption{
 			InitAddress: []string{addr}, ForceSingleClient: true, DisableCache: true, DisableRetry: true, DisableAutoPipelining: true,
@@ -70,6 +78,7 @@ func newClient(addr string, signIn func(context.Context) (string, string, error)
 		},
 	})
 	if signIn != nil {
+		c.replace = true
 		host, _, _ := net.SplitHostPort(addr) // a bad address makes the connection fail
 		c.options.TLSConfig = &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
 		c.options.Dialer.Timeout = connectTimeout
@@ -100,59 +109,64 @@ func (c *client) do(ctx context.Context, call func(context.Context, valkey.Clien
 }
 
 // attempt makes one call, without the breaker.
-func (c *client) attempt(ctx context.Context, call func(context.Context, valkey.Client) error) error {
+func (c *client) attempt(ctx context.Context, call func(context.Context, valkey.Client) error) (err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
-	pool, err := c.connect(ctx)
+	pool, err := c.enter(ctx)
 	if err != nil {
 		return err
 	}
+	lost := false
+	defer func() { c.leave(pool, lost) }()
 	err = call(ctx, pool)
 	// A server that became a replica has a successor, which a new connection finds.
-	if _, responded := valkey.IsValkeyErr(err); err != nil && (!responded || errors.Is(refusal(err), ErrReadOnly)) && c.options.TLSConfig != nil {
-		c.drop(pool)
-	}
+	_, responded := valkey.IsValkeyErr(err)
+	lost = err != nil && (!responded || errors.Is(refusal(err), ErrReadOnly))
 	return err
 }
 
-// connect returns the pool. One caller makes it for all waiting callers.
-func (c *client) connect(ctx context.Context) (valkey.Client, error) {
-	c.mu.Lock()
-	pool := c.pool
-	c.mu.Unlock()
-	if pool != nil {
-		return pool, nil
-	}
-	made := c.connecting.DoChan("", func() (any, error) {
-		pool, err := valkey.NewClient(c.options)
-		if err == nil && c.options.TLSConfig != nil {
-			err = warm(pool)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("connecting to the cache: %w", err)
-		}
+// enter returns the pool for a call that leave ends. One caller makes the pool for all waiting callers.
+func (c *client) enter(ctx context.Context) (*pool, error) {
+	for { // once more if another call has just dropped the new pool
 		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.closed || c.pool != nil { // closed meanwhile, or made just before this call began
-			pool.Close()
-			pool = c.pool
-		} else {
-			c.pool = pool
+		if pool := c.pool; pool != nil {
+			pool.calls++
+			c.mu.Unlock()
+			return pool, nil
 		}
-		if pool == nil {
-			return nil, errSkipped
+		c.mu.Unlock()
+		select {
+		case r := <-c.connecting.DoChan("", c.connect):
+			if r.Err != nil {
+				return nil, r.Err
+			}
+		case <-ctx.Done():
+			return nil, fmt.Errorf("connecting to the cache: %w", ctx.Err())
 		}
-		return pool, nil
-	})
-	select {
-	case r := <-made:
-		if r.Err != nil {
-			return nil, r.Err
-		}
-		return r.Val.(valkey.Client), nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("connecting to the cache: %w", ctx.Err())
 	}
+}
+
+// connect makes the pool.
+func (c *client) connect() (any, error) {
+	made, err := valkey.NewClient(c.options)
+	if err == nil && c.options.TLSConfig != nil {
+		err = warm(made)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the cache: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		made.Close()
+		return nil, errSkipped
+	case c.pool != nil: // made just before this call began
+		made.Close()
+	default:
+		c.pool = &pool{Client: made}
+	}
+	return nil, nil //nolint:nilnil // enter takes the pool from the client
 }
 
 // warm makes the pool's first connection for calls. The library's own first connection serves none, and a call connects
@@ -167,14 +181,17 @@ func warm(pool valkey.Client) error {
 	return err
 }
 
-// drop discards a pool that lost a connection, so that the next call connects again. A function makes one call at a
-// time, so no other call uses the pool.
-func (c *client) drop(pool valkey.Client) {
+// leave ends a call. If it lost its connection, the next call connects again, where the client replaces pools. Other calls of
+// the old pool finish first: a process that serves several requests would otherwise fail them all.
+func (c *client) leave(p *pool, lost bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.pool == pool {
-		c.pool = nil
-		go pool.Close() // it may wait for a response
+	p.calls--
+	if lost && c.replace && c.pool == p {
+		c.pool, p.dropped = nil, true
+	}
+	if p.dropped && p.calls == 0 {
+		go p.Close() // it may wait for a response
 	}
 }
 

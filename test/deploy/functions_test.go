@@ -36,7 +36,7 @@ func TestFunctionsAreBuiltByMake(t *testing.T) {
 		if metadata["BuildMethod"] != "makefile" || metadata["WorkingDirectory"] != "." {
 			t.Errorf("%s: expected a build by make in the project's directory, got %v", id, metadata)
 		}
-		folder := strings.ToLower(strings.TrimSuffix(id, "Function"))
+		folder := strings.ToLower(strings.TrimSuffix(strings.TrimSuffix(id, "Instances"), "Function"))
 		if uri := template.At(f, "Properties", "CodeUri"); uri != "functions/"+folder {
 			t.Errorf("%s: expected the CodeUri functions/%s, got %v", id, folder, uri)
 		}

@@ -63,10 +63,11 @@ func TestVersionDescriptionsFitAndHaveNoSecret(t *testing.T) {
 	longest := map[string]int{
 		"HoldTtl": len("9999s"), "PaymentWindow": len("9999s"), "OrderLimit": len("9999s"), "Retention": len("79999h"), "EdgeSecretVersion": 10,
 		"StripeAccount": len("acct_1032D82eZvKYlo2C"), "DbProxy": len("flashsale-") + vpc, "Cache": len("flashsale-") + vpc,
+		"HoldsConcurrency": len("64"), "HoldsProcesses": len("100"),
 	}
-	for name, f := range checkout.Functions(t) {
+	for name, f := range checkout.OfType(t, "AWS::Serverless::Function") {
 		length := 0
-		description, _ := template.At(f, "VersionDescription", "Fn::Sub").(string)
+		description, _ := template.At(f, "Properties", "VersionDescription", "Fn::Sub").(string)
 		for _, part := range regexp.MustCompile(`\$\{(\w+)\}|[^$]`).FindAllStringSubmatch(description, -1) {
 			parameter := checkout.At("Parameters", part[1])
 			n, most := longest[part[1]], template.At(parameter, "MaxLength")

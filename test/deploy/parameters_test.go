@@ -15,21 +15,22 @@ import (
 // AWS refuses 0 ACU behind RDS Proxy, half an ACU lacks the memory for IAM sign-in, and a rate of 0 would close a route.
 func TestParametersRejectBadValues(t *testing.T) {
 	for parameter, test := range map[string]struct{ good, bad []string }{
-		"DbMinAcu":        {[]string{"1", "8.5", "255.5", "256", "SaleSize"}, []string{"0", "0.5", "", "0.25", "-1", "small", "256.5", "257", "1000"}},
-		"DbMaxAcu":        {[]string{"1", "32", "256", "SaleSize"}, []string{"0", "0.5", "", "257"}},
-		"HoldsRate":       {[]string{"1", "2000", "SaleSize"}, []string{"0", "", "-1", "1000000"}},
-		"ReservedHolds":   {[]string{"0", "375", "SaleSize"}, []string{"", "-1", "all", "100000"}},
-		"CacheMinEcpu":    {[]string{"0", "1000", "15000000"}, []string{"", "999", "15000001", "-1"}},
-		"HoldTtl":         {[]string{"90s", "2m", "720h"}, []string{"", "0s", "0m", "721h", "2", "2d", "1m30", "99999s"}},
-		"Retention":       {[]string{"1h", "720h"}, []string{"0h", "30m", "30d", "720"}},
-		"OrderLimit":      {[]string{"", "17m", "720h"}, []string{"0s", "1000h", "15", "none"}},
-		"JwtIssuer":       {[]string{"", "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEfGhI", "https://shop.eu.auth0.com/"}, []string{"http://issuer.example.com", "issuer.example.com", "https://", "https://a b"}},
-		"JwtAudience":     {[]string{"", "checkout", "https://api.example.com"}, []string{"one,two", "one two"}},
-		"EdgeSecret":      {[]string{"", strings.Repeat("a", 32), strings.Repeat("a", 128) + "," + strings.Repeat("B", 32)}, []string{"short", strings.Repeat("a", 129), strings.Repeat("a", 32) + ",", strings.Repeat("a", 32) + ", " + strings.Repeat("b", 32), strings.Repeat("-", 32)}},
-		"PaymentWindow":   {[]string{"15m", "9999m"}, []string{"0s", "1000h", "15"}},
-		"AlarmEmail":      {[]string{"", "you@example.com"}, []string{"you", "you@example.com, me@example.com"}},
-		"EngineVersion":   {[]string{"8.0.mysql_aurora.3.10.4"}, []string{"", "5.7.mysql_aurora.2.11.1", "8.4.mysql_aurora.4.0.0"}},
-		"RestoreSnapshot": {[]string{"", "arn:aws:rds:eu-west-1:123456789012:cluster-snapshot:x"}, []string{"restore-tmp"}},
+		"DbMinAcu":              {[]string{"1", "8.5", "255.5", "256", "SaleSize"}, []string{"0", "0.5", "", "0.25", "-1", "small", "256.5", "257", "1000"}},
+		"DbMaxAcu":              {[]string{"1", "32", "256", "SaleSize"}, []string{"0", "0.5", "", "257"}},
+		"HoldsRate":             {[]string{"1", "2000", "SaleSize"}, []string{"0", "", "-1", "1000000"}},
+		"ReservedHolds":         {[]string{"0", "375", "SaleSize"}, []string{"", "-1", "all", "100000"}},
+		"CacheMinEcpu":          {[]string{"0", "1000", "15000000"}, []string{"", "999", "15000001", "-1"}},
+		"HoldTtl":               {[]string{"90s", "2m", "720h"}, []string{"", "0s", "0m", "721h", "2", "2d", "1m30", "99999s"}},
+		"Retention":             {[]string{"1h", "720h"}, []string{"0h", "30m", "30d", "720"}},
+		"OrderLimit":            {[]string{"", "17m", "720h"}, []string{"0s", "1000h", "15", "none"}},
+		"JwtIssuer":             {[]string{"", "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEfGhI", "https://shop.eu.auth0.com/"}, []string{"http://issuer.example.com", "issuer.example.com", "https://", "https://a b"}},
+		"JwtAudience":           {[]string{"", "checkout", "https://api.example.com"}, []string{"one,two", "one two"}},
+		"EdgeSecret":            {[]string{"", strings.Repeat("a", 32), strings.Repeat("a", 128) + "," + strings.Repeat("B", 32)}, []string{"short", strings.Repeat("a", 129), strings.Repeat("a", 32) + ",", strings.Repeat("a", 32) + ", " + strings.Repeat("b", 32), strings.Repeat("-", 32)}},
+		"PaymentWindow":         {[]string{"15m", "9999m"}, []string{"0s", "1000h", "15"}},
+		"AlarmEmail":            {[]string{"", "you@example.com"}, []string{"you", "you@example.com, me@example.com"}},
+		"EngineVersion":         {[]string{"8.0.mysql_aurora.3.10.4"}, []string{"", "5.7.mysql_aurora.2.11.1", "8.4.mysql_aurora.4.0.0"}},
+		"HoldsCapacityProvider": {[]string{"", "arn:aws:lambda:eu-west-1:123456789012:capacity-provider:holds-1"}, []string{"holds", "arn:aws:lambda:eu-west-1:123456789012:function:holds"}},
+		"RestoreSnapshot":       {[]string{"", "arn:aws:rds:eu-west-1:123456789012:cluster-snapshot:x"}, []string{"restore-tmp"}},
 	} {
 		pattern := regexp.MustCompile(checkoutTemplate(t).At("Parameters", parameter, "AllowedPattern").(string))
 		for _, value := range test.good {

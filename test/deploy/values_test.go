@@ -162,7 +162,7 @@ func TestCacheUserMayRunOnlyUsedCommands(t *testing.T) {
 }
 
 func TestParametersAreDescribedAndUsed(t *testing.T) {
-	for path, needDefault := range map[string]bool{checkoutPath: true, monitoringPath: false, edgePath: false} {
+	for path, needDefault := range map[string]bool{checkoutPath: true, monitoringPath: false, edgePath: false, instancesPath: false} {
 		whole := template.Read(t, path)
 		written := source(t, path)
 		for name, p := range whole.At("Parameters").(object) {
@@ -196,7 +196,7 @@ func TestOutputsOfCommandExist(t *testing.T) {
 }
 
 func TestNamedFilesExist(t *testing.T) {
-	for _, path := range []string{checkoutPath, monitoringPath, edgePath, "../../samconfig.toml"} {
+	for _, path := range []string{checkoutPath, monitoringPath, edgePath, instancesPath, "../../samconfig.toml"} {
 		for _, file := range regexp.MustCompile(`\b(?:docs|pkg|cmd|tools|test|functions|deploy)/[\w./-]*\w`).FindAllString(source(t, path), -1) {
 			if _, err := os.Stat(filepath.Join("../..", file)); err != nil {
 				t.Errorf("%s: %v", path, err)

@@ -12,7 +12,7 @@ import (
 // A shopper asks for a hundred units at once, with and without keys: of the server's process, or of several processes of the
 // function. The shopper gets the limit, and no unit more.
 func TestShopperLimitIsExactAcrossProcesses(t *testing.T) {
-	shoptest.ServerAndFunctions(t, func(t *testing.T, open shoptest.Opener) {
+	shoptest.Everywhere(t, func(t *testing.T, open shoptest.Opener) {
 		const limit = 7
 		s := open(t, 1000, shoptest.Options{SignIn: true})
 		units := int64(limit)

@@ -20,7 +20,7 @@ import (
 // 400 shoppers press the button at the same instant, for 50 units.
 func TestStartGate(t *testing.T) {
 	t.Parallel()
-	shoptest.ServerAndFunctions(t, func(t *testing.T, open shoptest.Opener) {
+	shoptest.Everywhere(t, func(t *testing.T, open shoptest.Opener) {
 		s := open(t, 50, shoptest.Options{})
 		responses := shoptest.AtOnce(400, func(i int) shoptest.Response { return s.PostHold(t, 1, fmt.Sprintf("start-gate-shopper-%d", i)) })
 		holds := map[string]bool{}
@@ -48,28 +48,30 @@ func wantStock(t *testing.T, s *shoptest.Shop, reserved, sold int64) {
 // With quantities of 1 to 5, no hold is refused whose units would still be available at the end.
 func TestStartGateQuantities(t *testing.T) {
 	t.Parallel()
-	s := shoptest.Open(t, 50, shoptest.Options{})
-	qty := make([]int, 400)
-	for i := range qty {
-		qty[i] = 1 + rand.IntN(5)
-	}
-	responses := shoptest.AtOnce(400, func(i int) shoptest.Response { return s.PostHold(t, qty[i], fmt.Sprintf("start-gate-quantity-%d", i)) })
-	granted, smallestRefused := 0, 6
-	for i, r := range responses {
-		switch {
-		case r.Status == http.StatusCreated, r.Status == http.StatusOK && r.Retried:
-			granted += qty[i]
-		case r.Code() == "sold_out":
-			smallestRefused = min(smallestRefused, qty[i])
-		default:
-			t.Errorf("a hold: got %+v, expected 201 or sold_out", r)
+	shoptest.InProcessesThatShare(t, func(t *testing.T, open shoptest.Opener) {
+		s := open(t, 50, shoptest.Options{})
+		qty := make([]int, 400)
+		for i := range qty {
+			qty[i] = 1 + rand.IntN(5)
 		}
-	}
-	wantStock(t, s, int64(granted), 0)
-	if left := s.Stock(t).AvailableStock(); int64(smallestRefused) <= left {
-		t.Errorf("a hold of %d was refused although %d are left", smallestRefused, left)
-	}
-	s.MustAudit(t)
+		responses := shoptest.AtOnce(400, func(i int) shoptest.Response { return s.PostHold(t, qty[i], fmt.Sprintf("start-gate-quantity-%d", i)) })
+		granted, smallestRefused := 0, 6
+		for i, r := range responses {
+			switch {
+			case r.Status == http.StatusCreated, r.Status == http.StatusOK && r.Retried:
+				granted += qty[i]
+			case r.Code() == "sold_out":
+				smallestRefused = min(smallestRefused, qty[i])
+			default:
+				t.Errorf("a hold: got %+v, expected 201 or sold_out", r)
+			}
+		}
+		wantStock(t, s, int64(granted), 0)
+		if left := s.Stock(t).AvailableStock(); int64(smallestRefused) <= left {
+			t.Errorf("a hold of %d was refused although %d are left", smallestRefused, left)
+		}
+		s.MustAudit(t)
+	})
 }
 
 // wantOneCreated checks that one response is 201, the others are 200, and all have the same body.
@@ -101,7 +103,7 @@ func TestOneHoldMakesOneOrder(t *testing.T) {
 
 func TestOneKeyMakesOneHold(t *testing.T) {
 	t.Parallel()
-	shoptest.ServerAndFunctions(t, func(t *testing.T, open shoptest.Opener) {
+	shoptest.Everywhere(t, func(t *testing.T, open shoptest.Opener) {
 		s := open(t, 100, shoptest.Options{})
 		responses := shoptest.AtOnce(50, func(int) shoptest.Response { return s.PostHold(t, 2, "one-key-many-callers") })
 		wantOneCreated(t, responses)

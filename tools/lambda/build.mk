@@ -5,3 +5,6 @@
 build-%Function:
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(GOARCH) go build -trimpath -buildvcs=false -tags lambda.norpc -ldflags='-s -w' \
 		-o '$(ARTIFACTS_DIR)/bootstrap' ./functions/$(shell echo $* | tr '[:upper:]' '[:lower:]')
+
+# The same program for a second function, on Managed Instances.
+build-%Instances: build-%Function ;
