@@ -10,7 +10,7 @@ import (
 
 // Each command whose output a script may read takes --json. The others serve, run programs, or print text of another format.
 func TestCommandsPrintJSON(t *testing.T) {
-	others := []string{"run", "stop", "clean", "simulate", "openapi", "help", "completion", "complete", "with-servers"}
+	others := []string{"run", "stop", "clean", "simulate", "openapi", "help", "completion", "complete", "with-servers", "live"}
 	app, err := kong.New(&cli{}, kong.Name("flashsale"), kong.Vars{"event_types": ""})
 	if err != nil {
 		t.Fatal(err)
