@@ -63,13 +63,21 @@ func (c productPutCmd) Run(env environment) error {
 		err = c.print(env, struct {
 			Product listedProduct `json:"product"`
 			Created bool          `json:"created"`
-		}{listed(p), created}, "%s %s: %q, %s, %d of %d available, at most %d per hold%s%s.\n", verb, p.ID, p.Name, money.Format(p.Price),
-			p.AvailableStock(), p.Stock, p.MaxQtyPerHold, access(p), window(p.SaleStartsAt, p.SaleEndsAt))
+		}{listed(p), created}, "%s %s: %q, %s, %d of %d available, at most %d per hold%s%s.%s\n", verb, p.ID, p.Name, money.Format(p.Price),
+			p.AvailableStock(), p.Stock, p.MaxQtyPerHold, access(p), window(p.SaleStartsAt, p.SaleEndsAt), c.keptPrice(p))
 		if err != nil || c.MaxPerShopper == nil || p.MaxPerShopper == nil {
 			return err
 		}
 		return warnWithoutSignIn(env, p.ID)
 	})
+}
+
+// keptPrice says how many units do not get the given price; empty if none.
+func (c productPutCmd) keptPrice(p checkout.Product) string {
+	if c.Price == nil || p.ReservedStock == 0 {
+		return ""
+	}
+	return " Holds and unpaid orders of " + plural(p.ReservedStock, "unit") + " keep the price that they were placed at."
 }
 
 // isIncomplete reports whether a product was not created because the change does not have all that a new one needs.
