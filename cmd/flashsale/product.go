@@ -92,8 +92,11 @@ func warnWithoutSignIn(env environment, id string) error {
 		if env.config.JWTIssuer != "" {
 			return nil
 		}
-		return write(env.stderr, "flashsale: warning: JWT_ISSUER is not set here. If the server has none either, anonymous shoppers get 401 for holds of %s. "+
-			"Only tokens of `flashsale token` work, on this machine.\n", id)
+		signedIn := "and shoppers cannot sign in"
+		if len(env.config.WebhookSecrets) == 0 {
+			signedIn = "unless they sign in by name, at /shop or with `flashsale token`"
+		}
+		return write(env.stderr, "flashsale: warning: JWT_ISSUER is not set here. If the server has none either, shoppers get 401 for holds of %s, %s.\n", id, signedIn)
 	}
 	// The product has changed, so an error of this look does not matter.
 	if s, err := findStack(env.ctx, env.stack); err != nil || s.parameters[parameterIssuer] != "" {

@@ -43,8 +43,8 @@ const (
 // the sale shows holds and orders expire.
 var showVariables = []string{"HOLD_TTL=5s", "PAYMENT_WINDOW=10s", "LOG_LEVEL=warn"}
 
-// developmentSignIn lets the shoppers sign in to that server with development tokens, even if the environment has an issuer.
-var developmentSignIn = []string{"JWT_ISSUER=", "JWT_AUDIENCE=", "JWT_JWKS="}
+// developmentOnly lets the shoppers sign in to that server with development tokens, even if the environment is a real shop's.
+var developmentOnly = []string{"JWT_ISSUER=", "JWT_AUDIENCE=", "JWT_JWKS=", "WEBHOOK_SECRETS="}
 
 // sale is where a simulated sale happens.
 type sale struct {
@@ -85,6 +85,7 @@ func (c simulateCmd) Run(env environment) error {
 // onOwnServer plays a sale on a server that it starts, with a database that it drops afterwards. So the sale leaves nothing
 // in the shop of this directory.
 func (c simulateCmd) onOwnServer(env environment, again <-chan struct{}) (err error) {
+	env.config.WebhookSecrets = nil // as for its server: see developmentOnly
 	shop, err := openServers(env, databaseAndCache)
 	if err != nil {
 		return err
@@ -101,7 +102,7 @@ func (c simulateCmd) onOwnServer(env environment, again <-chan struct{}) (err er
 	}
 	own.private = true // to be migrated
 	return own.operate(env, func(ctx context.Context, op admin.Operator) (err error) {
-		variables := append(slices.Clone(developmentSignIn), "MYSQL_DSN="+own.adminDSN, "CACHE_ADDR="+own.cacheAddr)
+		variables := append(slices.Clone(developmentOnly), "MYSQL_DSN="+own.adminDSN, "CACHE_ADDR="+own.cacheAddr)
 		ttl := env.config.HoldTTL
 		for _, v := range showVariables {
 			if name, value, _ := strings.Cut(v, "="); os.Getenv(name) == "" {
@@ -186,10 +187,10 @@ func secondInterrupt() (again <-chan struct{}, done func()) {
 	return second, func() { signal.Stop(signals); close(ended) }
 }
 
-// signIn returns how shoppers sign in: with tokens of this directory's development issuer. Without one, and in a stack, they are
-// anonymous.
+// signIn returns how shoppers sign in: with tokens of this directory's development issuer. Without one, with WEBHOOK_SECRETS and in a
+// stack, they are anonymous.
 func (c simulateCmd) signIn(env environment) (func(name string) string, error) {
-	if _, err := os.Stat(signInKeyFile); env.stack != "" || errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(signInKeyFile); env.stack != "" || len(env.config.WebhookSecrets) > 0 || errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // nil: anonymous
 	}
 	issuer, err := developmentIssuer()

@@ -47,6 +47,9 @@ func developmentToken(env environment, name string, ttl time.Duration) (string, 
 	if env.config.JWTIssuer != "" {
 		return "", fmt.Errorf("%w: JWT_ISSUER is set, so the server takes only tokens of %s", errRefused, env.config.JWTIssuer)
 	}
+	if len(env.config.WebhookSecrets) > 0 {
+		return "", fmt.Errorf("%w: WEBHOOK_SECRETS is set, so this is a real shop: its server takes no development tokens, only those of JWT_ISSUER", errRefused)
+	}
 	text, err := os.ReadFile(signInKeyFile) //nolint:gosec // G304: a file of the shop
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("%w here: there is no %s to sign with; use the directory of `flashsale run`", errNoShop, signInKeyFile)
@@ -62,9 +65,12 @@ func developmentToken(env environment, name string, ttl time.Duration) (string, 
 }
 
 // shoppersSignIn returns how shoppers sign in to `flashsale run`: with a token of JWT_ISSUER. Without JWT_ISSUER they are anonymous, or
-// sign in with a token of the development issuer.
+// sign in with a token of the development issuer, unless it is nil.
 func shoppersSignIn(env environment, issuer *signin.Development) (api.SignIn, error) {
 	c := env.config
+	if c.JWTIssuer == "" && issuer == nil {
+		return api.Everybody, nil
+	}
 	if c.JWTIssuer == "" {
 		keys := signin.NewKeys(issuer.Keys, env.log)
 		return signin.NewVerifier(signin.DevelopmentIssuer, signin.DevelopmentAudience, keys, false).SignIn, nil

@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"flashsale/internal/shoptest"
 	"flashsale/pkg/checkout"
+	"flashsale/pkg/signin"
 )
 
 // With --json a command prints one JSON value, whose fields keep their names. A refusal stays one line with its exit code.
@@ -77,8 +81,8 @@ func TestResultsAsJSON(t *testing.T) {
 	d.stop(t, 10)
 }
 
-// A configured secret means a real shop: it gets no demo product.
-func TestNoDemoProductWithAConfiguredSecret(t *testing.T) {
+// A configured secret means a real shop: it gets no demo product, and a name alone makes nobody a shopper.
+func TestAConfiguredSecretMeansARealShop(t *testing.T) {
 	t.Parallel()
 	r := startRun(t, "WEBHOOK_SECRETS="+shoptest.Secret("new"))
 	if product := r.shop.Do(t, http.MethodGet, "/v1/products/demo", "", nil); product.Status != http.StatusNotFound {
@@ -87,5 +91,26 @@ func TestNoDemoProductWithAConfiguredSecret(t *testing.T) {
 	if code, stdout, stderr := r.Run(t, "product", "list"); code != 0 || stdout != "There is no product yet. flashsale product put makes one.\n" {
 		t.Errorf("product list: exit %d, expected 0 and no product, got %s%s", code, stdout, stderr)
 	}
+	put := strings.Fields("product put lamp --name Lamp --price 1 --currency USD --stock 5 --max-per-shopper 1")
+	if code, _, stderr := r.Run(t, put...); code != 0 || !strings.Contains(stderr, "get 401 for holds of lamp, and shoppers cannot sign in.\n") {
+		t.Errorf("product put: exit %d, expected 0 and a warning, got %s", code, stderr)
+	}
+	if code, stdout, stderr := r.Run(t, "token", "ada"); code != 1 || stdout != "" || !strings.Contains(stderr, "WEBHOOK_SECRETS is set") {
+		t.Errorf("token: exit %d, expected 1 and the variable, got %s%s", code, stdout, stderr)
+	}
+	// Also with the key of an earlier run without the variable.
+	issuer := shoptest.Must(signin.NewDevelopment())(t)
+	key := shoptest.Must(issuer.PEM())(t)
+	if err := os.WriteFile(filepath.Join(r.Dir, ".local", "signin-key.pem"), key, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	r.stop(t, 1)
+	r.serve(t)
+	token := bearer(shoptest.Must(issuer.Token("ada", time.Hour))(t))
+	if signIn := shoptest.Must(r.shop.Try(http.MethodPost, "/shop/token", `{"name":"ada"}`, nil))(t); signIn.Status != http.StatusMethodNotAllowed {
+		t.Errorf("the sign-in by name: got %+v, expected none", signIn)
+	}
+	refused := r.shop.Do(t, http.MethodPost, "/v1/holds", `{"product_id":"lamp","qty":1}`, token)
+	shoptest.CheckProblem(t, refused, http.StatusUnauthorized, "unauthenticated")
+	r.stop(t, 2)
 }
