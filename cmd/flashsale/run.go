@@ -163,25 +163,22 @@ func banner(c app.LocalConfig, addr string, s *servers, development bool) string
 		secret = strings.Join(c.WebhookSecrets, "") + " (development, from " + secretFile + ")"
 	}
 	base := "http://" + addr
-	pages, headers := "The shop: "+base+shop.Path+"\n", ""
+	pages := "The shop: " + base + shop.Path + "\n"
 	signIn := "Shoppers are anonymous. Without JWT_ISSUER they cannot sign in."
 	if development {
 		signIn = "Shoppers are anonymous, or sign in with -H \"Authorization: Bearer $(" + os.Args[0] + " token ada)\""
 	}
 	if c.JWTIssuer != "" {
-		signIn = "Holds and orders need sign-in. Set TOKEN to a token of " + c.JWTIssuer + " for " + c.JWTAudience + "."
-		headers = ` -H "Authorization: Bearer $TOKEN"`
+		signIn = "Holds and orders need a token of " + c.JWTIssuer + " for " + c.JWTAudience + "."
 	}
-	edge := ""
 	if len(c.EdgeSecrets) > 0 {
-		signIn += " Set EDGE_SECRET as here: requests need the edge's header."
-		edge = ` -H "` + api.EdgeHeader + `: ${EDGE_SECRET%%,*}"`
+		signIn += " Requests need the edge's header."
 		pages = "" // a browser cannot send the header
 	}
 	steps := "Put a product on sale with `" + os.Args[0] + " product put`.\n"
 	if development {
 		pages += liveLine(addr)
-		steps = purchaseSteps(c, base, headers+edge, edge)
+		steps = purchaseSteps(c, base)
 	}
 	if pages != "" {
 		pages += "\n"
@@ -202,8 +199,18 @@ Press Ctrl-C to stop.
 `, pages, base, where, short(c.HoldTTL), short(c.PaymentWindow), limit, secret, signIn, steps)
 }
 
-// purchaseSteps buy a unit of the demo product. Requests of a shopper need headers, those for products only the edge's.
-func purchaseSteps(c app.LocalConfig, base, headers, edge string) string {
+// purchaseSteps buy a unit of the demo product.
+func purchaseSteps(c app.LocalConfig, base string) string {
+	edge, headers, needed := "", "", []string{"in another terminal", "in this directory"} // only holds and orders need a token
+	if c.JWTIssuer != "" {
+		headers = ` -H "Authorization: Bearer $TOKEN"`
+		needed = append(needed, "with such a token in TOKEN")
+	}
+	if len(c.EdgeSecrets) > 0 {
+		edge = ` -H "` + api.EdgeHeader + `: ${EDGE_SECRET%%,*}"`
+		needed = append(needed, "with EDGE_SECRET as here")
+	}
+	headers += edge
 	env := ""
 	if c.Addr != "127.0.0.1:8080" {
 		env = "ADDR=" + c.Addr + " "
@@ -212,7 +219,7 @@ func purchaseSteps(c app.LocalConfig, base, headers, edge string) string {
 	if c.JWTIssuer == "" {
 		walk = "  " + env + os.Args[0] + " buy demo\n\nThe same by hand. It stops with the API's message at the first refusal:\n\n"
 	}
-	return fmt.Sprintf(`Buy something (in another terminal, in this directory):
+	return fmt.Sprintf(`Buy something (%[7]s):
 
 %[1]s  curl -s %[2]s/v1/products%[4]s
   HOLD=$(curl -s %[2]s/v1/holds%[3]s -H 'Content-Type: application/json' -d '{"product_id":"demo","qty":1}' | tee /dev/stderr | grep -o 'hold_[0-9a-z]\{26\}') &&
@@ -220,7 +227,7 @@ func purchaseSteps(c app.LocalConfig, base, headers, edge string) string {
   %[5]s%[6]s webhook send --type payment.succeeded --order $ORDER &&
   curl -s %[2]s/v1/orders/$ORDER%[3]s
   %[5]s%[6]s audit
-`, walk, base, headers, edge, env, os.Args[0])
+`, walk, base, headers, edge, env, os.Args[0], strings.Join(needed, ", "))
 }
 
 // liveLine shows the address of the operator's page, which only this machine can open: none if the server has another machine's address alone.

@@ -37,7 +37,7 @@ func TestBannersLinesWork(t *testing.T) {
 	if strings.Count(text, headers) != 3 || strings.Contains(text, "hunter2") || strings.Contains(text, "/shop/") || strings.Contains(text, " buy demo") {
 		t.Errorf("got\n%s, expected three requests with %s, no secret, and no shop for a browser without the header", text, headers)
 	}
-	for _, part := range []string{"within 10m of the hold", "Set TOKEN to a token of https://shop.example.com for shop", "Set EDGE_SECRET"} {
+	for _, part := range []string{"within 10m of the hold", "need a token of https://shop.example.com for shop.", "with such a token in TOKEN", "with EDGE_SECRET as here"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("expected %q in\n%s", part, text)
 		}
