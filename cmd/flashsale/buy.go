@@ -104,7 +104,11 @@ func (c buyCmd) buy(p purchase, signer *payments.Standard) (result bought, err e
 			PaymentID: "pay_" + result.EventID, OrderID: order.ID, Amount: &order.Amount.Amount, Currency: order.Amount.Currency,
 		})
 		provider := purchase{env: p.env, base: p.base, quiet: p.quiet} // a payment provider is no shopper
-		if err := provider.do(http.MethodPost, webhookPath, json.RawMessage(event), signer.Sign(result.EventID, at, event), nil); err != nil {
+		err := provider.do(http.MethodPost, webhookPath, json.RawMessage(event), signer.Sign(result.EventID, at, event), nil)
+		if checkout.CodeOf(err) == checkout.CodeSignatureInvalid {
+			return result, fmt.Errorf("%w The order stays unpaid: %s", err, signedWith(p.env))
+		}
+		if err != nil {
 			return result, err
 		}
 	}

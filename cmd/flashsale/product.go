@@ -63,13 +63,21 @@ func (c productPutCmd) Run(env environment) error {
 		err = c.print(env, struct {
 			Product listedProduct `json:"product"`
 			Created bool          `json:"created"`
-		}{listed(p), created}, "%s %s: %q, %s, %d of %d available, at most %d per hold%s%s.\n", verb, p.ID, p.Name, money.Format(p.Price),
-			p.AvailableStock(), p.Stock, p.MaxQtyPerHold, access(p), window(p.SaleStartsAt, p.SaleEndsAt))
+		}{listed(p), created}, "%s %s: %q, %s, %d of %d available, at most %d per hold%s%s.%s\n", verb, p.ID, p.Name, money.Format(p.Price),
+			p.AvailableStock(), p.Stock, p.MaxQtyPerHold, access(p), window(p.SaleStartsAt, p.SaleEndsAt), c.keptPrice(p))
 		if err != nil || c.MaxPerShopper == nil || p.MaxPerShopper == nil {
 			return err
 		}
 		return warnWithoutSignIn(env, p.ID)
 	})
+}
+
+// keptPrice says how many units do not get the given price; empty if none.
+func (c productPutCmd) keptPrice(p checkout.Product) string {
+	if c.Price == nil || p.ReservedStock == 0 {
+		return ""
+	}
+	return " Holds and unpaid orders of " + plural(p.ReservedStock, "unit") + " keep the price that they were placed at."
 }
 
 // isIncomplete reports whether a product was not created because the change does not have all that a new one needs.
@@ -84,8 +92,11 @@ func warnWithoutSignIn(env environment, id string) error {
 		if env.config.JWTIssuer != "" {
 			return nil
 		}
-		return write(env.stderr, "flashsale: warning: JWT_ISSUER is not set here. If the server has none either, anonymous shoppers get 401 for holds of %s. "+
-			"Only tokens of `flashsale token` work, on this machine.\n", id)
+		signIn := "a token of `flashsale token`"
+		if len(env.config.WebhookSecrets) == 0 {
+			signIn = "signed in by name at /shop, or have " + signIn
+		}
+		return write(env.stderr, "flashsale: warning: JWT_ISSUER is not set here. If the server has none either, shoppers get 401 for holds of %s, unless they have %s.\n", id, signIn)
 	}
 	// The product has changed, so an error of this look does not matter.
 	if s, err := findStack(env.ctx, env.stack); err != nil || s.parameters[parameterIssuer] != "" {

@@ -29,11 +29,12 @@ func (runCmd) Run(env environment) (err error) {
 	if err := localOnly(env); err != nil {
 		return err
 	}
+	isReal := realShop(env.config)
 	storefront, err := openShop(&env)
 	if err != nil {
 		return err
 	}
-	signIn, err := shoppersSignIn(env, storefront.Issuer)
+	signIn, err := shoppersSignIn(env)
 	if err != nil {
 		return err
 	}
@@ -69,17 +70,17 @@ func (runCmd) Run(env environment) (err error) {
 	}
 	a := app.New(env.config.Config, app.Deps{Ledger: l, CacheAddr: s.cacheAddr, SignIn: signIn, Recorder: metrics, Requests: metrics, Logger: log})
 	defer func() { err = errors.Join(err, a.Close()) }()
-	if storefront.Sandbox != nil { // a configured secret means a real shop
+	if !isReal {
 		if err := addDemo(ctx, a.Ledger); err != nil {
 			return err
 		}
 	}
 	options := localserver.Options{AllowedOrigin: env.config.AllowedOrigin, Shop: storefront}
-	if storefront.Sandbox != nil { // otherwise the server may stand behind a proxy, and all requests come from this machine
+	if !isReal { // it may stand behind a proxy, whose requests all come from this machine
 		who := func(context.Context) string { return operatorName(env) }
 		options.Live = localserver.NewLive(a, metrics, listener.Addr().String(), env.config.UsesStripe(), who, log)
 	}
-	if err := write(env.out, "%s", banner(env.config, listener.Addr().String(), s, options.Live != nil)); err != nil {
+	if err := write(env.out, "%s", banner(env.config, listener.Addr().String(), s, isReal)); err != nil {
 		return err
 	}
 	err = localserver.Serve(ctx, a, metrics, listener, options, log)
@@ -89,20 +90,26 @@ func (runCmd) Run(env environment) (err error) {
 	return err
 }
 
-// openShop returns the storefront's options. It makes the development secret and issuer that are not configured. The sandbox
-// and the sign-in by name exist only with these: a configured secret or issuer is another's.
+// realShop reports whether the server has a database and a payment provider of its own. Then it has no demo product and no /live, which
+// `flashsale live` serves.
+func realShop(c app.LocalConfig) bool { return len(c.WebhookSecrets) > 0 && c.MySQLDSN != "" }
+
+// openShop returns the storefront's options. Without a configured secret it makes the development secret. The sandbox and the sign-in by
+// name exist only with that one: with another, anybody could pay, or be as many shoppers as they like.
 func openShop(env *environment) (o shop.Options, err error) {
-	if len(env.config.WebhookSecrets) == 0 {
-		secret, err := developmentSecret()
-		if err != nil {
-			return o, err
-		}
-		env.config.WebhookSecrets = []string{secret}
-		if o.Sandbox, err = payments.NewStandard(env.config.WebhookSecrets); err != nil {
-			return o, fmt.Errorf("%s: %w", secretFile, err)
-		}
+	o.SignInNeeded = env.config.JWTIssuer != ""
+	if len(env.config.WebhookSecrets) > 0 {
+		return o, nil
 	}
-	if o.SignInNeeded = env.config.JWTIssuer != ""; !o.SignInNeeded {
+	secret, err := developmentSecret()
+	if err != nil {
+		return o, err
+	}
+	env.config.WebhookSecrets = []string{secret}
+	if o.Sandbox, err = payments.NewStandard(env.config.WebhookSecrets); err != nil {
+		return o, fmt.Errorf("%s: %w", secretFile, err)
+	}
+	if !o.SignInNeeded {
 		o.Issuer, err = developmentIssuer()
 	}
 	return o, err
@@ -150,35 +157,30 @@ func addDemo(ctx context.Context, l *ledger.Ledger) error {
 	return err
 }
 
-// banner shows how to try the checkout, in lines to copy and paste.
-func banner(c app.LocalConfig, addr string, s *servers, hasLive bool) string {
+// banner shows how to try the checkout, in lines to copy and paste. A real shop has no demo product to try it with.
+func banner(c app.LocalConfig, addr string, s *servers, isReal bool) string {
 	where := "the servers of MYSQL_DSN and CACHE_ADDR"
 	if s.stack != nil {
 		where = "private servers below " + localDir + "/ (data is kept)"
 	}
 	secret := "WEBHOOK_SECRETS"
-	if path, err := os.ReadFile(secretFile); err == nil && len(c.WebhookSecrets) > 0 && strings.TrimSpace(string(path)) == c.WebhookSecrets[0] {
+	if text, err := os.ReadFile(secretFile); err == nil && len(c.WebhookSecrets) > 0 && strings.TrimSpace(string(text)) == c.WebhookSecrets[0] {
 		secret = c.WebhookSecrets[0] + " (development, from " + secretFile + ")"
 	}
 	base := "http://" + addr
-	env := ""
-	if c.Addr != "127.0.0.1:8080" {
-		env = "ADDR=" + c.Addr + " "
-	}
-	headers, edge, pages := "", "", "The shop: "+base+shop.Path+"\n"
+	pages := "The shop: " + base + shop.Path + "\n"
 	signIn := "Shoppers are anonymous, or sign in with -H \"Authorization: Bearer $(" + os.Args[0] + " token ada)\""
 	if c.JWTIssuer != "" {
-		signIn = "Holds and orders need sign-in. Set TOKEN to a token of " + c.JWTIssuer + " for " + c.JWTAudience + "."
-		headers = ` -H "Authorization: Bearer $TOKEN"`
+		signIn = "Holds and orders need a token of " + c.JWTIssuer + " for " + c.JWTAudience + "."
 	}
 	if len(c.EdgeSecrets) > 0 {
-		signIn += " Set EDGE_SECRET as here: requests need the edge's header."
-		edge = ` -H "` + api.EdgeHeader + `: ${EDGE_SECRET%%,*}"`
-		headers += edge
+		signIn += " Requests need the edge's header."
 		pages = "" // a browser cannot send the header
 	}
-	if hasLive {
+	steps := "Put a product on sale with `" + os.Args[0] + " product put`.\n"
+	if !isReal {
 		pages += liveLine(addr)
+		steps = purchaseSteps(c, base)
 	}
 	if pages != "" {
 		pages += "\n"
@@ -187,31 +189,50 @@ func banner(c app.LocalConfig, addr string, s *servers, hasLive bool) string {
 	if c.OrderLimit > 0 {
 		limit = " It must show a sign of payment within " + short(c.OrderLimit) + " of the hold."
 	}
+	return fmt.Sprintf(`
+%sFlash sale checkout on %s, with %s.
+A hold lasts %s. An order must be paid within %s.%s Webhook secret: %s
+%s
+
+%s
+API documentation: %[2]s/docs   Health: %[2]s/healthz   Metrics: %[2]s/metrics
+Press Ctrl-C to stop.
+
+`, pages, base, where, short(c.HoldTTL), short(c.PaymentWindow), limit, secret, signIn, steps)
+}
+
+// purchaseSteps buy a unit of the demo product.
+func purchaseSteps(c app.LocalConfig, base string) string {
+	edge, headers, needed := "", "", []string{"in another terminal", "in this directory"} // only holds and orders need a token
+	if c.JWTIssuer != "" {
+		headers = ` -H "Authorization: Bearer $TOKEN"`
+		needed = append(needed, "with such a token in TOKEN")
+	}
+	if len(c.EdgeSecrets) > 0 {
+		edge = ` -H "` + api.EdgeHeader + `: ${EDGE_SECRET%%,*}"`
+		needed = append(needed, "with EDGE_SECRET as here")
+	}
+	headers += edge
+	env := ""
+	if c.Addr != "127.0.0.1:8080" {
+		env = "ADDR=" + c.Addr + " "
+	}
 	walk := ""
 	if c.JWTIssuer == "" {
 		walk = "  " + env + os.Args[0] + " buy demo\n\nThe same by hand. It stops with the API's message at the first refusal:\n\n"
 	}
-	return fmt.Sprintf(`
-%[12]sFlash sale checkout on %[1]s, with %[2]s.
-A hold lasts %[3]s. An order must be paid within %[4]s.%[11]s Webhook secret: %[5]s
-%[8]s
+	return fmt.Sprintf(`Buy something (%[7]s):
 
-Buy something (in another terminal, in this directory):
-
-%[13]s  curl -s %[1]s/v1/products%[10]s
-  HOLD=$(curl -s %[1]s/v1/holds%[9]s -H 'Content-Type: application/json' -d '{"product_id":"demo","qty":1}' | tee /dev/stderr | grep -o 'hold_[0-9a-z]\{26\}') &&
-  ORDER=$(curl -s %[1]s/v1/orders%[9]s -H 'Content-Type: application/json' -d "{\"hold_id\":\"$HOLD\"}" | tee /dev/stderr | grep -o 'ord_[0-9a-z]\{26\}') &&
-  %[6]s%[7]s webhook send --type payment.succeeded --order $ORDER &&
-  curl -s %[1]s/v1/orders/$ORDER%[9]s
-  %[6]s%[7]s audit
-
-API documentation: %[1]s/docs   Health: %[1]s/healthz   Metrics: %[1]s/metrics
-Press Ctrl-C to stop.
-
-`, base, where, short(c.HoldTTL), short(c.PaymentWindow), secret, env, os.Args[0], signIn, headers, edge, limit, pages, walk)
+%[1]s  curl -s %[2]s/v1/products%[4]s
+  HOLD=$(curl -s %[2]s/v1/holds%[3]s -H 'Content-Type: application/json' -d '{"product_id":"demo","qty":1}' | tee /dev/stderr | grep -o 'hold_[0-9a-z]\{26\}') &&
+  ORDER=$(curl -s %[2]s/v1/orders%[3]s -H 'Content-Type: application/json' -d "{\"hold_id\":\"$HOLD\"}" | tee /dev/stderr | grep -o 'ord_[0-9a-z]\{26\}') &&
+  %[5]s%[6]s webhook send --type payment.succeeded --order $ORDER &&
+  curl -s %[2]s/v1/orders/$ORDER%[3]s
+  %[5]s%[6]s audit
+`, walk, base, headers, edge, env, os.Args[0], strings.Join(needed, ", "))
 }
 
-// liveLine shows the address of the operator's page, which only this machine can open. It is empty if the server has no loopback address.
+// liveLine shows the address of the operator's page, which only this machine can open: none if the server has another machine's address alone.
 func liveLine(addr string) string {
 	host, port, err := net.SplitHostPort(addr)
 	if ip, parseErr := netip.ParseAddr(host); err == nil && parseErr == nil && ip.IsUnspecified() {

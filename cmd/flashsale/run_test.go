@@ -24,21 +24,39 @@ func TestBannerShowsDurationsWhole(t *testing.T) {
 func TestBannersLinesWork(t *testing.T) {
 	t.Parallel()
 	c := app.LocalConfig{Addr: "127.0.0.1:8080"}
-	if text := banner(c, c.Addr, &servers{}, true); !strings.HasPrefix(text, "\nThe shop: http://127.0.0.1:8080/shop/\nLive:     http://127.0.0.1:8080/live/\n\n") || strings.Contains(text, "$TOKEN") || strings.Contains(text, "$EDGE_SECRET") || strings.Contains(text, "must show") {
+	text := banner(c, c.Addr, &servers{}, false)
+	if !strings.HasPrefix(text, "\nThe shop: http://127.0.0.1:8080/shop/\nLive:     http://127.0.0.1:8080/live/\n\n") || strings.Contains(text, "$TOKEN") || strings.Contains(text, "$EDGE_SECRET") || strings.Contains(text, "must show") {
 		t.Errorf("got\n%s, expected the shop and the operator's page first, and neither a token, an edge nor an order limit", text)
 	}
-	if text := banner(c, c.Addr, &servers{}, false); strings.Contains(text, "/live/") || !strings.Contains(text, " buy demo\n") || strings.Count(text, "| tee /dev/stderr | grep") != 2 || strings.Count(text, " &&\n") != 3 {
-		t.Errorf("got\n%s, expected no page of the operator, and lines that show a refusal and stop there", text)
+	if !strings.Contains(text, " buy demo\n") || !strings.Contains(text, " token ada)") || strings.Count(text, "| tee /dev/stderr | grep") != 2 || strings.Count(text, " &&\n") != 3 {
+		t.Errorf("got\n%s, expected lines that show a refusal and stop there", text)
 	}
 	c.JWTIssuer, c.JWTAudience, c.EdgeSecrets, c.OrderLimit = "https://shop.example.com", "shop", []string{"hunter2"}, 10*time.Minute
-	text := banner(c, c.Addr, &servers{}, false)
+	text = banner(c, c.Addr, &servers{}, false)
 	const headers = ` -H "Authorization: Bearer $TOKEN" -H "Flashsale-Edge: ${EDGE_SECRET%%,*}"`
-	if strings.Count(text, headers) != 3 || strings.Contains(text, "hunter2") || strings.Contains(text, "/shop/") {
+	if strings.Count(text, headers) != 3 || strings.Contains(text, "hunter2") || strings.Contains(text, "/shop/") || strings.Contains(text, " buy demo") {
 		t.Errorf("got\n%s, expected three requests with %s, no secret, and no shop for a browser without the header", text, headers)
 	}
-	for _, part := range []string{"within 10m of the hold", "Set TOKEN to a token of https://shop.example.com for shop", "Set EDGE_SECRET"} {
+	for _, part := range []string{"within 10m of the hold", "need a token of https://shop.example.com for shop.", "with such a token in TOKEN", "with EDGE_SECRET as here"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("expected %q in\n%s", part, text)
+		}
+	}
+}
+
+// A real shop has no demo product and no operator's page of its own.
+func TestBannerOffersARealShopNothingOfDevelopment(t *testing.T) {
+	t.Parallel()
+	c := app.LocalConfig{Addr: "127.0.0.1:8080", Config: app.Config{WebhookSecrets: []string{"hunter2"}}}
+	text := banner(c, c.Addr, &servers{}, true)
+	for _, part := range []string{"demo", "/live/", "hunter2"} {
+		if strings.Contains(text, part) {
+			t.Errorf("got\n%s, expected nothing with %q", text, part)
+		}
+	}
+	for _, part := range []string{"The shop: http://127.0.0.1:8080/shop/\n\n", "product put", "http://127.0.0.1:8080/metrics\n"} {
+		if !strings.Contains(text, part) {
+			t.Errorf("got\n%s, expected %q", text, part)
 		}
 	}
 }

@@ -6,8 +6,7 @@ import (
 	"flashsale/pkg/app"
 )
 
-// The sandbox pays with the development secret, and the shop signs in with the development issuer. With a secret or an issuer of
-// another, neither exists.
+// The sandbox pays with the development secret. The sign-in by name exists only beside it, and not with another issuer.
 func TestShopPlaysTheProviderOnlyWithDevelopmentKeys(t *testing.T) {
 	t.Chdir(t.TempDir())
 	const secret = "whsec_c2VjcmV0c2VjcmV0c2VjcmV0"
@@ -19,8 +18,9 @@ func TestShopPlaysTheProviderOnlyWithDevelopmentKeys(t *testing.T) {
 		secretsAfterwards int
 	}{
 		{"nothing is configured", app.Config{}, true, true, false, 1},
-		{"WEBHOOK_SECRETS", app.Config{WebhookSecrets: []string{secret}}, false, true, false, 1},
+		{"WEBHOOK_SECRETS", app.Config{WebhookSecrets: []string{secret}}, false, false, false, 1},
 		{"JWT_ISSUER", app.Config{JWTIssuer: "https://shop.example.com", JWTAudience: "shop"}, true, false, true, 1},
+		{"both", app.Config{WebhookSecrets: []string{secret}, JWTIssuer: "https://shop.example.com", JWTAudience: "shop"}, false, false, true, 1},
 	} {
 		env := environment{config: app.LocalConfig{Config: c.config}}
 		o, err := openShop(&env)

@@ -63,9 +63,13 @@ func developmentToken(env environment, name string, ttl time.Duration) (string, 
 
 // shoppersSignIn returns how shoppers sign in to `flashsale run`: with a token of JWT_ISSUER. Without JWT_ISSUER they are anonymous, or
 // sign in with a token of the development issuer.
-func shoppersSignIn(env environment, issuer *signin.Development) (api.SignIn, error) {
+func shoppersSignIn(env environment) (api.SignIn, error) {
 	c := env.config
 	if c.JWTIssuer == "" {
+		issuer, err := developmentIssuer()
+		if err != nil {
+			return nil, err
+		}
 		keys := signin.NewKeys(issuer.Keys, env.log)
 		return signin.NewVerifier(signin.DevelopmentIssuer, signin.DevelopmentAudience, keys, false).SignIn, nil
 	}

@@ -88,7 +88,7 @@ func (c webhookSendCmd) Run(env environment) error {
 		return err
 	}
 	if status == http.StatusUnauthorized {
-		return fmt.Errorf("%w: the server responded with %d; %s", errRefused, status, c.signedWith(env))
+		return fmt.Errorf("%w: the server responded with %d; %s", errRefused, status, signedWith(env))
 	}
 	if status/100 != 2 {
 		return fmt.Errorf("%w: the server responded with %d", errRefused, status)
@@ -126,7 +126,7 @@ func (c webhookSendCmd) checkType() error {
 }
 
 // signedWith says where the secret of a refused event came from.
-func (c webhookSendCmd) signedWith(env environment) string {
+func signedWith(env environment) string {
 	switch {
 	case env.stack != "":
 		return "the event was signed with the secret of the stack " + env.stack

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"flashsale/internal/ledgertest"
+	"flashsale/pkg/api"
 	"flashsale/pkg/app"
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger"
@@ -56,6 +57,7 @@ type Options struct {
 	Log           io.Writer     // nil: the log is discarded
 	SignIn        bool          // holds and orders need a token: see Shop.As; otherwise it is optional, and only the local server reads it
 	Live          bool          // the operator's page, at /live/ of the local server
+	Real          bool          // a real shop without accounts: /shop/ has neither a sandbox nor a sign-in, and no token is read; only the local server
 	Functions     bool          // the Lambda functions behind a gateway, instead of the local server
 	Managed       bool          // a function's process serves several requests at once, as on Lambda Managed Instances
 }
@@ -169,10 +171,14 @@ func (s *Shop) serve(t testing.TB, o Options) {
 		HoldTTL: o.HoldTTL, PaymentWindow: o.PaymentWindow,
 		WebhookSecrets: []string{Secret("new"), Secret("old")}, StripeWebhookSecrets: []string{StripeSecret},
 	}
+	signIn := s.verifier.SignIn
+	if o.Real {
+		signIn = api.Everybody
+	}
 	metrics := localserver.NewMetrics()
 	s.App = app.New(config, app.Deps{
 		Ledger:    Must(ledger.Open(Must(ledger.AccountsOf(s.AdminDSN))(t).DSN(ledger.RoleApp), metrics))(t),
-		CacheAddr: o.CacheAddr, SignIn: s.verifier.SignIn, Recorder: metrics, Requests: metrics,
+		CacheAddr: o.CacheAddr, SignIn: signIn, Recorder: metrics, Requests: metrics,
 		Logger: slog.New(slog.NewJSONHandler(o.Log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	listener := Must(new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0"))(t)
@@ -181,6 +187,9 @@ func (s *Shop) serve(t testing.TB, o Options) {
 	served := make(chan error, 1)
 	logger := slog.New(slog.NewJSONHandler(o.Log, nil))
 	options := localserver.Options{Shop: s.storefront()}
+	if o.Real {
+		options.Shop = shop.Options{}
+	}
 	if o.Live {
 		options.Live = localserver.NewLive(s.App, metrics, listener.Addr().String(), false, func(context.Context) string { return "ada" }, logger)
 	}

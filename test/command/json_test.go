@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"flashsale/internal/ledgertest"
 	"flashsale/internal/shoptest"
 	"flashsale/pkg/checkout"
 )
@@ -77,15 +78,42 @@ func TestResultsAsJSON(t *testing.T) {
 	d.stop(t, 10)
 }
 
-// A configured secret means a real shop: it gets no demo product.
-func TestNoDemoProductWithAConfiguredSecret(t *testing.T) {
+// With a database and a secret of its own it is a real shop: it gets no demo product.
+func TestNoDemoProductInARealShop(t *testing.T) {
 	t.Parallel()
-	r := startRun(t, "WEBHOOK_SECRETS="+shoptest.Secret("new"))
+	env := ledgertest.New(t)
+	r := startRun(t, "WEBHOOK_SECRETS="+shoptest.Secret("new"), "MYSQL_DSN="+env.AdminDSN)
 	if product := r.shop.Do(t, http.MethodGet, "/v1/products/demo", "", nil); product.Status != http.StatusNotFound {
 		t.Errorf("the demo product: got %+v, expected 404", product)
 	}
+	if live := shoptest.Must(r.shop.Try(http.MethodGet, "/live/", "", nil))(t); live.Status != http.StatusNotFound {
+		t.Errorf("the operator's page: got %d, expected 404", live.Status)
+	}
 	if code, stdout, stderr := r.Run(t, "product", "list"); code != 0 || stdout != "There is no product yet. flashsale product put makes one.\n" {
 		t.Errorf("product list: exit %d, expected 0 and no product, got %s%s", code, stdout, stderr)
+	}
+	r.stop(t, 1)
+}
+
+// With a configured secret, a name alone makes nobody a shopper, and only a token of the command does.
+func TestNoSignInByNameWithAConfiguredSecret(t *testing.T) {
+	t.Parallel()
+	r := startRun(t, "WEBHOOK_SECRETS="+shoptest.Secret("new"))
+	put := strings.Fields("product put lamp --name Lamp --price 1 --currency USD --stock 5 --max-per-shopper 1")
+	if code, _, stderr := r.Run(t, put...); code != 0 || !strings.Contains(stderr, "get 401 for holds of lamp, unless they have a token of `flashsale token`.\n") {
+		t.Errorf("product put: exit %d, expected 0 and a warning, got %s", code, stderr)
+	}
+	if signIn := shoptest.Must(r.shop.Try(http.MethodPost, "/shop/token", `{"name":"ada"}`, nil))(t); signIn.Status != http.StatusMethodNotAllowed {
+		t.Errorf("the sign-in by name: got %+v, expected none", signIn)
+	}
+	code, token, stderr := r.Run(t, "token", "ada")
+	if code != 0 {
+		t.Fatalf("token: exit %d, said %s", code, stderr)
+	}
+	for want, header := range map[int]http.Header{http.StatusUnauthorized: nil, http.StatusCreated: bearer(strings.TrimSpace(token))} {
+		if hold := r.shop.Do(t, http.MethodPost, "/v1/holds", `{"product_id":"lamp","qty":1}`, header); hold.Status != want {
+			t.Errorf("a hold with the header %v got %+v, expected %d", header, hold, want)
+		}
 	}
 	r.stop(t, 1)
 }

@@ -60,10 +60,14 @@ func TestShopIsFoundFromBelow(t *testing.T) {
 // A refused signature says where its secret came from, and a type that the server does not know needs a flag.
 func TestWebhookSendExplains(t *testing.T) {
 	t.Parallel()
-	s := shoptest.Open(t, 1, shoptest.Options{})
+	s := shoptest.Open(t, 2, shoptest.Options{})
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	buy := []string{"buy", s.ProductID, "--url", s.URL}
 	paid := []string{"webhook", "send", "--url", s.URL, "--type", "payment.succeeded", "--order", checkout.ID{1}.OrderID(), "--amount", "1", "--currency", "USD"}
 	d := shoptest.NewDesk(t)
+	if code, stdout, stderr := d.Run(t, buy...); code != 3 || stdout != "" || !strings.Contains(stderr, "no shop in ") || len(shoptest.Must(os.ReadDir(d.Dir))(t)) > 0 {
+		t.Errorf("buy in an empty directory: exit %d, expected 3, no request and no new secret, got %s%s", code, stdout, stderr)
+	}
 	secret := filepath.Join(d.Dir, ".local", "webhook-secret")
 	if err := os.MkdirAll(filepath.Dir(secret), 0o750); err != nil {
 		t.Fatal(err)
@@ -74,7 +78,14 @@ func TestWebhookSendExplains(t *testing.T) {
 	if code, stdout, stderr := d.Run(t, paid...); code != 1 || !strings.Contains(stdout, "signature_invalid") || !strings.Contains(stderr, "signed with the secret in "+secret) {
 		t.Errorf("another directory's secret: exit %d, expected 1 and the secret's file, got %s%s", code, stdout, stderr)
 	}
+	const unpaid = "flashsale: signature_invalid: The signature does not match the body. The order stays unpaid: the event was signed with the "
+	if code, _, stderr := d.Run(t, buy...); code != 1 || !strings.HasPrefix(stderr, unpaid+"secret in "+secret+": run this command in the directory of the server") {
+		t.Errorf("buy with another directory's secret: exit %d, expected 1 and the secret's file, got %s", code, stderr)
+	}
 	d.Env = append(slices.Clone(d.Env), "WEBHOOK_SECRETS="+shoptest.Secret("retired"))
+	if code, _, stderr := d.Run(t, buy...); code != 1 || !strings.HasPrefix(stderr, unpaid+"first of WEBHOOK_SECRETS") {
+		t.Errorf("buy with another WEBHOOK_SECRETS: exit %d, expected 1 and the variable, got %s", code, stderr)
+	}
 	if code, _, stderr := d.Run(t, paid...); code != 1 || !strings.Contains(stderr, "signed with the first of WEBHOOK_SECRETS") {
 		t.Errorf("another WEBHOOK_SECRETS: exit %d, expected 1 and the variable, got %s", code, stderr)
 	}

@@ -37,10 +37,14 @@ func TestProductsBesideARun(t *testing.T) {
 	if code, _, stderr := d.Run(t, "product", "put", "demo", "--stock", "1"); code != 1 || !strings.Contains(stderr, "expected at least 2") {
 		t.Errorf("a stock below the units taken: exit %d, expected 1 and the reason, got %s", code, stderr)
 	}
+	cheaper := strings.Fields("product put demo --price 39.99 --currency USD")
+	if code, stdout, _ := d.Run(t, cheaper...); code != 0 || !strings.HasSuffix(stdout, "at most 5 per hold. Holds and unpaid orders of 2 units keep the price that they were placed at.\n") {
+		t.Errorf("a new price: exit %d, expected 0 and how many units keep theirs, got %s", code, stdout)
+	}
 	if code, _, stderr := d.Run(t, "product", "put", "new", "--stock", "1"); code != 1 || !strings.Contains(stderr, "there is no product new; a new product needs --name, --price with --currency, and --stock") {
 		t.Errorf("a new product without name and price: exit %d, expected 1 and the reason, got %s", code, stderr)
 	}
-	if code, stdout, _ := d.Run(t, "product", "list"); code != 0 || strings.Count(stdout, "\n") != 3 || !strings.Contains(stdout, "49.99 USD") {
+	if code, stdout, _ := d.Run(t, "product", "list"); code != 0 || strings.Count(stdout, "\n") != 3 || !strings.Contains(stdout, "39.99 USD") {
 		t.Errorf("product list: exit %d, expected 0 and two products, got %s", code, stdout)
 	}
 	if code, _, stderr := d.Run(t, "product", "end", "lmap"); code != 1 || !strings.Contains(stderr, `There is no product "lmap".`) {

@@ -58,10 +58,10 @@ func TestSimulateRejectsBadFlags(t *testing.T) {
 	}
 }
 
-// A sale on a server of its own leaves its report and no process.
+// A sale on a server of its own leaves its report and no process, also beside a real shop.
 func TestSimulate(t *testing.T) {
 	shop := ledgertest.New(t)
-	d, args := simulation(t, shop.AdminDSN, "HOLD_TTL=1s", "PAYMENT_WINDOW=1s")
+	d, args := simulation(t, shop.AdminDSN, "HOLD_TTL=1s", "PAYMENT_WINDOW=1s", "WEBHOOK_SECRETS="+shoptest.Secret("new"))
 	t.Parallel()
 	leaveOldReport(t, d)
 	code, stdout, stderr := d.Run(t, args...)

@@ -69,6 +69,8 @@ type page struct {
 	errors []string
 	// refusals are expected: the browser's console has a line for each response of 400 to 499.
 	refusals bool
+	// unreachable means that the server stops: the console has a line for each request without a response.
+	unreachable bool
 }
 
 // open shows the shop in a new profile.
@@ -125,6 +127,9 @@ func (p *page) listen(event any) {
 	case *log.EventEntryAdded:
 		text = string(e.Entry.Level) + ": " + e.Entry.Text + " " + e.Entry.URL
 		if p.refusals && e.Entry.Source == log.EntrySourceNetwork && strings.Contains(text, "status of 4") {
+			text = ""
+		}
+		if p.unreachable && e.Entry.Source == log.EntrySourceNetwork && strings.Contains(text, "net::ERR_") {
 			text = ""
 		}
 	}

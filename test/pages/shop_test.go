@@ -122,51 +122,6 @@ func TestSaleStartsInFrontOfTheShopper(t *testing.T) {
 	}
 }
 
-// One payment that is delivered twice counts once. A second payment is owed back.
-func TestPayingTwiceSellsOnce(t *testing.T) {
-	t.Parallel()
-	s := shoptest.Open(t, 5, shoptest.Options{})
-	p := open(t, s)
-	p.press("Buy")
-	p.press("Order now")
-	const openSandbox = `//summary`
-	p.run("opening the sandbox", chromedp.Click(openSandbox))
-	p.press("Pay, delivered twice")
-	p.sees("p", "First delivery: applied. Second delivery: duplicate, so nothing changed.")
-	p.sees("h3", "Paid. It’s yours!")
-	counters(t, s, 0, 1)
-	p.run("opening the sandbox", chromedp.Click(openSandbox))
-	p.press("Pay a second time")
-	p.sees("p", "The webhook’s response: applied.")
-	owed := shoptest.Must(s.Owed(context.Background(), 10))(t)
-	if len(owed.Entries) != 1 {
-		t.Errorf("got %+v, expected that the second payment is owed back", owed)
-	}
-	counters(t, s, 0, 1)
-}
-
-// The sandbox's other payments end the order as a provider's would.
-func TestSandboxPlaysOtherPayments(t *testing.T) {
-	t.Parallel()
-	s := shoptest.Open(t, 5, shoptest.Options{})
-	for _, c := range []struct{ press, first, then, last string }{
-		{"Pay the wrong amount", "Wrong amount", "Refund the last payment", "Refunded"},
-		{"Let the payment fail", "Payment failed", "Pay late", "Paid. It’s yours!"},
-		{"Cancel order", "Cancelled", "Pay late", "Paid. It’s yours!"},
-	} {
-		p := open(t, s)
-		p.press("Buy")
-		p.press("Order now")
-		p.run("opening the sandbox", chromedp.Click(`//summary`))
-		p.press(c.press)
-		p.sees("h3", c.first)
-		p.run("opening the sandbox", chromedp.Click(`//summary`))
-		p.press(c.then)
-		p.sees("h3", c.last)
-	}
-	counters(t, s, 0, 2)
-}
-
 // A shopper without a mouse buys, and the focus is where the next step is.
 func TestKeyboardIsEnough(t *testing.T) {
 	t.Parallel()
@@ -229,4 +184,45 @@ func TestSignsInToBuy(t *testing.T) {
 	if holds := shoptest.Must(s.Products(context.Background(), "", 1))(t); list.Status != http.StatusOK || holds[0].ReservedStock != 1 {
 		t.Errorf("got %+v and %+v, expected a hold of ada", list, holds)
 	}
+}
+
+// Once the shop can be reached again, no card says that it cannot.
+func TestCardsForgetALostConnection(t *testing.T) {
+	t.Parallel()
+	s := shoptest.Open(t, 5, shoptest.Options{})
+	p := open(t, s)
+	p.press("Buy")
+	p.sees("h3", "Reserved for you")
+	eval[bool](p, `(() => {
+		const send = globalThis.fetch
+		globalThis.down = true
+		globalThis.fetch = (...request) => globalThis.down ? Promise.reject(new TypeError('no connection')) : send(...request)
+		return true
+	})()`)
+	p.press("Buy")
+	p.press("Order now")
+	const notices = `[...document.querySelectorAll('#offline, .card .notice, .purchase .notice')].filter(n => n.textContent.startsWith('The shop cannot be reached.')).length`
+	shoptest.Eventually(t, "the page and both cards say that the shop cannot be reached", func() bool { return eval[int](p, notices) == 3 })
+	eval[bool](p, `globalThis.down = false, true`)
+	shoptest.Eventually(t, "nothing says so any more", func() bool { return eval[int](p, notices) == 0 })
+	p.press("Order now")
+	p.sees("h3", "Waiting for your payment")
+}
+
+// A real shop without accounts offers no sign-in, and says why a product with a limit cannot be reserved.
+func TestRealShopWithoutAccounts(t *testing.T) {
+	t.Parallel()
+	s := shoptest.Open(t, 5, shoptest.Options{Real: true})
+	limit := int64(1)
+	if _, _, err := s.PutProduct(t.Context(), checkout.ProductChange{ID: s.ProductID, MaxPerShopper: &checkout.Limit{Units: &limit}}); err != nil {
+		t.Fatal(err)
+	}
+	p := open(t, s)
+	p.refusals = true
+	p.press("Buy")
+	p.sees("p", "Test product needs sign-in, which this shop does not offer.")
+	if shown := eval[string](p, `document.getElementById('shopper').textContent + (document.getElementById('sign-in').open ? 'dialog' : '') + (document.getElementById('sandbox-note').hidden ? '' : 'sandbox')`); shown != "" {
+		t.Errorf("the page shows %q, expected neither a sign-in nor a sandbox", shown)
+	}
+	counters(t, s, 0, 0)
 }

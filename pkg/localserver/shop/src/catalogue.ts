@@ -6,7 +6,11 @@ import { announce, button, el, write } from 'web/dom.ts'
 import { money } from 'web/money.ts'
 import { stockText } from './text.ts'
 
-export type Buy = (product: Product, qty: number, tell: (text: string, ofStock?: boolean) => void) => Promise<void>
+/** What a notice is about, if that can end it. */
+export type About = 'stock' | 'connection'
+
+export type Tell = (text: string, about?: About) => void
+export type Buy = (product: Product, qty: number, tell: Tell) => Promise<void>
 
 const low = 0.2 // share of the stock from which the page says that few are left
 
@@ -24,7 +28,7 @@ export class Card {
   private readonly stepper: HTMLElement
   private readonly buy: HTMLButtonElement
   private sale: Sale
-  private ofStock = false // what the notice says
+  private about: About | undefined // of the notice
 
   constructor(private product: Product, buy: Buy) {
     this.sale = saleOf(product)
@@ -36,7 +40,7 @@ export class Card {
     this.buy = button('Buy', 'primary', async () => {
       this.tell('')
       this.step(0) // a press on a touch screen may leave the focus in the field, and what was typed unchecked
-      await buy(this.product, this.qty.valueAsNumber, (text, ofStock) => this.tell(text, ofStock))
+      await buy(this.product, this.qty.valueAsNumber, (text, about) => this.tell(text, about))
     }, { 'aria-describedby': `name-${product.id}` })
     this.name.id = `name-${product.id}`
     this.element = el('li', { class: 'card', 'data-product': product.id },
@@ -48,11 +52,13 @@ export class Card {
     this.update(product)
   }
 
-  /** A notice of the stock goes when the stock changes, any other stays until the next press. */
-  private tell(text: string, ofStock = false): void {
+  /** A notice of the stock goes when the stock changes, one of the connection when it is back. Any other stays until the next press. */
+  private tell(text: string, about?: About): void {
     write(this.notice, text)
-    this.ofStock = ofStock
+    this.about = about
   }
+
+  connected(): void { if (this.about === 'connection') this.tell('') }
 
   private step(by: number): void {
     const wanted = Math.round(this.qty.valueAsNumber || 1) + by
@@ -60,7 +66,7 @@ export class Card {
   }
 
   update(p: Product): void {
-    if (this.ofStock && p.available_stock !== this.product.available_stock) this.tell('')
+    if (this.about === 'stock' && p.available_stock !== this.product.available_stock) this.tell('')
     this.product = p
     write(this.name, p.name)
     write(this.price, p.price.amount === 0 ? 'Free' : money(p.price))
@@ -123,4 +129,6 @@ export class Catalogue {
   }
 
   tick(): void { for (const card of this.cards.values()) card.tick() }
+
+  connected(): void { for (const card of this.cards.values()) card.connected() }
 }

@@ -27,6 +27,7 @@ export class Purchase {
   private lastLeft = Infinity
   private asked = -Infinity // when the server was last asked
   private asking = false
+  private unreachable = false // the notice says so
 
   constructor(readonly kept: Kept, private readonly page: Page) {
     const ring = svg('svg', { class: 'ring', viewBox: '0 0 64 64', 'aria-hidden': 'true' },
@@ -126,6 +127,7 @@ export class Purchase {
   /** Does what a button asks for, and shows why if the server refuses. */
   private async attempt(action: () => Promise<void>, told = false): Promise<void> {
     write(this.notice, '')
+    this.unreachable = false
     this.notice.classList.toggle('calm', told)
     try {
       await action()
@@ -133,11 +135,14 @@ export class Purchase {
       if (!(error instanceof Refusal)) throw error
       this.notice.classList.remove('calm')
       write(this.notice, refusalText(error, this.kept.name))
+      this.unreachable = error.code === ''
       await this.ask()
     }
     this.show()
     this.page.refresh()
   }
+
+  connected(): void { if (this.unreachable) write(this.notice, '') }
 
   /** Asks the server for the state. Its word counts, not the page's clock. */
   private async ask(): Promise<void> {

@@ -1,6 +1,6 @@
 // The page: it keeps the products and the shopper's purchases up to date.
 import { api, type Product, Refusal, settings, token } from './api.ts'
-import { Catalogue } from './catalogue.ts'
+import { Catalogue, type Tell } from './catalogue.ts'
 import { announce, button, byId, write } from 'web/dom.ts'
 import { type Kept, type Page, Purchase } from './purchase.ts'
 import { shopperName, SignIn } from './shopper.ts'
@@ -17,6 +17,7 @@ class Shop implements Page {
   private purchases: Purchase[] = []
   private pages = 1
   private polling = false
+  private lost = false // the connection, at the last poll
   private names: Record<string, string> = {}
   private keys: Record<string, string> = {} // of holds whose response was lost, by product and quantity
 
@@ -53,16 +54,25 @@ class Shop implements Page {
       this.more.hidden = !more
       byId('empty').hidden = products.length > 0
       write(byId('offline'), '')
+      if (this.lost) this.connected()
     } catch (error) {
       if (!(error instanceof Refusal)) throw error
       write(byId('offline'), refusalText(error))
+      this.lost ||= error.code === ''
     } finally {
       this.polling = false
     }
   }
 
+  /** Takes back what the cards say of a lost connection. A response that was lost alone is no reason: the shopper has to press again. */
+  private connected(): void {
+    this.lost = false
+    this.catalogue.connected()
+    for (const p of this.purchases) p.connected()
+  }
+
   /** Reserves units. A press after a lost response uses the same key again, so it cannot reserve twice. */
-  private async buy(product: Product, qty: number, tell: (text: string, ofStock?: boolean) => void): Promise<void> {
+  private async buy(product: Product, qty: number, tell: Tell): Promise<void> {
     if (product.available_stock + product.reserved_stock <= 0) return
     const what = `${shopperName()} ${product.id} ${qty}`
     const key = this.keys[what] ??= newKey()
@@ -76,9 +86,10 @@ class Shop implements Page {
       if (!error.unclear && error.code !== 'busy') delete this.keys[what]
       if (error.code === 'unauthenticated') {
         token.set('')
+        if (!this.signIn.offered) return tell(`${product.name} needs sign-in, which this shop does not offer.`)
         this.signIn.open(() => void this.buy(product, qty, tell))
       }
-      tell(refusalText(error, product.name), error.code === 'sold_out')
+      tell(refusalText(error, product.name), error.code === 'sold_out' ? 'stock' : error.code === '' ? 'connection' : undefined)
     }
     this.refresh()
   }

@@ -14,8 +14,11 @@ export class SignIn {
   private readonly error = byId('sign-in-error')
   private readonly bar = byId('shopper')
   private then: (() => void) | undefined
+  /** Without a way to sign in, every shopper is anonymous. */
+  readonly offered: boolean
 
   constructor(private readonly settings: Settings, private readonly changed: () => void) {
+    this.offered = settings.sign_in_by_name || settings.sign_in_needed
     if (!settings.sign_in_by_name) {
       write(byId('sign-in-label'), 'Token of your identity provider')
       write(byId('sign-in-hint'), 'Paste an access token. This tab keeps it until you close it.')
@@ -63,6 +66,7 @@ export class SignIn {
 
   private show(): void {
     const name = shopperName()
+    if (!this.offered) return this.bar.replaceChildren()
     const press = el('button', { type: 'button', class: 'button quiet', click: () => name ? this.signOut() : this.open() }, name ? 'Sign out' : 'Sign in')
     const focused = this.bar.contains(document.activeElement)
     this.bar.replaceChildren(...(name ? [el('span', { class: 'who' }, name)] : []), press)
