@@ -121,7 +121,10 @@ func (e *evidence) checkMoney(c *Check) {
 func (h *hold) mayBeLate() bool {
 	var paid time.Duration
 	for _, a := range h.actions {
-		if isRight(a) {
+		switch {
+		case isRight(a) && a.body.Result == string(checkout.PaymentStored): // it takes effect later: the final order shows that it did
+			paid = max(paid, h.finalOrder.sent)
+		case isRight(a):
 			paid = max(paid, a.received)
 		}
 	}

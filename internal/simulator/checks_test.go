@@ -282,6 +282,11 @@ func TestChecksAcceptDelaysAndLostResponses(t *testing.T) {
 		"a payment's first response may be lost": func(s *story) {
 			s.buyer.actions[1].response = at(1200*time.Millisecond, Pay, 0, body{})
 		},
+		"a payment that is only stored may count after a later cancellation": func(s *story) {
+			s.pay(s.canceller, 1110*time.Millisecond, "evt_stored", succeeded, "stored", "pending_payment")
+			s.end(s.canceller, "ordered", "refund_due", "late_payment")
+			s.owed[s.canceller.orderID()] = s.canceller.qty * price
+		},
 		"an order's response may be lost, and the order time out": func(s *story) {
 			s.lapsed.actions[1].response = at(24*time.Second, Order, 0, body{})
 			s.end(s.lapsed, "ordered", "cancelled", "payment_timeout")

@@ -66,7 +66,8 @@ func (l *Live) sampleStock(ctx context.Context) {
 	defer l.mu.Unlock()
 	if err != nil {
 		if l.state == nil {
-			l.state = new(stateOf(o, l.broken, nil, time.Now()))
+			l.state = new(stateOf(o, l.broken, nil, time.Time{}))
+			l.state.At = 0 // so that the page does not take no figures for no debts
 		}
 		l.state.Trouble = l.trouble() // the figures stay those of l.state.At
 		l.publish("state", l.state)

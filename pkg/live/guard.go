@@ -5,19 +5,40 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
 // thisMachineOnly refuses requests from other machines. A site whose name resolves to a loopback address (DNS rebinding) sends its requests
-// from this machine, so the name in the request must be a loopback name, too.
+// from this machine, so the name in the request must be a loopback name, too. A proxy or
+// a tunnel may write that name itself, so requests with its headers are refused, too.
 func thisMachineOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if client, err := netip.ParseAddrPort(r.RemoteAddr); err != nil || !isLoopback(client.Addr().Unmap().String()) || !isLoopback(hostOf(r.Host)) {
+		client, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err != nil || !isLoopback(client.Addr().Unmap().String()) || !isLoopback(hostOf(r.Host)) || isForwarded(r) {
 			refuse(w, http.StatusForbidden, "This page is only for the machine that serves it: use http://127.0.0.1 or http://localhost with its port.")
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// isForwarded reports whether a proxy says that it passes on another client's request.
+func isForwarded(r *http.Request) bool {
+	return slices.ContainsFunc([]string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip"}, func(name string) bool {
+		return len(r.Header.Values(name)) > 0
+	})
+}
+
+// ownStreamsOnly refuses streams to pages of other origins. They cannot read one, but could use up all of them.
+func ownStreamsOnly(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
+			refuse(w, http.StatusForbidden, "Only this page can listen to a sale.")
+			return
+		}
+		next(w, r)
+	}
 }
 
 // hostOf is the name or address of a Host header, without port and brackets.

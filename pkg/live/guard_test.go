@@ -40,6 +40,42 @@ func TestOnlyThisMachineOpensThePage(t *testing.T) {
 	}
 }
 
+// A proxy on this machine that rewrites Host would show the page to everyone.
+func TestPageRefusesForwardedRequests(t *testing.T) {
+	t.Parallel()
+	page := thisMachineOnly(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	for header, want := range map[string]int{
+		"X-Forwarded-For": http.StatusForbidden, "X-Forwarded-Host": http.StatusForbidden, "X-Real-IP": http.StatusForbidden,
+		"Forwarded": http.StatusForbidden, "Via": http.StatusForbidden, "Accept": http.StatusNoContent,
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, Path, nil)
+		r.RemoteAddr, r.Host = "127.0.0.1:1234", "127.0.0.1:8080"
+		r.Header.Set(header, "127.0.0.1")
+		w := httptest.NewRecorder()
+		page.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("with the header %s: status %d, expected %d", header, w.Code, want)
+		}
+	}
+}
+
+func TestPagesOfOtherOriginsGetNoStream(t *testing.T) {
+	t.Parallel()
+	stream := ownStreamsOnly(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	for site, want := range map[string]int{
+		"": http.StatusNoContent, "same-origin": http.StatusNoContent, "none": http.StatusNoContent,
+		"same-site": http.StatusForbidden, "cross-site": http.StatusForbidden,
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, Path+"events", nil)
+		r.Header.Set("Sec-Fetch-Site", site)
+		w := httptest.NewRecorder()
+		stream(w, r)
+		if w.Code != want {
+			t.Errorf("from a page that is %q: status %d, expected %d", site, w.Code, want)
+		}
+	}
+}
+
 func TestPageListensOnThisMachineAlone(t *testing.T) {
 	t.Parallel()
 	for address, right := range map[string]bool{

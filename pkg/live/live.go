@@ -79,7 +79,7 @@ func (l *Live) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+Path, Page())
 	mux.Handle("GET "+strings.TrimSuffix(Path, "/"), http.RedirectHandler(Path, http.StatusFound))
-	mux.HandleFunc("GET "+Path+"events", l.serveEvents)
+	mux.HandleFunc("GET "+Path+"events", ownStreamsOnly(l.serveEvents))
 	ownPage := http.NewCrossOriginProtection() // no other site may change a sale
 	ownPage.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusForbidden, "Only this page can change a sale.")

@@ -132,6 +132,17 @@ func TestSlowSourceIsAskedOnceAtATime(t *testing.T) {
 	})
 }
 
+// Before its first figures the page must not say that nothing is owed.
+func TestNoFiguresAreNoZeros(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, _ := newLive(&operator{err: func(int32) error { return errors.New("hunter2") }}, noTraffic{})
+		run(t, l, time.Minute)
+		if l.state == nil || l.state.At != 0 || l.state.Trouble == "" {
+			t.Errorf("without figures the state is %+v, expected a trouble and the time 0", l.state)
+		}
+	})
+}
+
 // A failure is shown as one sentence without the cause, and logged when it begins and ends.
 func TestTroubleIsShownAndLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

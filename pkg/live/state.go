@@ -29,7 +29,7 @@ type TrafficSample struct {
 
 // State is everything but the samples.
 type State struct {
-	At           int64     `json:"at"`
+	At           int64     `json:"at"`      // 0: no figures are known yet
 	Trouble      string    `json:"trouble"` // one sentence; empty: none
 	Products     []product `json:"products"`
 	MoreProducts int64     `json:"more_products,omitempty"`

@@ -131,6 +131,9 @@ func (s *liveServer) events(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		case <-r.Context().Done():
+			s.mu.Lock()
+			delete(s.streams, news)
+			s.mu.Unlock()
 			return
 		}
 	}

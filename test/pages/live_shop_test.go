@@ -80,7 +80,7 @@ func TestLiveKeepsItsFiguresWhenTheServerStops(t *testing.T) {
 	for _, text := range []string{"18 available", "2 held"} {
 		p.sees("li", text)
 	}
-	if text := eval[string](p, `document.getElementById('connection').textContent`); !strings.HasPrefix(text, "Reconnecting: no news since ") {
+	if text := eval[string](p, `document.getElementById('connection').textContent`); !strings.HasPrefix(text, "Reconnecting: no data since ") {
 		t.Errorf("the page says %q, expected that it connects again", text)
 	}
 }

@@ -61,7 +61,7 @@ export interface Order {
 }
 
 export interface State {
-  at: number
+  at: number // of the figures; 0: the server has none yet
   trouble: string
   products: Product[]
   more_products?: number
@@ -84,15 +84,27 @@ const giveUp = 30_000 // milliseconds more, after which the page opens a new str
 
 /** Listens to the server for as long as the page is open. */
 export class Feed {
-  private source?: EventSource
+  private source: EventSource | undefined // none while the page is hidden
   private heard = performance.now()
   private opened = 0
   private patience = patience
   private live = false
 
   constructor(private readonly listener: Listener) {
-    this.open()
+    this.follow()
+    document.addEventListener('visibilitychange', () => this.follow())
     setInterval(() => this.check(), 1000)
+  }
+
+  /** A browser opens six connections to a server, and each stream is one. So hidden pages have none, or a seventh page would never load. */
+  private follow(): void {
+    if (document.hidden) {
+      this.source?.close()
+      this.source = undefined
+    } else if (!this.source) {
+      this.heard = performance.now()
+      this.open()
+    }
   }
 
   private open(): void {
@@ -117,9 +129,10 @@ export class Feed {
 
   /** A stream can end without an error, as after a sleep of this machine. A browser does not retry every error. */
   private check(): void {
+    if (!this.source) return
     const now = performance.now()
     if (now - this.heard > this.patience) this.tell(false)
-    const closed = this.source?.readyState === EventSource.CLOSED
+    const closed = this.source.readyState === EventSource.CLOSED
     if (now - Math.max(this.heard, this.opened) > (closed ? patience : this.patience + giveUp)) this.open()
   }
 

@@ -65,6 +65,8 @@ class Live implements Listener {
     this.latest = undefined
     if (state) {
       this.standing.show(state)
+    }
+    if (state && state.at > 0) {
       this.showProducts(state)
       const names = new Map(state.products.map(p => [p.id, p.name]))
       this.orders.show(state.orders, id => names.get(id) ?? id)

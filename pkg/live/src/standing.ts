@@ -15,18 +15,30 @@ export class Standing {
   private audit: Audit | undefined
   private live: boolean | undefined
   private heard = 0
+  private at = 0 // of the figures, by the server's clock
+  private fresh = true // false: the server has no newer figures itself
 
   connected(live: boolean): void {
     if (this.live !== undefined || !live) announce(live ? 'The figures are live again.' : 'The connection is lost. The page shows the last known figures.')
     this.live = live
-    document.body.classList.toggle('stale', !live)
-    if (live) badge('connection', 'good', 'Live')
-    else badge('connection', 'bad', this.heard ? `Reconnecting: no data since ${timeOfDay(this.heard)}` : 'Connecting')
+    this.showConnection()
+  }
+
+  private showConnection(): void {
+    document.body.classList.toggle('stale', !this.live || !this.fresh)
+    const since = this.heard ? `no data since ${timeOfDay(this.heard)}` : ''
+    if (!this.live) badge('connection', 'bad', since ? `Reconnecting: ${since}` : 'Connecting')
+    else if (!this.fresh) badge('connection', 'bad', since ? `Connected, ${since}` : 'Connected, no figures yet')
+    else badge('connection', 'good', 'Live')
   }
 
   show(s: State): void {
-    this.heard = Date.now()
     write(byId('trouble'), s.trouble)
+    this.fresh = s.trouble === '' || s.at !== this.at
+    this.at = s.at
+    if (this.fresh) this.heard = Date.now()
+    this.showConnection()
+    if (s.at === 0) return
     if (this.audit && this.audit.state !== s.audit.state) announce(`The audit is ${s.audit.state}.`)
     this.audit = s.audit
     byId('findings').hidden = s.audit.state !== 'broken'
