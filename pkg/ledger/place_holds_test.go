@@ -149,6 +149,19 @@ func TestBatchLeavesApartWhatNeedsALook(t *testing.T) {
 	s.MustAudit(t)
 }
 
+// A product that is deleted while holds of it wait is no failure of the call.
+func TestBatchOfADeletedProduct(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	placed := env.PlaceTogether(t.Context(), requests(3, "deleted", nil))
+	if got, want := outcomes(placed), times(3, "product_not_found"); !slices.Equal(got, want) {
+		t.Errorf("the holds are %v, expected %v", got, want)
+	}
+	if n := env.Counts.Of(checkout.LedgerCalls.Name + "/place_holds/single"); n != 1 {
+		t.Errorf("%v calls had the outcome single, expected 1", n)
+	}
+}
+
 // Where the limit came after the first holds, a shopper without a row may have units.
 func TestBatchUnderALateLimit(t *testing.T) {
 	t.Parallel()

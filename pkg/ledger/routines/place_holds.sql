@@ -126,5 +126,5 @@ BEGIN
     keyed_holds AS product_keyed_holds, version AS product_version, max_qty_per_hold AS product_max_qty,
     max_per_shopper AS product_max_per_shopper, hidden AS product_hidden,
     sale_starts_at AS product_starts_at, sale_ends_at AS product_ends_at
-  FROM products WHERE id = p_product_id;
+  FROM (SELECT 1 AS one) AS always LEFT JOIN products ON id = p_product_id; -- it may have been deleted
 END
