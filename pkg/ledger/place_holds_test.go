@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"encoding/hex"
 	"slices"
 	"strings"
 	"testing"
@@ -180,6 +181,11 @@ func TestBatchUnderALateLimit(t *testing.T) {
 	}))
 	if got, want := outcomes(placed), []string{"shopper_limit", "alone", "alone"}; !slices.Equal(got, want) {
 		t.Errorf("the holds are %v, expected %v", got, want)
+	}
+	var locked int
+	second := shopper(1)
+	if err := s.Admin.QueryRow("SELECT locked FROM shopper_products WHERE shopper = UNHEX(?)", hex.EncodeToString(second[:])).Scan(&locked); err != nil || locked != 0 {
+		t.Errorf("a shopper's row was there %d times before its hold (%v), expected that the batch writes nothing", locked, err)
 	}
 	s.MustAudit(t)
 }
