@@ -126,7 +126,7 @@ func conflict(a, b *checkout.HoldRequest, limited bool) bool {
 // await waits for the receipt of a hold in the queue. It returns false if the hold needs a call of its own.
 func (g *groups) await(ctx context.Context, key groupKey, h *waitingHold) (checkout.Receipt, bool) {
 	wait := g.takeOver(key)
-	alone := time.Now().Add(wait + aloneAfter)
+	alone := time.Now().Add(min(wait, maxLate) + aloneAfter) // wait is longer for a hold that is in the batch under way already
 	if deadline, ok := ctx.Deadline(); ok && deadline.Before(alone) {
 		alone = deadline
 	}

@@ -249,6 +249,21 @@ func TestStuckBatchDelaysOnlyItself(t *testing.T) {
 	}
 }
 
+// A hold may be in a batch before it begins to wait. If the batch hangs, it waits no longer than the others.
+func TestHoldThatIsCutAtOnceWaitsNoLonger(t *testing.T) {
+	inCrowd(t, func(_ *slowLedger, c *crowd) {
+		lead, _ := c.groups.join(groupKey{}, checkout.HoldRequest{})
+		_, h := c.groups.join(groupKey{}, checkout.HoldRequest{})
+		c.groups.cut(groupKey{}, lead, 0)
+		start := time.Now()
+		_, ok := c.groups.await(context.Background(), groupKey{}, h)
+		if took, limit := time.Since(start), maxLate+aloneAfter; ok || took > limit {
+			t.Errorf("it waited %v, expected at most %v", took, limit)
+		}
+		c.groups.next(groupKey{}, lead)
+	})
+}
+
 // A hold that cannot share its batch does not wait for the call of the others.
 func TestHoldApartGoesAtOnce(t *testing.T) {
 	inCrowd(t, func(l *slowLedger, c *crowd) {
