@@ -109,7 +109,8 @@ func (g *groups) join(key groupKey, r checkout.HoldRequest) (*leader, *waitingHo
 		return q.leader, nil
 	}
 	if r.Key != nil || key.perShopper > 0 {
-		if slices.ContainsFunc(q.waiting, func(w *waitingHold) bool { return conflict(w.request, r, key.perShopper > 0) }) {
+		mates := q.waiting[max(0, len(q.waiting)-maxBatch+1):] // those further ahead are in an earlier batch
+		if slices.ContainsFunc(mates, func(w *waitingHold) bool { return conflict(&w.request, &r, key.perShopper > 0) }) {
 			return nil, nil
 		}
 	}
@@ -118,14 +119,14 @@ func (g *groups) join(key groupKey, r checkout.HoldRequest) (*leader, *waitingHo
 	return nil, h
 }
 
-func conflict(a, b checkout.HoldRequest, limited bool) bool {
+func conflict(a, b *checkout.HoldRequest, limited bool) bool {
 	return limited && a.Shopper == b.Shopper || a.Key != nil && b.Key != nil && *a.Key == *b.Key
 }
 
 // await waits for the receipt of a hold in the queue. It returns false if the hold needs a call of its own.
 func (g *groups) await(ctx context.Context, key groupKey, h *waitingHold) (checkout.Receipt, bool) {
 	wait := g.takeOver(key)
-	alone := time.Now().Add(wait + aloneAfter)
+	alone := time.Now().Add(min(wait, maxLate) + aloneAfter) // wait is longer for a hold that is in the batch under way already
 	if deadline, ok := ctx.Deadline(); ok && deadline.Before(alone) {
 		alone = deadline
 	}
@@ -176,12 +177,15 @@ func (g *groups) leave(key groupKey, h *waitingHold) {
 func (g *groups) next(key groupKey, lead *leader) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	took := time.Since(lead.calledAt)
 	switch q := g.of[key]; {
-	case q == nil || q.leader != lead: // another one took over
+	case q == nil: // another one took over, and is done
+	case q.leader != lead: // another one took over
+		q.learn(took)
 	case len(q.waiting) == 0:
 		delete(g.of, key)
 	default:
-		go g.lead(key, lead, time.Since(lead.calledAt))
+		go g.lead(key, lead, took)
 	}
 }
 
@@ -203,17 +207,17 @@ func (g *groups) cut(key groupKey, lead *leader, took time.Duration) []*waitingH
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	q := g.of[key]
-	if q == nil || q.leader != lead {
+	if q == nil {
+		return nil
+	}
+	q.learn(took)
+	if q.leader != lead {
 		return nil
 	}
 	if len(q.waiting) == 0 {
 		delete(g.of, key)
 		return nil
 	}
-	if q.usual == 0 {
-		q.usual = took
-	}
-	q.usual += (took - q.usual) / 4
 	n, bytes := 0, 0
 	for n < min(len(q.waiting), maxBatch) {
 		if bytes += maxRowBytes(q.waiting[n].request); bytes > maxBatchBytes {
@@ -225,6 +229,18 @@ func (g *groups) cut(key groupKey, lead *leader, took time.Duration) []*waitingH
 	q.waiting = q.waiting[n:]
 	lead.calledAt = time.Now()
 	return batch
+}
+
+// learn adds the duration of a call to the average; 0: there was none. Calls that were late count too: otherwise a database that
+// becomes slow would get ever more calls at once.
+func (q *group) learn(took time.Duration) {
+	took = min(took, maxLate) // one call that hung says little about the next ones
+	if q.usual == 0 {
+		q.usual = took
+	}
+	if took > 0 {
+		q.usual += (took - q.usual) / 4
+	}
 }
 
 // send places a batch and hands out the receipts. It closes the channels of the holds that need a call of their own.
@@ -248,16 +264,16 @@ func (g *groups) placeTogether(key groupKey, batch []*waitingHold) []*waitingHol
 		return batch // each finds out for itself, by its own id
 	}
 	if len(r.apart) > 0 {
-		var apart, others []*waitingHold
+		var others []*waitingHold
 		for i, h := range batch {
 			if slices.Contains(r.apart, i+1) {
-				apart = append(apart, h)
+				close(h.placed) // now: the call of the others may get stuck
 			} else {
 				others = append(others, h)
 			}
 		}
 		g.send(key, others)
-		return apart
+		return nil
 	}
 	for i, receipt := range r.receipts(requests) {
 		batch[i].placed <- receipt

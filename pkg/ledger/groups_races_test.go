@@ -108,6 +108,37 @@ func TestTwoProcessesPlaceInBatches(t *testing.T) {
 	}
 }
 
+// Two batches that repeat each other's keys in another order wait for each other, without a deadlock. Each key gets one hold.
+func TestBatchesWithEachOthersKeys(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	env.MustPut(t, "p", 100_000)
+	for round := range 20 {
+		var holds sync.Map // by key
+		var next atomic.Int64
+		together(2, func() {
+			backwards := next.Add(1) == 2
+			batch := requests(90, "p", func(i int, r *checkout.HoldRequest) {
+				if backwards {
+					i = 89 - i
+				}
+				r.Key = &checkout.IdempotencyKey{byte(i), byte(round), 1}
+			})
+			for i, p := range env.PlaceTogether(context.Background(), batch) {
+				if p.Err != nil {
+					t.Errorf("a hold with a repeated key: %v", p.Err)
+				} else if first, _ := holds.LoadOrStore(*batch[i].Key, p.Receipt.Hold.ID); first != p.Receipt.Hold.ID {
+					t.Errorf("a key has the holds %v and %v", first, p.Receipt.Hold.ID)
+				}
+			}
+		})
+	}
+	if n := env.Counts.Of(checkout.LedgerRetries.Name + "/1213"); n > 0 {
+		t.Errorf("%v calls ended in a deadlock", n)
+	}
+	env.MustAudit(t)
+}
+
 // Connections and queries are killed in the middle of batches. Clients keep books: each hold that was granted is there, once.
 func TestKilledBatchesLoseNothing(t *testing.T) {
 	t.Parallel()

@@ -15,6 +15,7 @@ import (
 
 // slowLedger takes a millisecond for a call. stuck calls take longer.
 type slowLedger struct {
+	takes   time.Duration // a call
 	mu      sync.Mutex
 	alone   []int   // qty of each hold that went alone: its number
 	batches [][]int // of each batch
@@ -25,7 +26,7 @@ type slowLedger struct {
 }
 
 func newSlowLedger() (*slowLedger, *groups) {
-	l := &slowLedger{placed: map[checkout.ID]bool{}, stuck: map[int]time.Duration{}}
+	l := &slowLedger{takes: time.Millisecond, placed: map[checkout.ID]bool{}, stuck: map[int]time.Duration{}}
 	return l, &groups{alone: l.placeHold, together: l.placeHolds, of: map[groupKey]*group{}}
 }
 
@@ -35,7 +36,7 @@ func (l *slowLedger) call() {
 	takes, ok := l.stuck[len(l.alone)+len(l.batches)-1]
 	l.mu.Unlock()
 	if !ok {
-		takes = time.Millisecond
+		takes = l.takes
 	}
 	time.Sleep(takes)
 }
@@ -198,6 +199,32 @@ func TestConflictingHoldsShareNoBatch(t *testing.T) {
 	})
 }
 
+// Holds with one key can both wait if they are too far apart to share a batch.
+func TestConflictsAreLookedForInOneBatch(t *testing.T) {
+	inCrowd(t, func(l *slowLedger, c *crowd) {
+		c.send(func(r *checkout.HoldRequest) { r.Key = &checkout.IdempotencyKey{byte((r.Qty - 2) % maxBatch), 1} }, upto(2+maxBatch)...)
+		c.wg.Wait()
+		if len(l.alone) != 1 {
+			t.Errorf("%v went alone, expected only the first hold", l.alone)
+		}
+	})
+}
+
+// A database where every call is slow must not get more and more calls at once: they would wait for one row.
+func TestSlowDatabaseGetsFewCalls(t *testing.T) {
+	inCrowd(t, func(l *slowLedger, c *crowd) {
+		l.takes = 300 * time.Millisecond
+		for n := range 300 {
+			c.send(nil, n+1)
+			time.Sleep(10 * time.Millisecond)
+		}
+		c.wg.Wait()
+		if most := 40; len(l.batches) > most {
+			t.Errorf("%d batches in 3 s, expected at most %d", len(l.batches), most)
+		}
+	})
+}
+
 // A call that hangs delays its own holds only. The next batch starts beside it.
 func TestStuckBatchDelaysOnlyItself(t *testing.T) {
 	for name, calls := range map[string]int{"the first call": 0, "a batch": 1} {
@@ -220,6 +247,39 @@ func TestStuckBatchDelaysOnlyItself(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A hold may be in a batch before it begins to wait. If the batch hangs, it waits no longer than the others.
+func TestHoldThatIsCutAtOnceWaitsNoLonger(t *testing.T) {
+	inCrowd(t, func(_ *slowLedger, c *crowd) {
+		lead, _ := c.groups.join(groupKey{}, checkout.HoldRequest{})
+		_, h := c.groups.join(groupKey{}, checkout.HoldRequest{})
+		c.groups.cut(groupKey{}, lead, 0)
+		start := time.Now()
+		_, ok := c.groups.await(context.Background(), groupKey{}, h)
+		if took, limit := time.Since(start), maxLate+aloneAfter; ok || took > limit {
+			t.Errorf("it waited %v, expected at most %v", took, limit)
+		}
+		c.groups.next(groupKey{}, lead)
+	})
+}
+
+// A hold that cannot share its batch does not wait for the call of the others.
+func TestHoldApartGoesAtOnce(t *testing.T) {
+	inCrowd(t, func(l *slowLedger, c *crowd) {
+		c.groups.together = func(key groupKey, holds []checkout.HoldRequest) (holdsResult, error) {
+			if holds[0].Qty == 2 {
+				return holdsResult{outcome: "apart", apart: []int{1}}, nil
+			}
+			time.Sleep(time.Second)
+			return l.placeHolds(key, holds)
+		}
+		c.send(nil, upto(5)...)
+		c.wg.Wait()
+		if limit := 5 * time.Millisecond; c.took[2] > limit || c.took[3] < time.Second {
+			t.Errorf("the hold apart took %v and another %v, expected at most %v and a second", c.took[2], c.took[3], limit)
+		}
+	})
 }
 
 // After a batch that failed, each hold finds out by itself.

@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"encoding/hex"
 	"slices"
 	"strings"
 	"testing"
@@ -149,6 +150,19 @@ func TestBatchLeavesApartWhatNeedsALook(t *testing.T) {
 	s.MustAudit(t)
 }
 
+// A product that is deleted while holds of it wait is no failure of the call.
+func TestBatchOfADeletedProduct(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	placed := env.PlaceTogether(t.Context(), requests(3, "deleted", nil))
+	if got, want := outcomes(placed), times(3, "product_not_found"); !slices.Equal(got, want) {
+		t.Errorf("the holds are %v, expected %v", got, want)
+	}
+	if n := env.Counts.Of(checkout.LedgerCalls.Name + "/place_holds/single"); n != 1 {
+		t.Errorf("%v calls had the outcome single, expected 1", n)
+	}
+}
+
 // Where the limit came after the first holds, a shopper without a row may have units.
 func TestBatchUnderALateLimit(t *testing.T) {
 	t.Parallel()
@@ -167,6 +181,11 @@ func TestBatchUnderALateLimit(t *testing.T) {
 	}))
 	if got, want := outcomes(placed), []string{"shopper_limit", "alone", "alone"}; !slices.Equal(got, want) {
 		t.Errorf("the holds are %v, expected %v", got, want)
+	}
+	var locked int
+	second := shopper(1)
+	if err := s.Admin.QueryRow("SELECT locked FROM shopper_products WHERE shopper = UNHEX(?)", hex.EncodeToString(second[:])).Scan(&locked); err != nil || locked != 0 {
+		t.Errorf("a shopper's row was there %d times before its hold (%v), expected that the batch writes nothing", locked, err)
 	}
 	s.MustAudit(t)
 }

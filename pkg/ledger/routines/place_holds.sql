@@ -5,8 +5,9 @@
 -- and a shopper or null (those at the end may be missing). The counts and sums of it are parameters, which saves a pass over the array.
 -- All have the same lifetime, price and limit per shopper (NULL: none), those of the product as the callers last saw it.
 --
--- Locks, in order: the shoppers' rows (where there is a limit), the new holds' rows with their keys, then the product's row, last,
--- for one UPDATE and the COMMIT. That is place_hold's order, so that batches, single calls and sweeps do not deadlock.
+-- Locks, in order: the shoppers' rows (where there is a limit), the new holds' rows by their keys, then the product's row, last,
+-- for one UPDATE and the COMMIT. That is place_hold's order, so that batches, single calls and sweeps do not deadlock. Two batches that
+-- repeat each other's keys do not either.
 --
 -- Outcomes: placed (all of them), partly (the first holds_placed of them; the others do not fit), apart (none; the positions in
 -- holds_apart need place_hold: the key is used, or the shopper is blocked or had units of a limited product), single (none: the
@@ -33,6 +34,7 @@ BEGIN
   DECLARE v_available BIGINT;
   DECLARE v_apart TEXT;
   DECLARE v_duplicate, v_ended BOOLEAN DEFAULT FALSE;
+  DECLARE v_known BOOLEAN DEFAULT TRUE;
   DECLARE EXIT HANDLER FOR SQLEXCEPTION
   BEGIN
     ROLLBACK;
@@ -48,7 +50,11 @@ BEGIN
       WHERE h.id IS NOT NULL OR b.shopper IS NOT NULL OR s.shopper IS NOT NULL;
   END IF;
 
-  IF v_apart IS NULL THEN
+  -- A limit that came after the first holds refuses every batch, so this saves the writes. The UPDATE below decides.
+  IF p_per_shopper IS NOT NULL THEN
+    SELECT shoppers_known INTO v_known FROM products WHERE id = p_product_id;
+  END IF;
+  IF v_apart IS NULL AND v_known THEN
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
     START TRANSACTION;
     BEGIN
@@ -62,7 +68,8 @@ BEGIN
         SELECT UNHEX(j.id), p_product_id, j.qty, p_price, p_currency, 'active', UNHEX(j.k), v_now, v_now + INTERVAL p_ttl_us MICROSECOND, j.facts,
                UNHEX(j.shopper), p_per_shopper
         FROM JSON_TABLE(p_holds, '$[*]' COLUMNS (id CHAR(32) PATH '$[0]', qty INT PATH '$[1]', facts INT UNSIGNED PATH '$[2]',
-                                                 k CHAR(64) PATH '$[3]', shopper CHAR(32) PATH '$[4]')) AS j;
+                                                 k CHAR(64) PATH '$[3]', shopper CHAR(32) PATH '$[4]')) AS j
+        ORDER BY j.k;
       END IF;
     END;
     IF v_duplicate THEN
@@ -126,5 +133,5 @@ BEGIN
     keyed_holds AS product_keyed_holds, version AS product_version, max_qty_per_hold AS product_max_qty,
     max_per_shopper AS product_max_per_shopper, hidden AS product_hidden,
     sale_starts_at AS product_starts_at, sale_ends_at AS product_ends_at
-  FROM products WHERE id = p_product_id;
+  FROM (SELECT 1 AS one) AS always LEFT JOIN products ON id = p_product_id; -- it may have been deleted
 END
