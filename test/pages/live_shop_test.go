@@ -39,7 +39,7 @@ func TestLiveFollowsAndRunsASale(t *testing.T) {
 	p.hears("Paused. Shoppers no longer see the product.")
 	shoptest.CheckProblem(t, s.PostHold(t, 1, ""), http.StatusNotFound, "product_not_found")
 	p.click(pause)
-	p.hears("The product is on sale again, within its sale’s times.")
+	p.hears("Resumed. Shoppers see the product again.")
 	shoptest.Eventually(t, "shoppers place holds again", func() bool { return s.PostHold(t, 1, "").Status == http.StatusCreated })
 	p.sees("li", "1 held")
 
@@ -76,7 +76,7 @@ func TestLiveKeepsItsFiguresWhenTheServerStops(t *testing.T) {
 	}
 	p.sees("span", "Live")
 	s.Stop()
-	p.hears("The connection is lost. The figures are the last known ones.")
+	p.hears("The connection is lost. The page shows the last known figures.")
 	for _, text := range []string{"18 available", "2 held"} {
 		p.sees("li", text)
 	}
