@@ -71,7 +71,7 @@ func (t *trial) compareHTTP(prefix string) {
 	t.add(prefix+"refused", "refusals per accepted hold", last("refused", "calls/s")/rate)
 	t.add(prefix+"refused", "statements/s for the product", last("refused", "statements/s")-idle)
 	t.add(prefix+"reads", "statements/s for the product", last("reads", "statements/s")-idle)
-	t.add(prefix+"reads and holds", "extra statements per hold", (last("reads and holds", "statements/s")-idle-holds)/holds)
+	t.add(prefix+"reads and holds", "statements per hold", (last("reads and holds", "statements/s")-idle)/holds)
 }
 
 // httpCases are the cases of one server. Their names begin with prefix.

@@ -55,7 +55,9 @@ func (c webhookListenCmd) Run(env environment) error {
 func (c webhookListenCmd) check() error {
 	u, err := url.Parse(c.ForwardTo)
 	switch {
-	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.User != nil:
+	case err != nil && strings.Contains(c.ForwardTo, "@"), err == nil && u.User != nil: // do not repeat a password
+		return fmt.Errorf("%w: --forward-to has a user name or a password; the signature shows your back end that an event is genuine", errUsage)
+	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "":
 		return fmt.Errorf("%w: --forward-to is %q, expected a URL such as http://127.0.0.1:3000/events", errUsage, c.ForwardTo)
 	case strings.Contains(u.Path, webhookPath):
 		// A Stripe event would come back as an event of another provider, and pay twice.

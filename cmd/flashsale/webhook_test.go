@@ -64,3 +64,17 @@ func TestWebhookSendAsksForAnAmountThatTheServerDoesNotShow(t *testing.T) {
 		}
 	}
 }
+
+// A refused address is shown, but never a password in it.
+func TestRefusedAddressShowsNoPassword(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{"http://ada:hunter2@127.0.0.1:3000/events", "http://ada:hunter2@127.0.0.1:port/events", "ftp://ada:hunter2@127.0.0.1"} {
+		err := webhookListenCmd{ForwardTo: address}.check()
+		if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "password") {
+			t.Errorf("%s: got %v, expected a refusal that says why, without the password", address, err)
+		}
+	}
+	if err := (webhookListenCmd{ForwardTo: "http://127.0.0.1:3000/@events"}).check(); err != nil {
+		t.Error(err)
+	}
+}
