@@ -208,7 +208,7 @@ func (s *proxySale) operate() []proxyStep {
 		{"LatestFullAudit", func() (any, error) { at, err := s.LatestFullAudit(s.ctx); return at.IsZero(), err }, false},
 		{"Overview", func() (any, error) { o, err := s.Overview(s.ctx); return len(o.Orders), err }, 1},
 		{"ReceivedEvents", func() (any, error) {
-			found, err := s.ReceivedEvents(s.ctx, &ledger.EventMark{}, 10)
+			found, err := s.ReceivedEvents(s.ctx, &ledger.EventMark{ReceivedAt: s.starts}, 10)
 			return len(found.Entries) > 0, err
 		}, true},
 		{"Prune", func() (any, error) { p, err := s.Prune(s.ctx, time.Hour, 10); return p.Holds, err }, 0},
