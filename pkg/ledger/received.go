@@ -8,7 +8,8 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// EventMark is a place in the list of all stored events, oldest first. A place without an event is a time alone.
+// EventMark is a place in the list of all stored events, oldest first. A place without an event is a time alone. The zero value is
+// before all events.
 type EventMark struct {
 	ReceivedAt time.Time `json:"received_at"` // by the database's clock
 	Provider   string    `json:"provider,omitempty"`
@@ -52,6 +53,9 @@ func (l *Ledger) ReceivedEvents(ctx context.Context, after *EventMark, limit int
 		return list, nil
 	}
 	at := after.ReceivedAt.UTC()
+	if at.IsZero() { // MySQL takes no year 0
+		at = time.Unix(0, 0).UTC()
+	}
 	entries, err := collect(ctx, l, doing, scanReceived, `
 		SELECT provider, event_id, type, kind, subject_id, payment_id, refund_id, amount, currency, result, occurred_at, received_at
 		FROM payment_events FORCE INDEX (payment_events_received)
