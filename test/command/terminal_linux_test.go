@@ -38,7 +38,10 @@ func TestClosedTerminalStopsTheServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = terminal.Close()
-	for !slices.ContainsFunc(d.Processes(), func(p string) bool { return strings.Fields(p)[1] == "sleep" }) {
+	isSleep := func(p string) bool {
+		return strings.HasSuffix(p, " sleep 600 ") && !strings.Contains(p, "with-servers")
+	}
+	for !slices.ContainsFunc(d.Processes(), isSleep) {
 		time.Sleep(10 * time.Millisecond) // until the servers and the command run
 	}
 	_ = master.Close()
