@@ -122,7 +122,7 @@ func (h *hold) mayBeLate() bool {
 	var paid time.Duration
 	for _, a := range h.actions {
 		switch {
-		case isRight(a) && a.body.Result == string(checkout.PaymentStored): // it takes effect later: the final order shows that it did
+		case isRight(a) && a.isStored(): // it takes effect later: the final order shows that it did
 			paid = max(paid, h.finalOrder.sent)
 		case isRight(a):
 			paid = max(paid, a.received)

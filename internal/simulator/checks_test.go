@@ -342,3 +342,16 @@ func TestChecksAcceptDelaysAndLostResponses(t *testing.T) {
 		}
 	}
 }
+
+// An event that the server has only stored may take effect at any time. So it is delivered again before the orders are read.
+func TestStoredEventsStayOpen(t *testing.T) {
+	h := &hold{}
+	h.add(action{response: at(1, Pay, 202, body{Result: "stored"}), event: "evt_1"})
+	if open := h.openEvents(); len(open) != 1 {
+		t.Errorf("after a 202 stored, %d events are open, expected 1", len(open))
+	}
+	h.add(action{response: at(2, Pay, 200, body{Result: "applied"}), event: "evt_1"})
+	if open := h.openEvents(); len(open) != 0 {
+		t.Errorf("after a 200 applied, %d events are open, expected none", len(open))
+	}
+}

@@ -183,10 +183,14 @@ func isFailure(a *action) bool   { return a.kind == failed }
 func isRefund(a *action) bool    { return a.kind == refunded && a.right }
 func isRefundOff(a *action) bool { return a.kind == refundFailed }
 func isLost(a *action) bool      { return a.kind == disputeClosed }
-func isApplied(a *action) bool   { return a.body.Result == "applied" }
-func isOK(a *action) bool        { return a.ok() }
-func isMatched(a *action) bool   { return a.ok() && a.body.Result != "unmatched" }
-func isOrdering(a *action) bool  { return isOrder(a) || isSuccess(a) }
+
+// isStored reports whether the server has kept a payment event, and not applied it yet.
+func (a *action) isStored() bool { return a.body.Result == string(checkout.PaymentStored) }
+
+func isApplied(a *action) bool  { return a.body.Result == "applied" }
+func isOK(a *action) bool       { return a.ok() }
+func isMatched(a *action) bool  { return a.ok() && a.body.Result != "unmatched" }
+func isOrdering(a *action) bool { return isOrder(a) || isSuccess(a) }
 func isFreeing(a *action) bool {
 	return isRelease(a) || isCancel(a) || isFailure(a) || isWrong(a) || isRefund(a)
 } // a refund may come before its payment

@@ -76,18 +76,22 @@ func (s *simulation) retryLost(ctx context.Context) {
 	})
 	holds := s.holds()
 	s.each(ctx, len(holds), func(i int) {
-		for _, a := range holds[i].lostEvents() {
+		for _, a := range holds[i].openEvents() {
 			a.response = s.mustAsk(ctx, s.delivery(a.event, a.text))
+			for tries := 0; a.isStored() && tries < 20; tries++ { // a delivery tries to apply it again
+				s.clock.until(ctx, s.clock.now()+500*time.Millisecond)
+				a.response = s.mustAsk(ctx, s.delivery(a.event, a.text))
+			}
 			holds[i].add(a)
 		}
 	})
 }
 
-// lostEvents returns one action of each payment event that has no response yet.
-func (h *hold) lostEvents() (open []action) {
+// openEvents returns one action of each payment event that has no response yet, or was only stored: it may take effect at any time.
+func (h *hold) openEvents() (open []action) {
 	seen := map[string]bool{}
 	for _, a := range h.actions {
-		if a.event != "" && a.ok() {
+		if a.event != "" && a.ok() && !a.isStored() {
 			seen[a.event] = true
 		}
 	}
