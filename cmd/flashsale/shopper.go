@@ -62,7 +62,7 @@ func (c shopperBlockCmd) Run(env environment) error {
 				err = fmt.Errorf("%w (the shopper may be blocked: the same command can be repeated)", err)
 			}
 			if err != nil && c.JSON && !first {
-				err = errors.Join(err, printJSON(env.out, all)) // what was done before the failure
+				err = errors.Join(err, printJSON(env.out, all)) // what the calls before have released and cancelled
 			}
 			if err != nil {
 				return err

@@ -170,7 +170,7 @@ func (d delivery) String() string {
 // end waits for the deliveries. Ctrl-C is no failure.
 func (f *forwarder) end(err error) error {
 	f.fail(nil)
-	_ = f.events.Wait() // which returns no error
+	_ = f.events.Wait() // its functions return no error
 	if f.env.ctx.Err() == nil {
 		return err
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 // groups places the holds of one product in batches: those that arrive while a call of theirs is under way share the next
-// one, place_holds. Nobody waits for company, so a hold that finds no call under way is a plain place_hold. A batch only
-// speeds up the usual outcome: what does not go through with it goes through place_hold, with its own id.
+// one, place_holds. No hold waits for company: one that finds no call under way is a plain place_hold. A batch only
+// speeds up the usual outcome. Holds that it leaves out go through place_hold, each with its own id.
 type groups struct {
 	alone    func(context.Context, checkout.HoldRequest) (checkout.Receipt, error) // a call for one hold
 	together func(groupKey, []checkout.HoldRequest) (holdsResult, error)
@@ -36,7 +36,7 @@ type group struct {
 	usual   time.Duration // a moving average of how long a call takes
 }
 
-// leader is a token: what has lost the lead to another one makes no further calls.
+// leader is a token: a goroutine that has lost the lead makes no further calls.
 type leader struct{ calledAt time.Time }
 
 // waitingHold is a hold in the queue, or in the batch under way.

@@ -139,6 +139,29 @@ func TestBatchesWithEachOthersKeys(t *testing.T) {
 	env.MustAudit(t)
 }
 
+// killBatches kills queries and connections of batches in turn, until stop.
+func killBatches(env *ledgertest.Env, user string, killed *atomic.Int64) (stop func()) {
+	ended := make(chan struct{})
+	var killer sync.WaitGroup
+	killer.Go(func() {
+		for n := 0; ; n++ {
+			select {
+			case <-ended:
+				return
+			case <-time.After(5 * time.Millisecond): // so that most calls live
+			}
+			var id int64
+			query := "SELECT id FROM information_schema.processlist WHERE user = ? AND info LIKE 'CALL place_holds%' LIMIT 1"
+			if env.Admin.QueryRow(query, user).Scan(&id) == nil {
+				if _, err := env.Admin.Exec([]string{"KILL QUERY ?", "KILL CONNECTION ?"}[n%2], id); err == nil {
+					killed.Add(1)
+				}
+			}
+		}
+	})
+	return func() { close(ended); killer.Wait() }
+}
+
 // Connections and queries are killed in the middle of batches. Clients keep books: each hold that was granted is there, once.
 func TestKilledBatchesLoseNothing(t *testing.T) {
 	t.Parallel()
@@ -152,25 +175,8 @@ func TestKilledBatchesLoseNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
 	var killed atomic.Int64
-	var killer sync.WaitGroup
-	killer.Go(func() {
-		for n := 0; ; n++ {
-			select {
-			case <-ended:
-				return
-			case <-time.After(5 * time.Millisecond): // so that most calls live
-			}
-			var id int64
-			query := "SELECT id FROM information_schema.processlist WHERE user = ? AND info LIKE 'CALL place_holds%' LIMIT 1"
-			if env.Admin.QueryRow(query, user.User).Scan(&id) == nil {
-				if _, err := env.Admin.Exec([]string{"KILL QUERY ?", "KILL CONNECTION ?"}[n%2], id); err == nil {
-					killed.Add(1)
-				}
-			}
-		}
-	})
+	stopKilling := killBatches(env, user.User, &killed)
 	processes := []*ledger.Ledger{env.Ledger, secondProcess(t, env)}
 	var mu sync.Mutex
 	granted := map[checkout.ID]bool{}
@@ -199,8 +205,7 @@ func TestKilledBatchesLoseNothing(t *testing.T) {
 		})
 	}
 	callers.Wait()
-	close(ended)
-	killer.Wait()
+	stopKilling()
 	if killed.Load() < 20 {
 		t.Fatalf("only %d batches were killed, expected at least 20", killed.Load())
 	}
