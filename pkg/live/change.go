@@ -1,20 +1,14 @@
 package live
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
 
 	"flashsale/pkg/checkout"
-	"flashsale/pkg/strictjson"
+	"flashsale/pkg/web"
 )
-
-// maxBody limits the body of a request, in bytes.
-const maxBody = 4 << 10
 
 // changed is the response to a change.
 type changed struct {
@@ -25,7 +19,7 @@ type changed struct {
 // serveAction pauses, resumes or ends the sale of a product. A paused product is hidden: shoppers get 404 for it and place no holds, but
 // existing holds and orders continue.
 func (l *Live) serveAction(w http.ResponseWriter, r *http.Request) {
-	if err := read(w, r, &struct{}{}); err != nil {
+	if err := web.ReadJSON(w, r, &struct{}{}); err != nil {
 		refuse(w, http.StatusBadRequest, "The request cannot be read: "+err.Error()+".")
 		return
 	}
@@ -80,7 +74,7 @@ func (o *optionalTime) UnmarshalJSON(text []byte) error {
 // serveChange changes settings of a product that the page shows. It creates none.
 func (l *Live) serveChange(w http.ResponseWriter, r *http.Request) {
 	var q patch
-	if err := read(w, r, &q); err != nil {
+	if err := web.ReadJSON(w, r, &q); err != nil {
 		refuse(w, http.StatusBadRequest, "The request cannot be read: "+err.Error()+".")
 		return
 	}
@@ -153,23 +147,4 @@ func (l *Live) refuseChange(w http.ResponseWriter, r *http.Request, err error) {
 		fields = append(fields, fieldProblem(f))
 	}
 	refuse(w, status, refused.Detail, fields...)
-}
-
-var errNotJSON = errors.New("the request needs Content-Type: application/json")
-
-// read reads the body of a request. Only a page of this origin can send JSON without a preflight request.
-func read(w http.ResponseWriter, r *http.Request, into any) error {
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
-		return errNotJSON
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		return err
-	}
-	if err := strictjson.Check(body); err != nil {
-		return err
-	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.DisallowUnknownFields()
-	return decoder.Decode(into)
 }

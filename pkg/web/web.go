@@ -1,4 +1,4 @@
-// Package web has what the project's pages share: the chart library uPlot, and the rules that a browser gets for a page.
+// Package web has what the project's pages share: the chart library uPlot, the rules that a browser gets for a page, and how a page's requests are read.
 //
 // src/ has the shared sources in TypeScript and CSS: colours and type, elements, the server's clock, amounts of money.
 // `make pages` bundles them with the sources of each page, so that `go build` needs no Node.js. It also copies uPlot from

@@ -12,6 +12,7 @@ import (
 
 	"flashsale/pkg/api"
 	"flashsale/pkg/payments"
+	"flashsale/pkg/web"
 )
 
 // The kinds of events that the sandbox sends. A payment of an order that has ended is a late one.
@@ -43,7 +44,7 @@ type sandboxResponse struct {
 // ServeHTTP pays only orders that the shopper can read: it asks the API for the order with the shopper's own token.
 func (s sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var request sandboxRequest
-	if err := read(w, r, &request); err != nil {
+	if err := web.ReadJSON(w, r, &request); err != nil {
 		refuse(w, http.StatusBadRequest, "The request cannot be read: "+err.Error())
 		return
 	}

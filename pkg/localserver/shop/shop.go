@@ -11,10 +11,7 @@ package shop
 import (
 	"embed"
 	"encoding/json"
-	"errors"
-	"io"
 	"io/fs"
-	"mime"
 	"net/http"
 	"strings"
 
@@ -26,9 +23,6 @@ import (
 
 // Path is the address of the shop on the server.
 const Path = "/shop/"
-
-// maxBody limits the body of a request, in bytes.
-const maxBody = 4 << 10
 
 //go:embed static
 var files embed.FS
@@ -73,24 +67,6 @@ type settings struct {
 
 func settingsOf(o Options) settings {
 	return settings{Sandbox: o.Sandbox != nil, SignInByName: o.Issuer != nil, SignInNeeded: o.SignInNeeded, Decimals: money.NotHundredths()}
-}
-
-var errNotJSON = errors.New("the request needs Content-Type: application/json")
-
-// read reads the body of a request. Only a page of this origin can send JSON without a preflight request.
-func read(w http.ResponseWriter, r *http.Request, into any) error {
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
-		return errNotJSON
-	}
-	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
-		return err
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("the body has more than one JSON value")
-	}
-	return nil
 }
 
 // refuse tells the page what it did wrong.

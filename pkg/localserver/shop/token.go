@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"flashsale/pkg/signin"
+	"flashsale/pkg/web"
 )
 
 const (
@@ -21,7 +22,7 @@ func (t tokens) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var request struct {
 		Name string `json:"name"`
 	}
-	if err := read(w, r, &request); err != nil {
+	if err := web.ReadJSON(w, r, &request); err != nil {
 		refuse(w, http.StatusBadRequest, "The request cannot be read: "+err.Error())
 		return
 	}
