@@ -15,16 +15,16 @@ type Placed struct {
 
 // PlaceTogether places holds as one batch, without the queue.
 func (l *Ledger) PlaceTogether(ctx context.Context, requests []checkout.HoldRequest) []Placed {
-	g := newGroups(l)
-	key, _ := keyOf(requests[0])
-	var batch []*waitingHold
+	g := newHoldGroups(l)
+	key, _ := keyOfHold(requests[0])
+	var batch []*waiting[checkout.HoldRequest, checkout.Receipt]
 	for _, r := range requests {
-		batch = append(batch, &waitingHold{r, make(chan checkout.Receipt, 1)})
+		batch = append(batch, &waiting[checkout.HoldRequest, checkout.Receipt]{r, make(chan checkout.Receipt, 1)})
 	}
 	g.send(key, batch)
 	all := make([]Placed, len(requests))
 	for i, h := range batch {
-		if all[i].Receipt, all[i].Shared = <-h.placed; !all[i].Shared {
+		if all[i].Receipt, all[i].Shared = <-h.response; !all[i].Shared {
 			all[i].Receipt, all[i].Err = l.placeHold(ctx, h.request)
 		}
 	}

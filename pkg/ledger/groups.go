@@ -6,43 +6,49 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"flashsale/pkg/checkout"
 )
 
-// groups places the holds of one product in batches: those that arrive while a call of theirs is under way share the next
-// one, place_holds. No hold waits for company: one that finds no call under way is a plain place_hold. A batch only
-// speeds up the usual outcome. Holds that it leaves out go through place_hold, each with its own id.
-type groups struct {
-	alone    func(context.Context, checkout.HoldRequest) (checkout.Receipt, error) // a call for one hold
-	together func(groupKey, []checkout.HoldRequest) (holdsResult, error)
+// groups makes calls for requests Q that arrive together: those of one key K that arrive while a call of theirs is under way
+// share the next one. No request waits for company: one that finds no call under way goes alone. A shared call only speeds up
+// the usual outcome. Requests that it leaves out go alone, each with its own id. R is the response to one request.
+type groups[K comparable, Q, R any] struct {
+	sharing[K, Q, R]
 
 	mu sync.Mutex
-	of map[groupKey]*group
+	of map[K]*group[Q, R]
 }
 
-// groupKey is what all holds of a batch have in common.
-type groupKey struct {
-	product, currency string
-	price             int64
-	perShopper        int64 // 0: no limit
-	ttl               time.Duration
+// sharing says which requests share a call, and makes the calls.
+type sharing[K comparable, Q, R any] struct {
+	alone    func(context.Context, Q) (R, error) // a call for one request
+	together func(K, []Q) (shared[R], error)     // a call for a batch
+
+	keyOf     func(Q) (key K, ok bool)  // what all requests of a batch have in common; not ok: it goes alone
+	exclusive func(K, *Q) bool          // whether it may conflict with another
+	conflict  func(key K, a, b *Q) bool // whether two must not share a batch
+	rowBytes  func(Q) int               // at least the size of its part of the statement
+}
+
+// shared is the result of a call for a batch.
+type shared[R any] struct {
+	responses []R   // to the first ones of the batch; the others need a call of their own
+	apart     []int // positions from 1 on, of requests that keep the others from sharing a call
 }
 
 // group is the queue of one key while a call is under way.
-type group struct {
+type group[Q, R any] struct {
 	leader  *leader // runs the calls, one after the other
-	waiting []*waitingHold
+	waiting []*waiting[Q, R]
 	usual   time.Duration // a moving average of how long a call takes
 }
 
 // leader is a token: a goroutine that has lost the lead makes no further calls.
 type leader struct{ calledAt time.Time }
 
-// waitingHold is a hold in the queue, or in the batch under way.
-type waitingHold struct {
-	request checkout.HoldRequest
-	placed  chan checkout.Receipt // one receipt, or closed: the hold needs a place_hold of its own
+// waiting is a request in the queue, or in the batch under way.
+type waiting[Q, R any] struct {
+	request  Q
+	response chan R // one response, or closed: the request needs a call of its own
 }
 
 // The limits of a batch. RDS Proxy pins its connection to a client that sends a statement of more than 16 KB.
@@ -51,9 +57,9 @@ const (
 	maxBatchBytes = 15 << 10
 )
 
-// A call is late after lateFactor times the usual duration, within these limits. Then the next batch starts beside it. Holds of
-// a batch that is late for another aloneAfter go by themselves: its connection may be frozen. A batch that waits for a lock has
-// failed by then. Before, its holds would only take connections to wait for the rows that it has locked.
+// A call is late after lateFactor times the usual duration, within these limits. Then the next batch starts beside it. Requests of
+// a batch that is late for another aloneAfter go alone: its connection may be frozen. A batch that waits for a lock has
+// failed by then. Before, its requests would only take connections to wait for the rows that it has locked.
 const (
 	lateFactor = 4
 	minLate    = 20 * time.Millisecond
@@ -61,72 +67,56 @@ const (
 	aloneAfter = lockWait + 500*time.Millisecond
 )
 
-func newGroups(l *Ledger) *groups {
-	return &groups{alone: l.placeHold, together: l.placeHolds, of: map[groupKey]*group{}}
+func newGroups[K comparable, Q, R any](s sharing[K, Q, R]) *groups[K, Q, R] {
+	return &groups[K, Q, R]{sharing: s, of: map[K]*group[Q, R]{}}
 }
 
-// place places a hold, in a batch if a call for its product is under way.
-func (g *groups) place(ctx context.Context, r checkout.HoldRequest) (checkout.Receipt, error) {
-	key, ok := keyOf(r)
+// do makes the call for a request, with others if a call of the same key is under way.
+func (g *groups[K, Q, R]) do(ctx context.Context, r Q) (R, error) {
+	key, ok := g.keyOf(r)
 	if !ok {
 		return g.alone(ctx, r)
 	}
-	lead, h := g.join(key, r)
+	lead, w := g.join(key, r)
 	if lead != nil {
 		defer g.next(key, lead)
 		return g.alone(ctx, r)
 	}
-	if h == nil {
+	if w == nil {
 		return g.alone(ctx, r)
 	}
-	if receipt, ok := g.await(ctx, key, h); ok {
-		return receipt, nil
+	if response, ok := g.await(ctx, key, w); ok {
+		return response, nil
 	}
 	return g.alone(ctx, r)
 }
 
-// keyOf returns the group of a hold. A hold has none if its caller saw no price, or would be refused for missing sign-in.
-func keyOf(r checkout.HoldRequest) (key groupKey, ok bool) {
-	if r.Price == nil || r.MaxPerShopper != nil && (r.Shopper.Anonymous() || *r.MaxPerShopper < 1) {
-		return groupKey{}, false
-	}
-	key = groupKey{product: r.ProductID, currency: r.Price.Currency, price: r.Price.Amount, ttl: r.TTL}
-	if r.MaxPerShopper != nil {
-		key.perShopper = *r.MaxPerShopper
-	}
-	return key, true
-}
-
-// join makes the caller the leader if no call is under way, or else puts the hold into the queue. It returns neither for a hold
-// that must not share a batch with one that waits: of the same key, or of the same shopper where there is a limit.
-func (g *groups) join(key groupKey, r checkout.HoldRequest) (*leader, *waitingHold) {
+// join makes the caller the leader if no call is under way, or else puts the request into the queue. It returns neither for a
+// request that must not share a batch with one that waits.
+func (g *groups[K, Q, R]) join(key K, r Q) (*leader, *waiting[Q, R]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	q := g.of[key]
 	if q == nil {
-		q = &group{leader: &leader{calledAt: time.Now()}}
+		q = &group[Q, R]{leader: &leader{calledAt: time.Now()}}
 		g.of[key] = q
 		return q.leader, nil
 	}
-	if r.Key != nil || key.perShopper > 0 {
+	if g.exclusive(key, &r) {
 		mates := q.waiting[max(0, len(q.waiting)-maxBatch+1):] // those further ahead are in an earlier batch
-		if slices.ContainsFunc(mates, func(w *waitingHold) bool { return conflict(&w.request, &r, key.perShopper > 0) }) {
+		if slices.ContainsFunc(mates, func(w *waiting[Q, R]) bool { return g.conflict(key, &w.request, &r) }) {
 			return nil, nil
 		}
 	}
-	h := &waitingHold{r, make(chan checkout.Receipt, 1)}
-	q.waiting = append(q.waiting, h)
-	return nil, h
+	w := &waiting[Q, R]{r, make(chan R, 1)}
+	q.waiting = append(q.waiting, w)
+	return nil, w
 }
 
-func conflict(a, b *checkout.HoldRequest, limited bool) bool {
-	return limited && a.Shopper == b.Shopper || a.Key != nil && b.Key != nil && *a.Key == *b.Key
-}
-
-// await waits for the receipt of a hold in the queue. It returns false if the hold needs a call of its own.
-func (g *groups) await(ctx context.Context, key groupKey, h *waitingHold) (checkout.Receipt, bool) {
+// await waits for the response to a request in the queue. It returns false if the request needs a call of its own.
+func (g *groups[K, Q, R]) await(ctx context.Context, key K, w *waiting[Q, R]) (none R, ok bool) {
 	wait := g.takeOver(key)
-	alone := time.Now().Add(min(wait, maxLate) + aloneAfter) // wait is longer for a hold that is in the batch under way already
+	alone := time.Now().Add(min(wait, maxLate) + aloneAfter) // wait is longer for a request that is in the batch under way already
 	if deadline, ok := ctx.Deadline(); ok && deadline.Before(alone) {
 		alone = deadline
 	}
@@ -134,26 +124,26 @@ func (g *groups) await(ctx context.Context, key groupKey, h *waitingHold) (check
 	defer timer.Stop()
 	for {
 		select {
-		case receipt, ok := <-h.placed:
-			return receipt, ok
+		case response, ok := <-w.response:
+			return response, ok
 		case <-timer.C:
 		}
 		left := time.Until(alone)
 		if left <= 0 {
-			g.leave(key, h)
-			return checkout.Receipt{}, false
+			g.leave(key, w)
+			return none, false
 		}
 		timer.Reset(min(g.takeOver(key), left))
 	}
 }
 
 // takeOver starts the next batch beside a call that is late. It returns when to look again.
-func (g *groups) takeOver(key groupKey) time.Duration {
+func (g *groups[K, Q, R]) takeOver(key K) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	q := g.of[key]
 	if q == nil || len(q.waiting) == 0 {
-		return aloneAfter // the hold is in the batch under way
+		return aloneAfter // the request is in the batch under way
 	}
 	late := min(max(lateFactor*q.usual, minLate), maxLate)
 	if wait := late - time.Since(q.leader.calledAt); wait > 0 {
@@ -164,17 +154,17 @@ func (g *groups) takeOver(key groupKey) time.Duration {
 	return late
 }
 
-// leave takes a hold out of the queue, if it is still there.
-func (g *groups) leave(key groupKey, h *waitingHold) {
+// leave takes a request out of the queue, if it is still there.
+func (g *groups[K, Q, R]) leave(key K, left *waiting[Q, R]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if q := g.of[key]; q != nil {
-		q.waiting = slices.DeleteFunc(q.waiting, func(w *waitingHold) bool { return w == h })
+		q.waiting = slices.DeleteFunc(q.waiting, func(w *waiting[Q, R]) bool { return w == left })
 	}
 }
 
-// next ends a leader's own call. The holds that wait get another goroutine, so that the caller has its response at once.
-func (g *groups) next(key groupKey, lead *leader) {
+// next ends a leader's own call. The requests that wait get another goroutine, so that the caller has its response at once.
+func (g *groups[K, Q, R]) next(key K, lead *leader) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	took := time.Since(lead.calledAt)
@@ -189,8 +179,8 @@ func (g *groups) next(key groupKey, lead *leader) {
 	}
 }
 
-// lead makes calls while holds wait, until another one takes over. took is the duration of the call before; 0: none.
-func (g *groups) lead(key groupKey, lead *leader, took time.Duration) {
+// lead makes calls while requests wait, until another one takes over. took is the duration of the call before; 0: none.
+func (g *groups[K, Q, R]) lead(key K, lead *leader, took time.Duration) {
 	for {
 		runtime.Gosched() // lets those join that can run now, such as callers that just got their response
 		batch := g.cut(key, lead, took)
@@ -203,7 +193,7 @@ func (g *groups) lead(key groupKey, lead *leader, took time.Duration) {
 }
 
 // cut takes the next batch out of the queue. It returns nil if the leader's work is done.
-func (g *groups) cut(key groupKey, lead *leader, took time.Duration) []*waitingHold {
+func (g *groups[K, Q, R]) cut(key K, lead *leader, took time.Duration) []*waiting[Q, R] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	q := g.of[key]
@@ -220,7 +210,7 @@ func (g *groups) cut(key groupKey, lead *leader, took time.Duration) []*waitingH
 	}
 	n, bytes := 0, 0
 	for n < min(len(q.waiting), maxBatch) {
-		if bytes += maxRowBytes(q.waiting[n].request); bytes > maxBatchBytes {
+		if bytes += g.rowBytes(q.waiting[n].request); bytes > maxBatchBytes {
 			break
 		}
 		n++
@@ -233,7 +223,7 @@ func (g *groups) cut(key groupKey, lead *leader, took time.Duration) []*waitingH
 
 // learn adds the duration of a call to the average; 0: there was none. Calls that were late count too: otherwise a database that
 // becomes slow would get ever more calls at once.
-func (q *group) learn(took time.Duration) {
+func (q *group[Q, R]) learn(took time.Duration) {
 	took = min(took, maxLate) // one call that hung says little about the next ones
 	if q.usual == 0 {
 		q.usual = took
@@ -243,40 +233,41 @@ func (q *group) learn(took time.Duration) {
 	}
 }
 
-// send places a batch and hands out the receipts. It closes the channels of the holds that need a call of their own.
-func (g *groups) send(key groupKey, batch []*waitingHold) {
+// send makes the call for a batch and hands out the responses. It closes the channels of the requests that need a call of
+// their own.
+func (g *groups[K, Q, R]) send(key K, batch []*waiting[Q, R]) {
 	if len(batch) > 1 {
-		batch = g.placeTogether(key, batch)
+		batch = g.share(key, batch)
 	}
-	for _, h := range batch {
-		close(h.placed)
+	for _, w := range batch {
+		close(w.response)
 	}
 }
 
-// placeTogether calls place_holds and returns the holds that are left out.
-func (g *groups) placeTogether(key groupKey, batch []*waitingHold) []*waitingHold {
-	requests := make([]checkout.HoldRequest, len(batch))
-	for i, h := range batch {
-		requests[i] = h.request
+// share makes one call for several requests and returns those that are left out.
+func (g *groups[K, Q, R]) share(key K, batch []*waiting[Q, R]) []*waiting[Q, R] {
+	requests := make([]Q, len(batch))
+	for i, w := range batch {
+		requests[i] = w.request
 	}
-	r, err := g.together(key, requests)
+	got, err := g.together(key, requests)
 	if err != nil {
 		return batch // each finds out for itself, by its own id
 	}
-	if len(r.apart) > 0 {
-		var others []*waitingHold
-		for i, h := range batch {
-			if slices.Contains(r.apart, i+1) {
-				close(h.placed) // now: the call of the others may get stuck
+	if len(got.apart) > 0 {
+		var others []*waiting[Q, R]
+		for i, w := range batch {
+			if slices.Contains(got.apart, i+1) {
+				close(w.response) // now: the call of the others may get stuck
 			} else {
-				others = append(others, h)
+				others = append(others, w)
 			}
 		}
 		g.send(key, others)
 		return nil
 	}
-	for i, receipt := range r.receipts(requests) {
-		batch[i].placed <- receipt
+	for i, response := range got.responses {
+		batch[i].response <- response
 	}
-	return batch[r.placed:]
+	return batch[len(got.responses):]
 }

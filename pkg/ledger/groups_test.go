@@ -25,9 +25,11 @@ type slowLedger struct {
 	refuse  error                 // of batches
 }
 
-func newSlowLedger() (*slowLedger, *groups) {
+func newSlowLedger() (*slowLedger, *holdGroups) {
 	l := &slowLedger{takes: time.Millisecond, placed: map[checkout.ID]bool{}, stuck: map[int]time.Duration{}}
-	return l, &groups{alone: l.placeHold, together: l.placeHolds, of: map[groupKey]*group{}}
+	g := newHoldGroups(nil)
+	g.alone, g.together = l.placeHold, l.placeHolds
+	return l, g
 }
 
 // call waits as long as the call takes.
@@ -52,7 +54,7 @@ func (l *slowLedger) placeHold(_ context.Context, r checkout.HoldRequest) (check
 	return checkout.Receipt{Hold: &checkout.Hold{ID: r.ID}}, nil
 }
 
-func (l *slowLedger) placeHolds(_ groupKey, holds []checkout.HoldRequest) (holdsResult, error) {
+func (l *slowLedger) placeHolds(_ holdKey, holds []checkout.HoldRequest) (shared[checkout.Receipt], error) {
 	var numbers []int
 	var rows []byte
 	for _, h := range holds {
@@ -65,25 +67,27 @@ func (l *slowLedger) placeHolds(_ groupKey, holds []checkout.HoldRequest) (holds
 	l.mu.Unlock()
 	l.call()
 	if l.refuse != nil {
-		return holdsResult{}, l.refuse
+		return shared[checkout.Receipt]{}, l.refuse
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, h := range holds {
 		if l.placed[h.ID] {
-			return holdsResult{outcome: "single"}, nil
+			return shared[checkout.Receipt]{}, nil
 		}
 	}
+	var all shared[checkout.Receipt]
 	for _, h := range holds {
 		l.placed[h.ID] = true
+		all.responses = append(all.responses, checkout.Receipt{Hold: &checkout.Hold{ID: h.ID}})
 	}
-	return holdsResult{outcome: "placed", placed: len(holds)}, nil
+	return all, nil
 }
 
 // crowd sends holds, numbered from 1 on, and waits until each is in a call or in the queue before the next.
 type crowd struct {
 	t      *testing.T
-	groups *groups
+	groups *holdGroups
 	wg     sync.WaitGroup
 	mu     sync.Mutex
 	took   map[int]time.Duration
@@ -97,7 +101,7 @@ func (c *crowd) send(change func(*checkout.HoldRequest), numbers ...int) {
 		}
 		c.wg.Go(func() {
 			start := time.Now()
-			receipt, err := c.groups.place(context.Background(), r)
+			receipt, err := c.groups.do(context.Background(), r)
 			if err != nil || receipt.Hold.ID != r.ID {
 				c.t.Errorf("hold %d got %+v (%v), expected a receipt of its own", n, receipt, err)
 			}
@@ -252,24 +256,24 @@ func TestStuckBatchDelaysOnlyItself(t *testing.T) {
 // A hold may be in a batch before it begins to wait. If the batch hangs, it waits no longer than the others.
 func TestHoldThatIsCutAtOnceWaitsNoLonger(t *testing.T) {
 	inCrowd(t, func(_ *slowLedger, c *crowd) {
-		lead, _ := c.groups.join(groupKey{}, checkout.HoldRequest{})
-		_, h := c.groups.join(groupKey{}, checkout.HoldRequest{})
-		c.groups.cut(groupKey{}, lead, 0)
+		lead, _ := c.groups.join(holdKey{}, checkout.HoldRequest{})
+		_, h := c.groups.join(holdKey{}, checkout.HoldRequest{})
+		c.groups.cut(holdKey{}, lead, 0)
 		start := time.Now()
-		_, ok := c.groups.await(context.Background(), groupKey{}, h)
+		_, ok := c.groups.await(context.Background(), holdKey{}, h)
 		if took, limit := time.Since(start), maxLate+aloneAfter; ok || took > limit {
 			t.Errorf("it waited %v, expected at most %v", took, limit)
 		}
-		c.groups.next(groupKey{}, lead)
+		c.groups.next(holdKey{}, lead)
 	})
 }
 
 // A hold that cannot share its batch does not wait for the call of the others.
 func TestHoldApartGoesAtOnce(t *testing.T) {
 	inCrowd(t, func(l *slowLedger, c *crowd) {
-		c.groups.together = func(key groupKey, holds []checkout.HoldRequest) (holdsResult, error) {
+		c.groups.together = func(key holdKey, holds []checkout.HoldRequest) (shared[checkout.Receipt], error) {
 			if holds[0].Qty == 2 {
-				return holdsResult{outcome: "apart", apart: []int{1}}, nil
+				return shared[checkout.Receipt]{apart: []int{1}}, nil
 			}
 			time.Sleep(time.Second)
 			return l.placeHolds(key, holds)

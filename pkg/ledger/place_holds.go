@@ -13,8 +13,42 @@ import (
 	"flashsale/pkg/checkout"
 )
 
+// holdKey is what all holds of a batch have in common.
+type holdKey struct {
+	product, currency string
+	price             int64
+	perShopper        int64 // 0: no limit
+	ttl               time.Duration
+}
+
+type holdGroups = groups[holdKey, checkout.HoldRequest, checkout.Receipt]
+
+// newHoldGroups shares the calls of holds. A batch never has two holds of the same key, or of the same shopper where there is a
+// limit.
+func newHoldGroups(l *Ledger) *holdGroups {
+	return newGroups(sharing[holdKey, checkout.HoldRequest, checkout.Receipt]{
+		alone: l.placeHold, together: l.placeHolds, keyOf: keyOfHold, rowBytes: maxRowBytes,
+		exclusive: func(key holdKey, r *checkout.HoldRequest) bool { return r.Key != nil || key.perShopper > 0 },
+		conflict: func(key holdKey, a, b *checkout.HoldRequest) bool {
+			return key.perShopper > 0 && a.Shopper == b.Shopper || a.Key != nil && b.Key != nil && *a.Key == *b.Key
+		},
+	})
+}
+
+// keyOfHold returns the group of a hold. A hold has none if its caller saw no price, or would be refused for missing sign-in.
+func keyOfHold(r checkout.HoldRequest) (key holdKey, ok bool) {
+	if r.Price == nil || r.MaxPerShopper != nil && (r.Shopper.Anonymous() || *r.MaxPerShopper < 1) {
+		return holdKey{}, false
+	}
+	key = holdKey{product: r.ProductID, currency: r.Price.Currency, price: r.Price.Amount, ttl: r.TTL}
+	if r.MaxPerShopper != nil {
+		key.perShopper = *r.MaxPerShopper
+	}
+	return key, true
+}
+
 // placeHolds places the holds of a group: routines/place_holds.sql.
-func (l *Ledger) placeHolds(key groupKey, holds []checkout.HoldRequest) (holdsResult, error) {
+func (l *Ledger) placeHolds(key holdKey, holds []checkout.HoldRequest) (shared[checkout.Receipt], error) {
 	var perShopper any
 	if key.perShopper > 0 {
 		perShopper = key.perShopper
@@ -37,12 +71,14 @@ func (l *Ledger) placeHolds(key groupKey, holds []checkout.HoldRequest) (holdsRe
 	rows = append(rows, ']')
 	r, err := callFor(context.Background(), l, scanHoldsResult, "place_holds", key.product, key.ttl.Microseconds(), key.price, key.currency, perShopper,
 		len(holds), units, maxQty, facts, keys, shoppers, string(rows))
-	if err == nil {
-		for _, receipt := range r.receipts(holds) {
-			l.remember(receipt.Hold)
-		}
+	if err != nil {
+		return shared[checkout.Receipt]{}, err
 	}
-	return r, err
+	receipts := r.receipts(holds)
+	for _, receipt := range receipts {
+		l.remember(receipt.Hold)
+	}
+	return shared[checkout.Receipt]{receipts, r.apart}, nil
 }
 
 // factsOf is the digest of a hold that place_hold.sql calls v_facts. The audit recomputes it.

@@ -13,10 +13,10 @@ import (
 
 // PlaceHold reserves units, in a batch with other holds of the product if it is hot: see groups.
 func (l *Ledger) PlaceHold(ctx context.Context, req checkout.HoldRequest) (checkout.Receipt, error) {
-	if l.groups == nil {
+	if l.holds == nil {
 		return l.placeHold(ctx, req)
 	}
-	return l.groups.place(ctx, req)
+	return l.holds.do(ctx, req)
 }
 
 // placeHold reserves units by a call of its own: routines/place_hold.sql.
