@@ -26,7 +26,7 @@ type sharing[K comparable, Q, R any] struct {
 	keyOf     func(Q) (key K, ok bool)  // what all requests of a batch have in common; not ok: it goes alone
 	exclusive func(K, *Q) bool          // whether it may conflict with another
 	conflict  func(key K, a, b *Q) bool // whether two must not share a batch
-	rowBytes  func(Q) int               // at least the size of its part of the statement
+	rowBytes  func(Q) (own, each int)   // at least the size of its part of the statement, and what it adds to each part
 }
 
 // shared is the result of a call for a batch.
@@ -208,9 +208,11 @@ func (g *groups[K, Q, R]) cut(key K, lead *leader, took time.Duration) []*waitin
 		delete(g.of, key)
 		return nil
 	}
-	n, bytes := 0, 0
+	n, bytes, each := 0, 0, 0
 	for n < min(len(q.waiting), maxBatch) {
-		if bytes += g.rowBytes(q.waiting[n].request); bytes > maxBatchBytes {
+		own, every := g.rowBytes(q.waiting[n].request)
+		bytes, each = bytes+own, max(each, every)
+		if bytes+(n+1)*each > maxBatchBytes {
 			break
 		}
 		n++

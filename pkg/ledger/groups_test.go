@@ -56,11 +56,10 @@ func (l *slowLedger) placeHold(_ context.Context, r checkout.HoldRequest) (check
 
 func (l *slowLedger) placeHolds(_ holdKey, holds []checkout.HoldRequest) (shared[checkout.Receipt], error) {
 	var numbers []int
-	var rows []byte
 	for _, h := range holds {
 		numbers = append(numbers, int(h.Qty))
-		rows = append(appendRow(rows, h, 1<<32-1), ',')
 	}
+	rows, _ := holdRows(holds)
 	l.mu.Lock()
 	l.largest = max(l.largest, len(rows))
 	l.batches = append(l.batches, numbers)
@@ -174,15 +173,35 @@ func TestHoldWithoutCompanyGoesAlone(t *testing.T) {
 
 // A statement of more than 16 KB would pin a connection of RDS Proxy.
 func TestBatchFitsIntoAStatement(t *testing.T) {
-	inCrowd(t, func(l *slowLedger, c *crowd) {
-		c.send(func(r *checkout.HoldRequest) {
-			r.Key, r.Shopper = &checkout.IdempotencyKey{byte(r.Qty >> 8), byte(r.Qty)}, checkout.Shopper{byte(r.Qty >> 8), byte(r.Qty), 1}
-		}, upto(200)...)
-		c.wg.Wait()
-		if len(l.batches) != 3 || l.largest > maxBatchBytes {
-			t.Errorf("%d batches of at most %d bytes, expected 3 of at most %d", len(l.batches), l.largest, maxBatchBytes)
-		}
-	})
+	for name, tc := range map[string]struct {
+		keyed   func(n int64) bool
+		shopper bool
+		batches int // for 300 holds
+	}{
+		"without keys":       {func(int64) bool { return false }, false, 2},
+		"one with a key":     {func(n int64) bool { return n == 200 }, false, 2},
+		"half with keys":     {func(n int64) bool { return n%2 == 0 }, false, 2},
+		"keys":               {func(int64) bool { return true }, false, 3},
+		"keys and shoppers":  {func(int64) bool { return true }, true, 4},
+		"a key and shoppers": {func(n int64) bool { return n == 2 }, true, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inCrowd(t, func(l *slowLedger, c *crowd) {
+				c.send(func(r *checkout.HoldRequest) {
+					if tc.keyed(r.Qty) {
+						r.Key = &checkout.IdempotencyKey{byte(r.Qty >> 8), byte(r.Qty)}
+					}
+					if tc.shopper {
+						r.Shopper = checkout.Shopper{byte(r.Qty >> 8), byte(r.Qty), 1}
+					}
+				}, upto(300)...)
+				c.wg.Wait()
+				if len(l.batches) != tc.batches || l.largest > maxBatchBytes || l.largest < maxBatchBytes*3/4 {
+					t.Errorf("%d batches of at most %d bytes, expected %d of at most %d", len(l.batches), l.largest, tc.batches, maxBatchBytes)
+				}
+			})
+		})
+	}
 }
 
 // Two holds with one key, or of one shopper under a limit, would refuse each other's batch.

@@ -1,12 +1,14 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"strconv"
 	"time"
 
@@ -53,14 +55,10 @@ func (l *Ledger) placeHolds(key holdKey, holds []checkout.HoldRequest) (shared[c
 	if key.perShopper > 0 {
 		perShopper = key.perShopper
 	}
-	var units, maxQty, facts int64
+	var units, maxQty int64
 	var keys, shoppers int
-	rows := make([]byte, 0, maxBatchBytes)
-	for i, h := range holds {
-		rows = append(rows, "[,"[min(i, 1)])
-		f := factsOf(h)
-		rows = appendRow(rows, h, f)
-		units, maxQty, facts = units+h.Qty, max(maxQty, h.Qty), facts+int64(f)
+	for _, h := range holds {
+		units, maxQty = units+h.Qty, max(maxQty, h.Qty)
 		if h.Key != nil {
 			keys++
 		}
@@ -68,7 +66,7 @@ func (l *Ledger) placeHolds(key holdKey, holds []checkout.HoldRequest) (shared[c
 			shoppers++
 		}
 	}
-	rows = append(rows, ']')
+	rows, facts := holdRows(holds)
 	r, err := callFor(context.Background(), l, scanHoldsResult, "place_holds", key.product, key.ttl.Microseconds(), key.price, key.currency, perShopper,
 		len(holds), units, maxQty, facts, keys, shoppers, string(rows))
 	if err != nil {
@@ -79,6 +77,41 @@ func (l *Ledger) placeHolds(key holdKey, holds []checkout.HoldRequest) (shared[c
 		l.remember(receipt.Hold)
 	}
 	return shared[checkout.Receipt]{receipts, r.apart}, nil
+}
+
+// holdRows writes holds as p_holds, and sums up their digests.
+func holdRows(holds []checkout.HoldRequest) (rows []byte, sum int64) {
+	order := keyOrder(holds)
+	rows = make([]byte, 0, maxBatchBytes)
+	for i := range holds {
+		h, arrival := holds[i], 0
+		if order != nil {
+			h, arrival = holds[order[i]], order[i]+1
+		}
+		facts := factsOf(h)
+		rows, sum = appendRow(append(rows, "[,"[min(i, 1)]), h, facts, arrival), sum+int64(facts)
+	}
+	return append(rows, ']'), sum
+}
+
+// keyOrder returns the positions of holds in the order of their keys, which is the order that batches lock them in. It returns
+// nil if no hold has a key.
+func keyOrder(holds []checkout.HoldRequest) []int {
+	if !slices.ContainsFunc(holds, func(h checkout.HoldRequest) bool { return h.Key != nil }) {
+		return nil
+	}
+	key := func(i int) []byte {
+		if holds[i].Key == nil {
+			return nil
+		}
+		return holds[i].Key[:]
+	}
+	order := make([]int, len(holds))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return bytes.Compare(key(a), key(b)) })
+	return order
 }
 
 // factsOf is the digest of a hold that place_hold.sql calls v_facts. The audit recomputes it.
@@ -108,36 +141,43 @@ func appendHex(to, b []byte) []byte {
 	return to
 }
 
-// appendRow writes a hold as a row of p_holds.
-func appendRow(to []byte, h checkout.HoldRequest, facts uint32) []byte {
+// appendRow writes a hold as a row of p_holds. arrival is its position in the order of arrival, from 1 on, or 0 if the array is
+// in that order.
+func appendRow(to []byte, h checkout.HoldRequest, facts uint32, arrival int) []byte {
 	to = hex.AppendEncode(append(to, `["`...), h.ID[:])
 	to = strconv.AppendInt(append(to, `",`...), h.Qty, 10)
 	to = strconv.AppendUint(append(to, ','), uint64(facts), 10)
 	switch {
 	case h.Key != nil:
 		to = append(hex.AppendEncode(append(to, `,"`...), h.Key[:]), '"')
-	case !h.Shopper.Anonymous():
+	case !h.Shopper.Anonymous() || arrival > 0:
 		to = append(to, ",null"...)
 	}
-	if !h.Shopper.Anonymous() {
+	switch {
+	case !h.Shopper.Anonymous():
 		to = append(hex.AppendEncode(append(to, `,"`...), h.Shopper[:]), '"')
+	case arrival > 0:
+		to = append(to, ",null"...)
+	}
+	if arrival > 0 {
+		to = strconv.AppendInt(append(to, ','), int64(arrival), 10)
 	}
 	return append(to, ']')
 }
 
-// maxRowBytes is at least the size of a row of p_holds with its comma.
-func maxRowBytes(h checkout.HoldRequest) int {
-	n := len(`["",,],`) + 2*len(h.ID) + 10 // the digits of a uint32
+// maxRowBytes is at least the size of a row of p_holds with its comma, and the size of the arrival that a key adds to each row.
+func maxRowBytes(h checkout.HoldRequest) (own, each int) {
+	own = len(`["",,],`) + 2*len(h.ID) + 10 // the digits of a uint32
 	for qty := h.Qty; qty > 0; qty /= 10 {
-		n++
+		own++
 	}
 	if h.Key != nil {
-		n += len(`,""`) + 2*len(h.Key)
+		own, each = own+len(`,""`)+2*len(h.Key), len(",null,null,256")
 	}
 	if !h.Shopper.Anonymous() {
-		n += len(`,null,""`) + 2*len(h.Shopper)
+		own += len(`,null,""`) + 2*len(h.Shopper)
 	}
-	return n
+	return own, each
 }
 
 // holdsResult is the row of place_holds.

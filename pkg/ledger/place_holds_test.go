@@ -71,7 +71,19 @@ func TestBatchOfHolds(t *testing.T) {
 		"quantities": {request: qty(func(i int) int64 { return int64(1 + i%3) }), want: times(8, "shared")},
 		"shoppers":   {request: func(i int, r *checkout.HoldRequest) { r.Shopper = shopper(i % 2) }, want: times(8, "shared")},
 		"some fit":   {product: checkout.ProductChange{Stock: &three}, want: append(times(3, "shared"), times(5, "sold_out")...)},
-		"none fits":  {product: checkout.ProductChange{Stock: &three}, request: qty(func(int) int64 { return 4 }), want: times(8, "sold_out")},
+		"some fit, with keys": { // the last ones have the least keys
+			product: checkout.ProductChange{Stock: &three}, want: append(times(3, "shared"), times(5, "sold_out")...),
+			request: func(i int, r *checkout.HoldRequest) { r.Key = &checkout.IdempotencyKey{byte(9 - i), 8} },
+		},
+		"some fit, a few with keys": {
+			product: checkout.ProductChange{Stock: &three}, want: append(times(3, "shared"), times(5, "sold_out")...),
+			request: func(i int, r *checkout.HoldRequest) {
+				if i%2 == 0 {
+					r.Key = &checkout.IdempotencyKey{byte(9 - i), 7}
+				}
+			},
+		},
+		"none fits": {product: checkout.ProductChange{Stock: &three}, request: qty(func(int) int64 { return 4 }), want: times(8, "sold_out")},
 		"a later fits": {
 			product: checkout.ProductChange{Stock: &three}, request: qty(func(i int) int64 { return []int64{1, 3, 1, 3, 1, 1, 1, 1}[i] }),
 			want: []string{"shared", "sold_out", "alone", "sold_out", "alone", "sold_out", "sold_out", "sold_out"},
