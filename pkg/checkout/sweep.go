@@ -14,8 +14,8 @@ const (
 	sweepEvents   = 100
 	sweepWorkers  = 4   // products, or events, at a time
 	maxBadRows    = 100 // rows of one product that fail, before the sweep gives the product up
-	// A call for sweepBatch holds takes under 100 ms. One that takes longer is late: its product may be locked.
-	lateSweepCall = 250 * time.Millisecond
+	// A call for sweepBatch holds takes under 100 ms, or a few hundred on a busy server. A late one may wait for a locked product.
+	lateSweepCall = 500 * time.Millisecond
 )
 
 // sweep is one run of Sweep.

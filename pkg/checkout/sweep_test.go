@@ -54,8 +54,8 @@ func TestSweepCallsRunOneAfterTheOther(t *testing.T) {
 		othersTook time.Duration // until the usual products were swept
 	}{
 		"usual calls":         {0, 1, 12 * usual},
-		"a locked product":    {1, 2, 12*usual + 250*time.Millisecond},
-		"two locked products": {2, 3, 12*usual + 500*time.Millisecond},
+		"a locked product":    {1, 2, 12*usual + 500*time.Millisecond},
+		"two locked products": {2, 3, 12*usual + time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
