@@ -38,7 +38,7 @@ func runExpiry(ctx context.Context, t *trial) error {
 		for _, n := range []string{"1 product", "100 products"} {
 			t.add(n+", old rows", "share of the rate without, %", 100*t.last(n+", old rows", "holds/s")/t.last(n, "holds/s"))
 		}
-	}, run("1 product", 1, 0), run("1 product, old rows", 1, old), run("100 products", 100, 0), run("100 products, old rows", 100, old))
+	}, run("1 product", 1, 0), run("1 product, old rows", 1, old), run("10 products", 10, 0), run("100 products", 100, 0), run("100 products, old rows", 100, old))
 }
 
 // sweepAll makes holds that are due and sweeps them while new holds are placed.

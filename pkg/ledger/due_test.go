@@ -84,6 +84,49 @@ func TestSaleEndsDuringTheWait(t *testing.T) {
 	c.MustAudit(t)
 }
 
+// mustHaveDue places holds of one unit of product p, and makes all active holds due.
+func mustHaveDue(t *testing.T, env *ledgertest.Env, holds int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			for range holds / 10 {
+				if _, err := env.PlaceHold(context.Background(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: "p", Qty: 1, TTL: ttl}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	exec(t, env.Admin, "UPDATE holds SET created_at = created_at - INTERVAL 10 MINUTE, expires_at = expires_at - INTERVAL 10 MINUTE WHERE status = 'active'")
+}
+
+// A read counts each due unit if the product is short of units, and only some while any hold fits: counting costs more than a hold.
+func TestReadCountsAllDueUnitsOfAShortProduct(t *testing.T) {
+	t.Parallel()
+	const due = 80
+	env := ledgertest.New(t)
+	env.MustPut(t, "p", 1000)
+	mustHaveDue(t, env, due)
+	reserved := func(stock int64) int64 {
+		if _, _, err := env.PutProduct(t.Context(), checkout.ProductChange{ID: "p", Stock: &stock}); err != nil {
+			t.Fatal(err)
+		}
+		p, err := env.Product(t.Context(), "p")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.ReservedStock
+	}
+	if n := reserved(1000); n != due-50 {
+		t.Errorf("with stock for any hold, a read shows %d of %d due units as reserved, expected %d", n, due, due-50)
+	}
+	if n := reserved(due); n != 0 {
+		t.Errorf("with all stock reserved, a read shows %d of %d due units as reserved, expected 0", n, due)
+	}
+	env.MustAudit(t)
+}
+
 // However many holds are due, their units serve who wants them: a hold and a late payment.
 func TestAllDueStockIsReclaimed(t *testing.T) {
 	t.Parallel()
@@ -123,18 +166,7 @@ func TestAllDueStockIsReclaimed(t *testing.T) {
 			if _, err := env.ReleaseHold(t.Context(), checkout.Caller{}, late); err != nil {
 				t.Fatal(err)
 			}
-			var wg sync.WaitGroup
-			for range 10 {
-				wg.Go(func() {
-					for range due / 10 {
-						if _, err := env.PlaceHold(context.Background(), checkout.HoldRequest{ID: ledgertest.NewID(), ProductID: "p", Qty: 1, TTL: ttl}); err != nil {
-							t.Error(err)
-						}
-					}
-				})
-			}
-			wg.Wait()
-			exec(t, env.Admin, "UPDATE holds SET created_at = created_at - INTERVAL 10 MINUTE, expires_at = expires_at - INTERVAL 10 MINUTE WHERE status = 'active'")
+			mustHaveDue(t, env, due)
 			if p, err := env.Product(t.Context(), "p"); err != nil || p.AvailableStock() != due {
 				t.Errorf("with %d units due, a read shows %d available (%v)", due, p.AvailableStock(), err)
 			}

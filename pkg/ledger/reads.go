@@ -12,14 +12,23 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// columnsWithoutDue are the columns of a product whose reserved stock is without the units that are due.
-var columnsWithoutDue = strings.Replace(productColumns, "reserved_stock AS", `CAST(GREATEST(reserved_stock
-	- COALESCE((SELECT SUM(qty) FROM (SELECT qty FROM holds WHERE product_id = ? AND status = 'active' AND expires_at <= UTC_TIMESTAMP(6) LIMIT ?) AS h), 0)
-	- COALESCE((SELECT SUM(qty) FROM (SELECT qty FROM orders WHERE product_id = ? AND status = 'pending_payment' AND pay_by <= UTC_TIMESTAMP(6) LIMIT ?) AS o), 0),
-	0) AS SIGNED) AS`, 1)
+// columnsWithoutDue are the columns of a product whose reserved stock is without the units that are due. A read counts all of
+// them only if the product is short of units, and someone may be refused for lack of them. Otherwise a thousand rows would cost
+// more than placing a hold, which often fills the stock view first.
+var columnsWithoutDue = strings.Replace(productColumns, "reserved_stock AS", "CAST(GREATEST(reserved_stock"+
+	" - IF(stock - reserved_stock - sold_stock >= max_qty_per_hold, "+dueUnits(fewDue)+", "+dueUnits(maxDue)+"), 0) AS SIGNED) AS", 1)
 
-// maxDueCounted limits how many due holds and orders one read of a product counts.
-const maxDueCounted = 1000
+// How many due holds, and how many due orders, one read of a product counts at the most.
+const (
+	fewDue = 50 // while there are units enough for any hold
+	maxDue = 1000
+)
+
+// dueUnits sums the units of due holds and orders. Its two parameters are the product's id.
+func dueUnits(limit int) string {
+	return fmt.Sprintf(`COALESCE((SELECT SUM(qty) FROM (SELECT qty FROM holds WHERE product_id = ? AND status = 'active' AND expires_at <= UTC_TIMESTAMP(6) LIMIT %d) AS h), 0)
+	+ COALESCE((SELECT SUM(qty) FROM (SELECT qty FROM orders WHERE product_id = ? AND status = 'pending_payment' AND pay_by <= UTC_TIMESTAMP(6) LIMIT %d) AS o), 0)`, limit, limit)
+}
 
 // Hold reads a hold with its current status.
 func (l *Ledger) Hold(ctx context.Context, by checkout.Caller, id checkout.ID) (checkout.Hold, error) {
@@ -114,7 +123,7 @@ const maxWoken = 20
 func (l *Ledger) Product(ctx context.Context, id string) (checkout.Product, error) {
 	asked := time.Now()
 	found, err := collect(ctx, l, "reading a product", scanProduct,
-		"SELECT "+columnsWithoutDue+" FROM products WHERE id = ?", id, maxDueCounted, id, maxDueCounted, id)
+		"SELECT "+columnsWithoutDue+" FROM products WHERE id = ?", id, id, id, id, id)
 	if err != nil {
 		return checkout.Product{}, err
 	}

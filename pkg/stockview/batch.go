@@ -14,12 +14,18 @@ import (
 // began before it asked. A batched result is therefore as fresh as that of a call of its own. One call per product is in
 // flight at a time. A function in Lambda that serves one request at a time never waits here.
 type batcher[I, R any] struct {
+	// triesAgain makes a batch call even if the call before it failed. Writes need that, or the batch's keys are lost. A read
+	// can fail with the one before it: the ledger has the same state.
+	triesAgain bool
+
 	mu sync.Mutex
 	// next holds, per product with a call in flight, the batch that runs after it; nil means none is queued.
 	next map[string]*batch[I, R]
 }
 
-func newBatcher[I, R any]() *batcher[I, R] { return &batcher[I, R]{next: map[string]*batch[I, R]{}} }
+func newBatcher[I, R any](triesAgain bool) *batcher[I, R] {
+	return &batcher[I, R]{triesAgain: triesAgain, next: map[string]*batch[I, R]{}}
+}
 
 // batch is one call of the cache that several callers share.
 type batch[I, R any] struct {
@@ -74,20 +80,20 @@ func (b *batcher[I, R]) do(id string, items []I, call func(items []I) (R, error)
 	return queued.result, position, queued.err
 }
 
-// run calls for a batch and then starts the next one. After a failed call the next batch fails too: its callers have
-// already waited one call's timeout.
+// run calls for a batch and then starts the next one. After a failed call the next batch fails too, unless it tries again: its
+// callers have already waited one call's timeout.
 func (b *batcher[I, R]) run(id string, current *batch[I, R], call func(items []I) (R, error)) {
 	defer func() { // also after a panic, so that no caller waits forever
 		close(current.done)
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		next := b.next[id]
-		if next == nil || current.err != nil {
+		next, failed := b.next[id], current.err != nil && !b.triesAgain
+		if next == nil || failed {
 			delete(b.next, id)
 		}
 		switch {
 		case next == nil:
-		case current.err != nil:
+		case failed:
 			next.err = current.err
 			close(next.done)
 		default:

@@ -78,7 +78,7 @@ func startReaders(b *readBatcher, c *slowCache, n int, check func(reader int, re
 }
 
 func TestWaitingReadersShareTheNextRead(t *testing.T) {
-	b, c := newBatcher[string, cacheRead](), newSlowCache()
+	b, c := newBatcher[string, cacheRead](false), newSlowCache()
 	const readers = 100
 	wg := startReaders(b, c, readers, func(i int, read entryRead, err error) {
 		if err != nil || read.product.Version != 2 || read.usedKeys != 7 || read.keyUsed != (i%2 == 0) {
@@ -94,7 +94,7 @@ func TestWaitingReadersShareTheNextRead(t *testing.T) {
 }
 
 func TestWaitingReadersFailWithTheReadInFlight(t *testing.T) {
-	b, c := newBatcher[string, cacheRead](), newSlowCache()
+	b, c := newBatcher[string, cacheRead](false), newSlowCache()
 	broken := errors.New("broken")
 	wg := startReaders(b, c, 10, func(i int, _ entryRead, err error) {
 		if !errors.Is(err, broken) {
@@ -112,8 +112,25 @@ func TestWaitingReadersFailWithTheReadInFlight(t *testing.T) {
 	}
 }
 
+// A lost write loses its own keys, and not those of the callers that wait for it.
+func TestWaitingWritersTryAfterAFailedWrite(t *testing.T) {
+	b, c := newBatcher[string, cacheRead](true), newSlowCache()
+	const writers = 10
+	wg := startReaders(b, c, writers, func(i int, written entryRead, err error) {
+		if err != nil || written.product.Version != 2 {
+			t.Errorf("writer %d got %+v (%v), expected its keys in the second write", i, written, err)
+		}
+	})
+	c.end <- errors.New("broken")
+	c.end <- nil
+	wg.Wait()
+	if len(c.calls) != 2 || len(c.calls[1]) != writers || len(b.next) != 0 {
+		t.Errorf("%d cache calls and %v left over, expected 2 calls, all %d keys in the second", len(c.calls), b.next, writers)
+	}
+}
+
 func TestReaderOfAFullBatchReadsAlone(t *testing.T) {
-	b, c := newBatcher[string, cacheRead](), newSlowCache()
+	b, c := newBatcher[string, cacheRead](false), newSlowCache()
 	wg := startReaders(b, c, maxBatchItems, func(i int, read entryRead, err error) {
 		if err != nil || read.keyUsed != (i%2 == 0) {
 			t.Errorf("reader %d got %+v (%v), expected its key used: %v", i, read, err, i%2 == 0)

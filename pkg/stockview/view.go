@@ -83,7 +83,7 @@ var _ checkout.StockView = (*View)(nil)
 func New(o Options) *View {
 	return &View{
 		client: newClient(o.Addr, o.SignIn, o.Logger), prefix: "flashsale:" + o.Environment + ":", source: o.Source,
-		rec: o.Recorder, log: o.Logger, reads: newBatcher[string, cacheRead](), writes: newBatcher[state, struct{}](),
+		rec: o.Recorder, log: o.Logger, reads: newBatcher[string, cacheRead](false), writes: newBatcher[state, struct{}](true),
 	}
 }
 
