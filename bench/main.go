@@ -27,7 +27,7 @@ type options struct {
 	Out         string   `help:"Directory of the report (default: ${default})." default:".local/bench" placeholder:"DIR"`
 
 	Flashsale string `help:"The flashsale command to measure (default: ${default})." default:".local/bin/flashsale" placeholder:"PATH"`
-	Before    string `help:"The flashsale command of another release: the experiment http measures it, too, in the same rounds." placeholder:"PATH"`
+	Before    string `help:"The flashsale command of another release: the experiments http and payments measure it, too, in the same rounds." placeholder:"PATH"`
 	MySQLDSN  string `name:"mysql-dsn" help:"Administrator's DSN of the database server." env:"MYSQL_DSN" required:"" placeholder:"DSN"`
 	CacheAddr string `help:"Address of the cache." env:"CACHE_ADDR" required:"" placeholder:"HOST:PORT"`
 }

@@ -139,8 +139,17 @@ func TestBatchesWithEachOthersKeys(t *testing.T) {
 	env.MustAudit(t)
 }
 
-// killBatches kills queries and connections of batches in turn, until stop.
-func killBatches(env *ledgertest.Env, user string, killed *atomic.Int64) (stop func()) {
+// killBatches kills queries and connections of a routine's calls in turn, until stop.
+func killBatches(t *testing.T, env *ledgertest.Env, routine string, killed *atomic.Int64) (stop func()) {
+	t.Helper()
+	accounts, err := ledger.AccountsOf(env.AdminDSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, err := mysql.ParseDSN(accounts.DSN(ledger.RoleApp))
+	if err != nil {
+		t.Fatal(err)
+	}
 	ended := make(chan struct{})
 	var killer sync.WaitGroup
 	killer.Go(func() {
@@ -151,8 +160,8 @@ func killBatches(env *ledgertest.Env, user string, killed *atomic.Int64) (stop f
 			case <-time.After(5 * time.Millisecond): // so that most calls live
 			}
 			var id int64
-			query := "SELECT id FROM information_schema.processlist WHERE user = ? AND info LIKE 'CALL place_holds%' LIMIT 1"
-			if env.Admin.QueryRow(query, user).Scan(&id) == nil {
+			query := "SELECT id FROM information_schema.processlist WHERE user = ? AND info LIKE CONCAT('CALL ', ?, '%') LIMIT 1"
+			if env.Admin.QueryRow(query, user.User, routine).Scan(&id) == nil {
 				if _, err := env.Admin.Exec([]string{"KILL QUERY ?", "KILL CONNECTION ?"}[n%2], id); err == nil {
 					killed.Add(1)
 				}
@@ -167,16 +176,8 @@ func TestKilledBatchesLoseNothing(t *testing.T) {
 	t.Parallel()
 	env := ledgertest.New(t)
 	env.MustPut(t, "hot", 10_000_000)
-	accounts, err := ledger.AccountsOf(env.AdminDSN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	user, err := mysql.ParseDSN(accounts.DSN(ledger.RoleApp))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var killed atomic.Int64
-	stopKilling := killBatches(env, user.User, &killed)
+	stopKilling := killBatches(t, env, "place_holds", &killed)
 	processes := []*ledger.Ledger{env.Ledger, secondProcess(t, env)}
 	var mu sync.Mutex
 	granted := map[checkout.ID]bool{}

@@ -12,15 +12,42 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"flashsale/internal/ledgertest"
 	"flashsale/pkg/checkout"
 	"flashsale/pkg/ledger"
 )
 
-// freezer makes connections. Once freeze is set, the next batch that is sent on one of them gets lost, as on a connection whose
-// other end has vanished: the client hears nothing until its read timeout.
+// freezer makes connections. Once freeze is set, the next call of the routine that is sent on one of them gets lost, as on a
+// connection whose other end has vanished: the client hears nothing until its read timeout.
 type freezer struct {
-	freeze atomic.Bool
-	frozen chan struct{}
+	routine string
+	freeze  atomic.Bool
+	frozen  chan struct{}
+}
+
+// open opens a ledger on a freezer's connections.
+func (f *freezer) open(t *testing.T, env *ledgertest.Env) *ledger.Ledger {
+	t.Helper()
+	accounts, err := ledger.AccountsOf(env.AdminDSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := mysql.ParseDSN(accounts.DSN(ledger.RoleApp))
+	if err != nil {
+		t.Fatal(err)
+	}
+	network, plain := "freezable_"+cfg.DBName, cfg.Net
+	mysql.RegisterDialContext(network, func(ctx context.Context, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, plain, addr)
+		return freezable{conn, f}, err
+	})
+	cfg.Net = network
+	l, err := ledger.Open(cfg.FormatDSN(), env.Counts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
 }
 
 type freezable struct {
@@ -29,7 +56,7 @@ type freezable struct {
 }
 
 func (c freezable) Write(b []byte) (int, error) {
-	if bytes.Contains(b, []byte("CALL place_holds")) && c.f.freeze.CompareAndSwap(true, false) {
+	if bytes.Contains(b, []byte("CALL "+c.f.routine)) && c.f.freeze.CompareAndSwap(true, false) {
 		close(c.f.frozen)
 		return len(b), nil
 	}
@@ -112,26 +139,8 @@ func TestBatchThatHangsDelaysNobodyElse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := &rush{shop: newShop(t, 1_000_000, 1)}
-			f := &freezer{frozen: make(chan struct{})}
-			accounts, err := ledger.AccountsOf(r.AdminDSN)
-			if err != nil {
-				t.Fatal(err)
-			}
-			cfg, err := mysql.ParseDSN(accounts.DSN(ledger.RoleApp))
-			if err != nil {
-				t.Fatal(err)
-			}
-			network := "freezable_" + cfg.DBName
-			plain := cfg.Net
-			mysql.RegisterDialContext(network, func(ctx context.Context, addr string) (net.Conn, error) {
-				conn, err := new(net.Dialer).DialContext(ctx, plain, addr)
-				return freezable{conn, f}, err
-			})
-			cfg.Net = network
-			if r.ledger, err = ledger.Open(cfg.FormatDSN(), r.Counts); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = r.ledger.Close() })
+			f := &freezer{routine: "place_holds", frozen: make(chan struct{})}
+			r.ledger = f.open(t, r.Env)
 			r.start(t)
 			r.waitFor(t, 100)
 			unlock := hang(t, r, f)

@@ -46,6 +46,7 @@ var routes = map[string]route{
 	"block_shopper":  {&orderLane, none, none, none},
 	"cancel_order":   {&orderLane, none, 0, none},
 	"apply_event":    {&orderLane, none, 4, 5},
+	"apply_payments": {&orderLane, 0, none, none},
 	"record_refund":  {&orderLane, none, none, 2},
 	"put_product":    {&orderLane, 0, none, none},
 	"delete_product": {&orderLane, 0, none, none},

@@ -30,8 +30,9 @@ type Ledger struct {
 	Role Role // what Check expects; RoleApp unless set before the first call
 
 	db           *sql.DB
-	lanes        *lanes      // how calls share the connections of db; nil: freely
-	holds        *holdGroups // how holds share calls; nil: they do not
+	lanes        *lanes         // how calls share the connections of db; nil: freely
+	holds        *holdGroups    // how holds share calls; nil: they do not
+	payments     *paymentGroups // how payments share calls; nil: they do not
 	rec          checkout.Recorder
 	routinesSeen atomic.Pointer[time.Time] // when an audit found all of them
 
@@ -72,7 +73,7 @@ func open(cfg *mysql.Config, rec checkout.Recorder) (*Ledger, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	l := New(db, rec)
-	l.lanes, l.holds = newLanes(), newHoldGroups(l)
+	l.lanes, l.holds, l.payments = newLanes(), newHoldGroups(l), newPaymentGroups(l)
 	l.audits = audits
 	l.environment = environment(cfg)
 	return l, nil

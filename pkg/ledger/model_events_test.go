@@ -11,9 +11,11 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// event sends an event of one of three payments of a hold: A and B at one provider, and A at another. One in ten events
+func (m *machine) event(t *rapid.T) { m.send(t, m.drawEvent(t)) }
+
+// drawEvent makes an event of one of three payments of a hold: A and B at one provider, and A at another. One in ten events
 // names an id without a hold, and one in ten successes a payment of another hold.
-func (m *machine) event(t *rapid.T) {
+func (m *machine) drawEvent(t *rapid.T) checkout.PaymentEvent {
 	id := ledgertest.NewID()
 	if len(m.ids) > 0 && rapid.IntRange(0, 9).Draw(t, "unknown") > 0 {
 		id, _ = m.draw(t)
@@ -59,7 +61,41 @@ func (m *machine) event(t *rapid.T) {
 		e.Amount = rapid.SampledFrom(some[:3]).Draw(t, "amount")
 	}
 	m.sent = append(m.sent, e)
-	m.send(t, e)
+	return e
+}
+
+// eventsTogether sends usual payments, and a few others, as one batch. Those that share its call come first, and the others
+// follow, each by itself.
+func (m *machine) eventsTogether(t *rapid.T) {
+	var batch []checkout.PaymentEvent
+	for range rapid.IntRange(2, 5).Draw(t, "events") {
+		switch rapid.IntRange(0, 7).Draw(t, "usual") {
+		case 0:
+			batch = append(batch, m.drawEvent(t))
+		case 1:
+			if len(m.sent) > 0 {
+				batch = append(batch, rapid.SampledFrom(m.sent).Draw(t, "event"))
+			}
+		default:
+			id, a := m.draw(t)
+			e := checkout.PaymentEvent{
+				Provider: checkout.ProviderStandard, EventID: uuid.NewString(), Type: "payment.succeeded", Kind: checkout.PaymentSucceeded,
+				Subject: &id, PaymentID: id.OrderID() + "A", Amount: a.amount,
+			}
+			m.sent, batch = append(m.sent, e), append(batch, e)
+		}
+	}
+	if len(batch) == 0 {
+		t.Skip("no event yet")
+	}
+	applied := m.ledger.ApplyTogether(m.ctx, m.product, batch, window)
+	for _, shared := range []bool{true, false} {
+		for i, a := range applied {
+			if a.Shared == shared {
+				m.wantResult(t, batch[i], a.Receipt, a.Err)
+			}
+		}
+	}
 }
 
 func (m *machine) redeliver(t *rapid.T) {
@@ -71,6 +107,11 @@ func (m *machine) redeliver(t *rapid.T) {
 
 func (m *machine) send(t *rapid.T, e checkout.PaymentEvent) {
 	receipt, err := m.ledger.ApplyEvent(m.ctx, e, window)
+	m.wantResult(t, e, receipt, err)
+}
+
+// wantResult checks what became of an event, and changes the model.
+func (m *machine) wantResult(t *rapid.T, e checkout.PaymentEvent, receipt checkout.PaymentReceipt, err error) {
 	must(t, err)
 	must(t, receipt.Cause)
 	if want := m.deliver(e); !slices.Contains(want, receipt.Result) {

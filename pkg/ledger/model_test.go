@@ -42,6 +42,7 @@ func TestModel(t *testing.T) {
 			"order":   m.order,
 			"cancel":  m.cancel,
 			"event":   m.event,
+			"events":  m.eventsTogether,
 			"again":   m.redeliver,
 			"pass":    m.pass,
 			"sweep":   m.sweep,

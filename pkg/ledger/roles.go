@@ -22,14 +22,14 @@ type rights struct{ routines, tables []string }
 
 var rightsOf = map[Role]rights{
 	RoleApp: {routines: []string{
-		"place_hold", "place_holds", "release_hold", "create_order", "cancel_order", "apply_event", "keep_event", "retry_event", "postpone_event", "reject_event", "record_refund",
+		"place_hold", "place_holds", "release_hold", "create_order", "cancel_order", "apply_event", "apply_payments", "keep_event", "retry_event", "postpone_event", "reject_event", "record_refund",
 		"expire_due", "put_product", "delete_product", "block_shopper", "snapshot", "prune_ended", "prune_events", "move_marks", "mend_mark", "record_audit",
 	}},
 	RoleProducts: {tables: []string{"products", "holds", "orders"}},
 	RoleHolds:    {routines: []string{"place_hold", "place_holds", "release_hold", "snapshot"}, tables: []string{"products", "holds", "orders"}},
 	RoleOrders:   {routines: []string{"create_order", "cancel_order", "snapshot"}, tables: []string{"products", "holds", "orders"}},
 	RoleWebhook: {
-		routines: []string{"apply_event", "keep_event", "retry_event", "postpone_event", "reject_event"},
+		routines: []string{"apply_event", "apply_payments", "keep_event", "retry_event", "postpone_event", "reject_event"},
 		tables:   []string{"products", "holds", "orders", "payments", "payment_events"},
 	},
 	RoleExpire: {routines: []string{

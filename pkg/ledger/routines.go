@@ -144,16 +144,15 @@ func (l *Ledger) CancelOrder(ctx context.Context, by checkout.Caller, order chec
 	return checkout.Receipt{}, unknownOutcome("cancel_order", r)
 }
 
-// ApplyEvent stores and applies a payment event: routines/apply_event.sql. If that fails, routines/keep_event.sql stores
-// it alone, so that the provider need not send it again.
+// ApplyEvent stores and applies a payment event, in a batch with others of its product if it is hot: see groups. If that fails,
+// routines/keep_event.sql stores it alone, so that the provider need not send it again.
 func (l *Ledger) ApplyEvent(ctx context.Context, e checkout.PaymentEvent, paymentWindow time.Duration) (checkout.PaymentReceipt, error) {
-	args := eventArgs(e)
-	r, err := l.call(ctx, "apply_event", append(args, paymentWindow.Microseconds())...)
+	r, err := l.deliver(ctx, e, paymentWindow)
 	if err != nil && e.Kind == checkout.PaymentProcessing {
 		return checkout.PaymentReceipt{}, err // it helps now or never, and an earlier release could not apply a stored one
 	}
 	if err != nil {
-		kept, keepErr := l.call(ctx, "keep_event", args...)
+		kept, keepErr := l.call(ctx, "keep_event", eventArgs(e)...)
 		if keepErr != nil {
 			return checkout.PaymentReceipt{}, err
 		}

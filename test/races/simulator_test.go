@@ -190,6 +190,9 @@ func TestSimulationFindsWrongLedgers(t *testing.T) {
 // inBatches is no defect: a hold that is placed alone takes so long that others come together behind it.
 var inBatches = wrong{routine: "place_hold", replace: []string{"SET v_now = UTC_TIMESTAMP(6), v_over", "DO SLEEP(0.2);\n    SET v_now = UTC_TIMESTAMP(6), v_over"}}
 
+// paidInBatches is no defect: a payment that is applied alone takes so long that others come together behind it.
+var paidInBatches = wrong{routine: "apply_event", replace: []string{"SET v_now = UTC_TIMESTAMP(6);\n    IF p_type", "DO SLEEP(0.2);\n    SET v_now = UTC_TIMESTAMP(6);\n    IF p_type"}}
+
 // wrongLedgers are ledgers with defects, each with a sale that shows them.
 var wrongLedgers = map[string]struct {
 	sale    simulator.Sale
@@ -255,6 +258,14 @@ var wrongLedgers = map[string]struct {
 			inBatches,
 			{"place_holds", []string{"AND stock - reserved_stock - sold_stock >= p_units", ""}, "never_oversold"},
 			{"place_holds", []string{"stock AS product_stock,", "stock + 5000 AS product_stock,"}, "never_oversold"}, // as in the sale whose stock has no limit
+		},
+	},
+	"batches of payments sell units that are not counted, and take any amount": {
+		sale: shortSale(300, plenty),
+		defects: []wrong{
+			paidInBatches,
+			{"apply_payments", []string{"sold_stock = sold_stock + v_units", "sold_stock = sold_stock + v_units - 1"}, "sold_is_what_was_paid"},
+			{"apply_payments", []string{"j.amount = h.qty * h.unit_price", "TRUE"}, "paid_once no_money_is_lost"},
 		},
 	},
 	"the limit per shopper is not checked": {

@@ -1,0 +1,233 @@
+package ledger_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"flashsale/internal/ledgertest"
+	"flashsale/pkg/checkout"
+	"flashsale/pkg/ledger"
+)
+
+// untilKept delivers an event as a provider does that repeats it until it is stored and decided.
+func untilKept(ctx context.Context, l *ledger.Ledger, e checkout.PaymentEvent) (checkout.PaymentReceipt, error) {
+	for {
+		r, err := l.ApplyEvent(ctx, e, window)
+		if err == nil && r.Result != checkout.PaymentStored || err != nil && checkout.CodeOf(err) != checkout.CodeBusy {
+			return r, err
+		}
+	}
+}
+
+// Two processes get every event at the same instant, each a success of a hold in another state, beside calls and events that
+// change the hold. Each event has its effect once, whichever call it shares.
+func TestTwoProcessesApplyInBatches(t *testing.T) {
+	t.Parallel()
+	s := &stage{Env: ledgertest.New(t), product: "p"}
+	s.MustPut(t, s.product, 10_000)
+	processes := []*ledger.Ledger{s.Ledger, secondProcess(t, s.Env)}
+	const kinds = 8
+	events := held(t, s.Env, s.product, 12*kinds, nil)
+	var rivals []func() error // each beside one event
+	rival := func(e checkout.PaymentEvent) func() error {
+		return func() error { _, err := untilKept(context.Background(), processes[1], e); return err }
+	}
+	for i := range events {
+		e := &events[i]
+		other := *e
+		other.EventID += "_other"
+		switch i % kinds {
+		case 1:
+			order(t, s, e)
+		case 2:
+			e.Amount.Amount += int64(i%3) - 1 // the right one, too
+		case 3:
+			s.age(t, *e.Subject)
+		case 4:
+			order(t, s, e)
+			rivals = append(rivals, func() error { _, err := s.CancelOrder(context.Background(), checkout.Caller{}, *e.Subject); return err })
+		case 5:
+			rivals = append(rivals,
+				func() error { _, err := s.ReleaseHold(context.Background(), checkout.Caller{}, *e.Subject); return err },
+				func() error {
+					_, err := processes[1].CreateOrder(context.Background(), checkout.Caller{}, *e.Subject, checkout.OrderTerms{Window: window})
+					return err
+				})
+		case 6:
+			other.Kind, other.Type, other.RefundID, other.Amount.Amount = checkout.PaymentRefunded, "payment.refunded", other.EventID, 1
+			rivals = append(rivals, rival(other))
+		case 7:
+			order(t, s, e)
+			other.Kind, other.Type, other.Amount, other.PaymentID = checkout.PaymentFailed, "payment.failed", checkout.Money{}, "another"
+			rivals = append(rivals, rival(other))
+		}
+	}
+	for range 10 {
+		rivals = append(rivals, func() error {
+			_, err := s.ExpireDue(context.Background(), s.product, checkout.DueBatch{Holds: 100, Orders: 100})
+			return err
+		})
+	}
+	locked := begin(t, s.Env)
+	exec(t, locked, "SELECT id FROM products WHERE id = ? FOR UPDATE", s.product)
+	var next atomic.Int64
+	var applied, again sync.Map
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		together(2*len(events)+len(rivals), func() {
+			i := int(next.Add(1)) - 1
+			if i >= 2*len(events) {
+				for { // a client repeats a busy request; a refusal means that the event came first
+					if err := rivals[i-2*len(events)](); checkout.CodeOf(err) != checkout.CodeBusy {
+						return
+					}
+				}
+			}
+			e := events[i/2]
+			r, err := untilKept(context.Background(), processes[i%2], e)
+			if err != nil {
+				t.Errorf("event %d: %v", i/2, err)
+			}
+			if r.Result == checkout.PaymentApplied {
+				_, twice := applied.LoadOrStore(e.EventID, true)
+				if twice {
+					t.Errorf("event %d took effect twice", i/2)
+				}
+			} else {
+				again.Store(e.EventID, r.Result)
+			}
+		})
+	}()
+	for len(s.LockWaits(t)) == 0 { // the first of many
+		time.Sleep(time.Millisecond)
+	}
+	if err := locked.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	<-done
+	for i, e := range events {
+		_, one := applied.Load(e.EventID)
+		if result, _ := again.Load(e.EventID); !one && result != checkout.PaymentDuplicate || one && result != checkout.PaymentDuplicate {
+			t.Errorf("event %d was applied %t, and then %v, expected applied or a duplicate of a retry", i, one, result)
+		}
+		if i%kinds <= 1 {
+			if o, err := s.Order(t.Context(), checkout.Caller{}, *e.Subject); err != nil || o.Status != checkout.OrderPaid {
+				t.Errorf("the order of event %d is %+v (%v), expected it paid", i, o, err)
+			}
+		}
+	}
+	if n := s.Counts.Of(checkout.LedgerCalls.Name + "/apply_payments/applied"); n == 0 {
+		t.Error("no events shared a call")
+	}
+	t.Logf("calls of batches: %v applied, %v apart, %v single; %v deadlocks", s.Counts.Of(checkout.LedgerCalls.Name+"/apply_payments/applied"),
+		s.Counts.Of(checkout.LedgerCalls.Name+"/apply_payments/apart"), s.Counts.Of(checkout.LedgerCalls.Name+"/apply_payments/single"), s.Counts.Of(checkout.LedgerRetries.Name+"/1213"))
+	s.MustAudit(t)
+}
+
+// Two batches with the same events, in another order, wait for each other without a deadlock. Each event has its effect once.
+func TestBatchesOfTheSamePayments(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	env.MustPut(t, "p", 100_000)
+	for range ledgertest.Thorough(5, 20) {
+		events := held(t, env, "p", 60, nil)
+		backwards := make([]checkout.PaymentEvent, len(events))
+		for i, e := range events {
+			backwards[len(events)-1-i] = e
+		}
+		var once sync.Map
+		var next atomic.Int64
+		together(2, func() {
+			batch := [][]checkout.PaymentEvent{events, backwards}[next.Add(1)-1]
+			for i, a := range env.ApplyTogether(context.Background(), "p", batch, window) {
+				if _, twice := once.LoadOrStore(batch[i].EventID+string(a.Receipt.Result), true); a.Err != nil || twice {
+					t.Errorf("an event in two batches: %v, %s a second time", a.Err, a.Receipt.Result)
+				}
+			}
+		})
+	}
+	if n := env.Counts.Of(checkout.LedgerRetries.Name + "/1213"); n > 0 {
+		t.Errorf("%v calls ended in a deadlock", n)
+	}
+	env.MustAudit(t)
+}
+
+// A hold or an order that another call has locked delays its own event only. An event of the hold that is not committed yet delays
+// nothing.
+func TestBatchSkipsLockedRows(t *testing.T) {
+	t.Parallel()
+	for name, query := range map[string]string{
+		"hold":  "SELECT id FROM holds WHERE id = ? FOR UPDATE",
+		"order": "SELECT id FROM orders WHERE id = ? FOR UPDATE",
+		"event": `INSERT INTO payment_events (provider, event_id, type, kind, subject_id, payment_id, payload_digest, result, received_at, settled_at, retry_at)
+			VALUES ('standard', 'uncommitted', 'payment.failed', 'failed', ?, '', REPEAT('a', 32), 'ignored', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), NULL)`,
+	} {
+		s := &stage{Env: ledgertest.New(t), product: "p"}
+		s.MustPut(t, s.product, 100)
+		events := held(t, s.Env, s.product, 5, nil)
+		for i := range events {
+			order(t, s, &events[i])
+		}
+		locked := begin(t, s.Env)
+		exec(t, locked, query, events[2].Subject[:])
+		want := times(5, "shared applied")
+		if name != "event" {
+			want[2] = "alone applied"
+		}
+		var applied []ledger.Applied
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			applied = s.ApplyTogether(context.Background(), s.product, events, window)
+		}()
+		for paid, giveUp := 0, time.Now().Add(time.Minute); paid < len(events)-strings.Count(strings.Join(want, " "), "alone"); {
+			if err := s.Admin.QueryRow("SELECT COUNT(*) FROM orders WHERE status = 'paid'").Scan(&paid); err != nil || time.Now().After(giveUp) {
+				t.Fatalf("%s: %d orders are paid while a row is locked (%v), expected those that do not need it", name, paid, err)
+			}
+		}
+		if err := locked.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		<-done
+		if got := results(applied); !slices.Equal(got, want) {
+			t.Errorf("%s: the events are %q, expected %q", name, got, want)
+		}
+		s.MustAudit(t)
+	}
+}
+
+// A process that did not place the holds looks their product up, and then its payments share calls, too.
+func TestPaymentsOfAnotherProcessesHoldsShareCalls(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	env.MustPut(t, "p", 100)
+	events := held(t, env, "p", 40, nil)
+	other := secondProcess(t, env)
+	locked := begin(t, env)
+	exec(t, locked, "SELECT id FROM products WHERE id = 'p' FOR UPDATE")
+	var callers sync.WaitGroup
+	for _, e := range events {
+		callers.Go(func() {
+			if r, err := untilKept(context.Background(), other, e); err != nil || r.Order.Status != checkout.OrderPaid {
+				t.Errorf("an event got %+v (%v), expected a paid order", r, err)
+			}
+		})
+	}
+	for shared, giveUp := 0, time.Now().Add(time.Minute); shared == 0; {
+		query := "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'CALL apply_payments%'"
+		if err := env.Admin.QueryRow(query).Scan(&shared); err != nil || time.Now().After(giveUp) {
+			t.Fatalf("no payments share a call (%v)", err)
+		}
+	}
+	if err := locked.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	callers.Wait()
+	env.MustAudit(t)
+}
