@@ -153,3 +153,36 @@ func TestBatchFindsRowsThatCommitMeanwhile(t *testing.T) {
 		}
 	}
 }
+
+// A batch that fails for good leaves each event to a call of its own.
+func TestPaymentsOfAFailedBatchGoAlone(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	env.MustPut(t, "p", 100)
+	events := held(t, env, "p", 4, nil)
+	other := begin(t, env) // for longer than the batch waits for a lock
+	exec(t, other, `INSERT INTO payment_events (provider, event_id, type, kind, payment_id, payload_digest, result, received_at)
+		VALUES ('standard', ?, '', 'other', '', REPEAT('a', 32), 'unmatched', UTC_TIMESTAMP(6))`, events[3].EventID)
+	var applied []ledger.Applied
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		applied = env.ApplyTogether(context.Background(), "p", events, window)
+	}()
+	for paid, giveUp := 0, time.Now().Add(time.Minute); paid < 3; time.Sleep(time.Millisecond) {
+		if err := env.Admin.QueryRow("SELECT COUNT(*) FROM orders WHERE status = 'paid'").Scan(&paid); err != nil || time.Now().After(giveUp) {
+			t.Fatalf("%d orders are paid (%v), expected 3", paid, err)
+		}
+	}
+	if err := other.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	<-done
+	if got := results(applied)[:3]; !slices.Equal(got, times(3, "alone applied")) {
+		t.Errorf("the events are %q, expected them alone", got)
+	}
+	if n := env.Counts.Of(checkout.LedgerCalls.Name + "/apply_payments/busy"); n != 1 {
+		t.Errorf("%v batches gave up, expected 1", n)
+	}
+	env.MustAudit(t)
+}

@@ -102,13 +102,13 @@ func (g *groups[K, Q, R]) join(key K, r Q) (*leader, *waiting[Q, R]) {
 		g.of[key] = q
 		return q.leader, nil
 	}
-	if g.exclusive(key, &r) {
+	w := &waiting[Q, R]{r, make(chan R, 1)}
+	if g.exclusive(key, &w.request) { // not &r, which would cost every lone request an allocation
 		mates := q.waiting[max(0, len(q.waiting)-maxBatch+1):] // those further ahead are in an earlier batch
-		if slices.ContainsFunc(mates, func(w *waiting[Q, R]) bool { return g.conflict(key, &w.request, &r) }) {
+		if slices.ContainsFunc(mates, func(mate *waiting[Q, R]) bool { return g.conflict(key, &mate.request, &w.request) }) {
 			return nil, nil
 		}
 	}
-	w := &waiting[Q, R]{r, make(chan R, 1)}
 	q.waiting = append(q.waiting, w)
 	return nil, w
 }
