@@ -2,6 +2,8 @@ package ledger_test
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -158,6 +160,49 @@ func TestBatchesOfTheSamePayments(t *testing.T) {
 		t.Errorf("%v calls ended in a deadlock", n)
 	}
 	env.MustAudit(t)
+}
+
+// Ids that differ in case only are in one order in all batches, however they arrive. Otherwise two batches could deadlock.
+func TestBatchOrdersIDsByTheirBytes(t *testing.T) {
+	t.Parallel()
+	for table, insert := range map[string]string{
+		"payment_events": `INSERT INTO payment_events (provider, event_id, type, kind, subject_id, payment_id, payload_digest, result, received_at, settled_at, retry_at)
+			VALUES ('standard', 'ID', 'payment.failed', 'failed', NULL, '', REPEAT('a', 32), 'ignored', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), NULL)`,
+		"payments": "INSERT INTO payments (provider, payment_id, created_at, updated_at) VALUES ('standard', 'ID', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))",
+	} {
+		for _, ids := range [][]string{{"id", "ID"}, {"ID", "id"}} {
+			env := ledgertest.New(t)
+			env.MustPut(t, "p", 100)
+			events := held(t, env, "p", 2, nil)
+			for i, id := range ids {
+				events[i].EventID, events[i].PaymentID = id, id
+			}
+			locked := begin(t, env)
+			exec(t, locked, insert)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				env.ApplyTogether(context.Background(), "p", events, window)
+			}()
+			for len(env.LockWaits(t)) == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			dirty, err := env.Admin.BeginTx(t.Context(), &sql.TxOptions{Isolation: sql.LevelReadUncommitted})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var early int
+			column := map[string]string{"payment_events": "event_id", "payments": "payment_id"}[table]
+			if err := dirty.QueryRow("SELECT COUNT(*) FROM " + table + " WHERE provider = 'standard' AND " + column + " = 'id'").Scan(&early); err != nil || early > 0 {
+				t.Errorf("%s: a batch of %q wrote id before it waited for ID (%v)", table, ids, err)
+			}
+			if err := errors.Join(dirty.Rollback(), locked.Rollback()); err != nil {
+				t.Fatal(err)
+			}
+			<-done
+			env.MustAudit(t)
+		}
+	}
 }
 
 // A hold or an order that another call has locked delays its own event only. An event of the hold that is not committed yet delays

@@ -5,9 +5,10 @@
 -- p_events is a JSON array of [event_id, subject_id, payment_id, amount, digest, occurred_at]: hexadecimal but for the provider's own
 -- ids, and a time that may be missing. All have the same provider, type and currency. No two have the same event, payment or subject.
 --
--- Locks, in order: the new events' rows by their ids, the holds and their orders (SKIP LOCKED: a row that another call has locked delays
--- only its own event), the new payments' rows by their ids, then the product's row, last, for one UPDATE and the COMMIT. That is
--- apply_event's order, so that batches, single calls and sweeps do not deadlock.
+-- Locks, in order: the new events' rows by the bytes of their ids, the holds and their orders (SKIP LOCKED: a row that another call has
+-- locked delays only its own event), the new payments' rows by the bytes of their ids, then the product's row, last, for one UPDATE and
+-- the COMMIT. That is apply_event's order, so that batches, single calls and sweeps do not deadlock. One case remains: two calls that
+-- wait for an event of a batch that rolls back get gap locks where its row was, and one of them has to retry.
 --
 -- Outcomes: applied (all of them), apart (none; only the positions in events_usual can share a call), single (none: a
 -- concurrent call stored one of the events or payments).
@@ -51,7 +52,7 @@ BEGIN
            UNHEX(j.digest), 'applied', j.occurred_at, v_now, v_now, NULL
     FROM JSON_TABLE(p_events, '$[*]' COLUMNS (event_id VARCHAR(255) PATH '$[0]', subject CHAR(32) PATH '$[1]', payment_id VARCHAR(255) PATH '$[2]',
                                               amount BIGINT PATH '$[3]', digest CHAR(64) PATH '$[4]', occurred_at DATETIME(6) PATH '$[5]')) AS j
-    ORDER BY j.event_id
+    ORDER BY CAST(j.event_id AS BINARY)
     ON DUPLICATE KEY UPDATE deliveries = deliveries + 1;
     SET v_outcome = IF(ROW_COUNT() = p_count, NULL, 'single');
   END IF;
@@ -62,15 +63,22 @@ BEGIN
       LEFT JOIN orders o FORCE INDEX (PRIMARY) ON o.id = h.id
       WHERE h.product_id = p_product_id AND j.amount = h.qty * h.unit_price AND h.currency = p_currency
         AND (h.status = 'active' AND o.id IS NULL OR h.status <> 'active' AND o.status = 'pending_payment')
-        AND (SELECT COUNT(*) FROM payment_events WHERE subject_id = h.id AND result IN ('unmatched', 'stored')) = 0
       FOR UPDATE /*!80000 OF h, o */ SKIP LOCKED; -- MySQL locks no JSON_TABLE (error 3569), and MariaDB has no OF
+    SET v_outcome = IF(v_n = p_count, NULL, 'apart');
+  END IF;
+  IF v_outcome IS NULL THEN
+    -- A statement of its own, after the locks: the one above does not see a refund that commits between two of its rows.
+    SELECT JSON_ARRAYAGG(j.position), COUNT(*) INTO v_usual, v_n
+      FROM JSON_TABLE(p_events, '$[*]' COLUMNS (position FOR ORDINALITY, subject CHAR(32) PATH '$[1]')) AS j
+      WHERE (SELECT COUNT(*) FROM payment_events FORCE INDEX (payment_events_subject)
+             WHERE subject_id = UNHEX(j.subject) AND result IN ('unmatched', 'stored')) = 0;
     SET v_outcome = IF(v_n = p_count, NULL, 'apart');
   END IF;
   IF v_outcome IS NULL THEN
     INSERT INTO payments (provider, payment_id, order_id, settles, currency, received, exact, created_at, updated_at)
     SELECT p_provider, j.payment_id, UNHEX(j.subject), UNHEX(j.subject), p_currency, j.amount, TRUE, v_now, v_now
     FROM JSON_TABLE(p_events, '$[*]' COLUMNS (subject CHAR(32) PATH '$[1]', payment_id VARCHAR(255) PATH '$[2]', amount BIGINT PATH '$[3]')) AS j
-    ORDER BY j.payment_id
+    ORDER BY CAST(j.payment_id AS BINARY)
     ON DUPLICATE KEY UPDATE updated_at = GREATEST(v_now, payments.updated_at + INTERVAL 1 MICROSECOND);
     SET v_outcome = IF(ROW_COUNT() = p_count, 'applied', 'single');
   END IF;
