@@ -257,7 +257,11 @@ var wrongLedgers = map[string]struct {
 		defects: []wrong{
 			inBatches,
 			{"place_holds", []string{"AND stock - reserved_stock - sold_stock >= p_units", ""}, "never_oversold"},
-			{"place_holds", []string{"stock AS product_stock,", "stock + 5000 AS product_stock,"}, "never_oversold"}, // as in the sale whose stock has no limit
+			// As in the sale whose stock has no limit. A hold that comes alone is refused, but leaves the gate open, too.
+			{"place_holds", []string{"stock AS product_stock,", "stock + 5000 AS product_stock,"}, ""},
+			{"place_hold", []string{"stock AS product_stock,", "stock + 5000 AS product_stock,"}, ""},
+			{"refuse_hold", []string{"p.stock AS product_stock,", "p.stock + 5000 AS product_stock,"}, ""},
+			{"snapshot", []string{"p.stock AS product_stock,", "p.stock + 5000 AS product_stock,"}, ""},
 		},
 	},
 	"batches of payments sell units that are not counted": {
