@@ -43,7 +43,7 @@ func newPaymentGroups(l *Ledger) *paymentGroups {
 // keyOfPayment returns the group of an event. Only a success of a known product has one, if its ids need no escapes.
 func keyOfPayment(d delivery) (key eventKey, ok bool) {
 	e := &d.event
-	if d.product == "" || !mayBeUsual(e) {
+	if d.product == "" || d.product == unknownProduct || !mayBeUsual(e) {
 		return eventKey{}, false
 	}
 	return eventKey{d.product, e.Provider, e.Type, e.Amount.Currency, d.window}, true
@@ -52,7 +52,7 @@ func keyOfPayment(d delivery) (key eventKey, ok bool) {
 // mayBeUsual reports whether apply_payments can apply an event, as far as the event tells.
 func mayBeUsual(e *checkout.PaymentEvent) bool {
 	return e.Kind == checkout.PaymentSucceeded && e.Subject != nil && e.Amount.Amount > 0 && e.Amount.Currency != "" && e.RefundID == "" &&
-		plain(e.EventID) && plain(e.PaymentID) && (e.OccurredAt == nil || e.OccurredAt.Year() >= 1000 && e.OccurredAt.Year() <= 9999)
+		plain(e.EventID) && plain(e.PaymentID) && (e.OccurredAt == nil || e.OccurredAt.UTC().Year() >= 1000 && e.OccurredAt.UTC().Year() <= 9999)
 }
 
 // plain reports whether an id fits its column, and is the same text in JSON and in SQL.
@@ -66,15 +66,12 @@ const maxIDBytes = 255
 // deliver applies an event, in a batch with other payments of the product if it is hot: see groups.
 func (l *Ledger) deliver(ctx context.Context, e checkout.PaymentEvent, window time.Duration) (result, error) {
 	d := delivery{event: e, window: window}
-	if l.payments == nil || !mayBeUsual(&e) {
+	if l.payments == nil || e.Kind != checkout.PaymentSucceeded || e.Subject == nil {
 		return l.applyEvent(ctx, d)
 	}
-	if product, ok := l.lanes.products.Get(*e.Subject); ok {
-		d.product = product
-	} else if l.lanes.of[routes["apply_event"].lane].waiting.Load() > 0 { // its lane would look it up
-		if product := l.productOfHold(ctx, *e.Subject); product != unknownProduct {
-			d.product = product
-		}
+	d.product, _ = l.lanes.products.Get(*e.Subject)
+	if d.product == "" && l.lanes.of[routes["apply_event"].lane].waiting.Load() > 0 { // its lane would look it up
+		d.product = l.productOfHold(ctx, *e.Subject)
 	}
 	return l.payments.do(ctx, d)
 }

@@ -75,9 +75,10 @@ func TestConflictingPaymentsShareNoBatch(t *testing.T) {
 
 // A batch has one provider, type, currency and time to pay. Events that need a look at more than their hold have no batch.
 func TestOnlyUsualPaymentsShareCalls(t *testing.T) {
-	year := time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC)
+	year := time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("", -2*60*60)) // 10000 in UTC
 	for name, change := range map[string]func(d *delivery){
 		"unknown product":      func(d *delivery) { d.product = "" },
+		"product of nobody":    func(d *delivery) { d.product = unknownProduct },
 		"another product":      func(d *delivery) { d.product = "cold" },
 		"another provider":     func(d *delivery) { d.event.Provider = checkout.ProviderStripe },
 		"another type":         func(d *delivery) { d.event.Type = "checkout.session.completed" },

@@ -23,7 +23,7 @@ type sharing[K comparable, Q, R any] struct {
 	alone    func(context.Context, Q) (R, error) // a call for one request
 	together func(K, []Q) (shared[R], error)     // a call for a batch
 
-	keyOf     func(Q) (key K, ok bool)  // what all requests of a batch have in common; not ok: it goes alone
+	keyOf     func(Q) (key K, ok bool)  // requests of one key share calls; not ok: it goes alone
 	exclusive func(K, *Q) bool          // whether it may conflict with another
 	conflict  func(key K, a, b *Q) bool // whether two must not share a batch
 	rowBytes  func(Q) (own, each int)   // at least the size of its part of the statement, and what it adds to each part
