@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -53,7 +52,6 @@ func (runCmd) Run(env environment) (err error) {
 	defer func() { err = errors.Join(err, s.Close()) }()
 	ctx, stopKeeping := s.keep(env.ctx)
 	defer func() { err = errors.Join(err, stopKeeping()) }()
-	collectLess()
 	log, metrics := env.log, localserver.NewMetrics()
 	slog.SetDefault(log)
 	progress("updating the database")
@@ -90,14 +88,6 @@ func (runCmd) Run(env environment) (err error) {
 		progress("stopping")
 	}
 	return err
-}
-
-// collectLess lets the heap grow to five times what is live, unless GOGC says otherwise. What is live is a few MB, and a request
-// leaves 20 KB: with Go's default of twice, a busy server collects garbage for a tenth of its CPU time.
-func collectLess() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
 }
 
 // realShop reports whether the server has a database and a payment provider of its own. Then it has no demo product and no /live, which
