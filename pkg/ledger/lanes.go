@@ -13,19 +13,20 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// Calls share the connections in lanes: a queue of holds delays no order and no payment, and no row that is locked for
-// long takes the connections of other products. A lane is first in, first out, and limits how many of its connections one
+// Calls share the connections in lanes: a queue of holds delays no order, a queue of orders no payment, and no row that is locked
+// for long takes the connections of other products. A lane is first in, first out, and limits how many of its connections one
 // product may use. The sizes are figures of docs/decisions.md, "Calls share the connections in lanes".
 var (
 	holdLane  = laneSize{connections: 12, perProduct: 8}
 	orderLane = laneSize{connections: 12, perProduct: 8}
+	payLane   = laneSize{connections: 8, perProduct: 4} // payments share calls, so that few wait
 	sweepLane = laneSize{connections: 4, perProduct: 2}
 	eventLane = laneSize{connections: 4, perProduct: 4} // stores events alone: only their own rows are locked
 	retryLane = laneSize{connections: 4, perProduct: 4} // stored events, which nobody waits for
 	readLane  = laneSize{connections: 6, perProduct: 6} // reads lock nothing, so no row stops them
 )
 
-var laneSizes = []*laneSize{&holdLane, &orderLane, &sweepLane, &eventLane, &retryLane, &readLane}
+var laneSizes = []*laneSize{&holdLane, &orderLane, &payLane, &sweepLane, &eventLane, &retryLane, &readLane}
 
 type laneSize struct{ connections, perProduct int64 }
 
@@ -45,9 +46,9 @@ var routes = map[string]route{
 	"create_order":   {&orderLane, none, 0, none},
 	"block_shopper":  {&orderLane, none, none, none},
 	"cancel_order":   {&orderLane, none, 0, none},
-	"apply_event":    {&orderLane, none, 4, 5},
-	"apply_payments": {&orderLane, 0, none, none},
-	"record_refund":  {&orderLane, none, none, 2},
+	"apply_event":    {&payLane, none, 4, 5},
+	"apply_payments": {&payLane, 0, none, none},
+	"record_refund":  {&payLane, none, none, 2},
 	"put_product":    {&orderLane, 0, none, none},
 	"delete_product": {&orderLane, 0, none, none},
 	"keep_event":     {&eventLane, none, none, none},

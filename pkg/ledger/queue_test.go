@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -85,6 +86,29 @@ func TestFullLaneIsBusy(t *testing.T) {
 		}
 		if _, err := l.call(context.Background(), "place_hold", nil, "hot"); checkout.CodeOf(err) != checkout.CodeBusy {
 			t.Errorf("a call that got no place returned %v, expected busy", err)
+		}
+	})
+}
+
+// Payments of a product do not wait for its orders, of which a rush has many more.
+func TestOrdersDelayNoPayment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &Ledger{lanes: newLanes(), rec: checkout.NoRecorder{}}
+		hold := checkout.ID{1}
+		l.lanes.products.Add(hold, "hot")
+		for range orderLane.perProduct + 1 { // the first one is alone, and takes no place of the product
+			if _, err := l.enter(t.Context(), "create_order", []any{hold[:]}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		event := []any{"standard", "evt_1", "payment.succeeded", "succeeded", hold[:], "pay_1"}
+		for routine, args := range map[string][]any{"apply_event": event, "apply_payments": {"hot"}} {
+			start := time.Now()
+			leave, err := l.enter(t.Context(), routine, args)
+			if waited := time.Since(start); err != nil || waited > 0 {
+				t.Fatalf("%s waited %s for a place (%v)", routine, waited, err)
+			}
+			leave()
 		}
 	})
 }
