@@ -257,6 +257,9 @@ func (g *groups[K, Q, R]) share(key K, batch []*waiting[Q, R]) []*waiting[Q, R] 
 		return batch // each finds out for itself, by its own id
 	}
 	if len(got.apart) > 0 {
+		if len(got.apart) > len(batch)/2 {
+			return batch // another call would help few, and delay all
+		}
 		var others []*waiting[Q, R]
 		for i, w := range batch {
 			if slices.Contains(got.apart, i+1) {

@@ -305,6 +305,35 @@ func TestHoldApartGoesAtOnce(t *testing.T) {
 	})
 }
 
+// If most holds of a batch are apart, another call for the rest would save little, and all would wait for it.
+func TestFewHoldsAreNotSentAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		apart         []int
+		calls, placed int // for batches; by them
+	}{
+		"some of them apart": {[]int{1, 2}, 2, 3},
+		"most of them apart": {[]int{1, 2, 4}, 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inCrowd(t, func(l *slowLedger, crowd *crowd) {
+				calls, placed := 0, 0
+				crowd.groups.together = func(key holdKey, holds []checkout.HoldRequest) (shared[checkout.Receipt], error) {
+					if calls++; len(holds) == 5 {
+						return shared[checkout.Receipt]{apart: c.apart}, nil
+					}
+					placed += len(holds)
+					return l.placeHolds(key, holds)
+				}
+				crowd.send(nil, upto(6)...)
+				crowd.wg.Wait()
+				if calls != c.calls || placed != c.placed || len(l.placed) != 6 {
+					t.Errorf("%d calls placed %d holds of %d, expected %d, %d and 6", calls, placed, len(l.placed), c.calls, c.placed)
+				}
+			})
+		})
+	}
+}
+
 // After a batch that failed, each hold finds out by itself.
 func TestHoldsOfAFailedBatchGoAlone(t *testing.T) {
 	inCrowd(t, func(l *slowLedger, c *crowd) {

@@ -19,7 +19,7 @@ import (
 var (
 	holdLane  = laneSize{connections: 12, perProduct: 8}
 	orderLane = laneSize{connections: 12, perProduct: 8}
-	payLane   = laneSize{connections: 8, perProduct: 4} // payments share calls, so that few wait
+	payLane   = laneSize{connections: 12, perProduct: 8}
 	sweepLane = laneSize{connections: 4, perProduct: 2}
 	eventLane = laneSize{connections: 4, perProduct: 4} // stores events alone: only their own rows are locked
 	retryLane = laneSize{connections: 4, perProduct: 4} // stored events, which nobody waits for
