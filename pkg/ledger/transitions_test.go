@@ -200,28 +200,30 @@ func TestLatePayment(t *testing.T) {
 		default:
 			continue // its units are not available, or its payment was returned before
 		}
-		t.Run(setup.name+"/sold out", func(t *testing.T) {
-			s, w := arrange(t, env, i, 3)
-			other := ledgertest.NewID()
-			s.place(t, other) // one unit is left, but two are needed
-			w.free = func() int64 { return 1 }
-			s.play(t, w, onSucceeded)
-			state, reason := s.state(t)
-			reserved, sold := s.counters(t)
-			if state != checkout.State(checkout.OrderRefundDue) || reason != checkout.ReasonLatePayment || reserved != 2 || sold != 0 {
-				t.Errorf("got %s %s, reserved %d, sold %d, expected refund_due (late_payment) and no unit sold", state, reason, reserved, sold)
-			}
-			if got, want := storedPayments(t, env, s.id), w.describe(w.accounts[s.id]); got != want {
-				t.Errorf("the payments are%s\nthe model says%s", got, want)
-			}
-			// Once units are back, another success of the same payment takes them.
-			if _, err := s.ReleaseHold(t.Context(), checkout.Caller{}, other); err != nil {
-				t.Fatal(err)
-			}
-			w.free = func() int64 { return 3 }
-			s.play(t, w, onAgain)
-			s.compare(t, w)
-		})
+		for _, next := range []checkout.Trigger{onAgain, onSecond} {
+			t.Run(setup.name+"/sold out, then "+string(next), func(t *testing.T) {
+				s, w := arrange(t, env, i, 3)
+				other := ledgertest.NewID()
+				s.place(t, other) // one unit is left, but two are needed
+				w.free = func() int64 { return 1 }
+				s.play(t, w, onSucceeded)
+				state, reason := s.state(t)
+				reserved, sold := s.counters(t)
+				if state != checkout.State(checkout.OrderRefundDue) || reason != checkout.ReasonLatePayment || reserved != 2 || sold != 0 {
+					t.Errorf("got %s %s, reserved %d, sold %d, expected refund_due (late_payment) and no unit sold", state, reason, reserved, sold)
+				}
+				if got, want := storedPayments(t, env, s.id), w.describe(w.accounts[s.id]); got != want {
+					t.Errorf("the payments are%s\nthe model says%s", got, want)
+				}
+				// Once units are back, another success takes them: of the same payment or of a second one, which is then owed.
+				if _, err := s.ReleaseHold(t.Context(), checkout.Caller{}, other); err != nil {
+					t.Fatal(err)
+				}
+				w.free = func() int64 { return 3 }
+				s.play(t, w, next)
+				s.compare(t, w)
+			})
+		}
 		t.Run(setup.name+"/sold out by an overdue hold", func(t *testing.T) {
 			s, w := arrange(t, env, i, 2)
 			other := ledgertest.NewID()

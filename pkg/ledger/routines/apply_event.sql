@@ -114,15 +114,16 @@ BEGIN
         SET v_outcome = 'unmatched';
       ELSE
         SET v_exact = p_amount = v_order_amount AND p_currency = v_order_currency;
-        -- A new payment settles an unpaid order, unless settle_order finds otherwise. The update of a known one only locks it.
+        -- A new payment settles an order whose units are reserved. Of a late one settle_order finds out. The update of a known one only locks it.
+        SET v_first = v_exact AND (v_order = 'pending_payment' OR (v_order IS NULL AND v_hold = 'active'));
         INSERT INTO payments (provider, payment_id, order_id, settles, currency, received, exact, created_at, updated_at)
-        VALUES (p_provider, p_payment_id, v_order_id, IF(v_exact AND NOT v_order <=> 'paid', v_order_id, NULL), p_currency, p_amount, v_exact, v_now, v_now)
+        VALUES (p_provider, p_payment_id, v_order_id, IF(v_first, v_order_id, NULL), p_currency, p_amount, v_exact, v_now, v_now)
         ON DUPLICATE KEY UPDATE updated_at = GREATEST(v_now, updated_at + INTERVAL 1 MICROSECOND);
         IF ROW_COUNT() = 1 THEN
-          SET v_changed = TRUE;
           -- Nothing was received yet, and the units are reserved: settle_order would do the same, with two more reads.
-          SET v_first = v_exact AND p_amount > 0 AND (v_order = 'pending_payment' OR (v_order IS NULL AND v_hold = 'active'));
+          SET v_changed = TRUE, v_first = v_first AND p_amount > 0;
         ELSE
+          SET v_first = FALSE;
           SELECT TRUE, order_id, currency, received, exact INTO v_known, v_owner, v_payment_currency, v_was, v_changed
             FROM payments WHERE provider = p_provider AND payment_id = p_payment_id;
           IF NOT v_known THEN
