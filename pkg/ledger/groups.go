@@ -67,6 +67,10 @@ const (
 	aloneAfter = lockWait + 500*time.Millisecond
 )
 
+// fewLeft is how many requests of a batch go alone, too, if most of it is apart: another call may fail again, and would delay them
+// more than it saves. So few find places in their lane at once.
+const fewLeft = 8
+
 func newGroups[K comparable, Q, R any](s sharing[K, Q, R]) *groups[K, Q, R] {
 	return &groups[K, Q, R]{sharing: s, of: map[K]*group[Q, R]{}}
 }
@@ -257,9 +261,6 @@ func (g *groups[K, Q, R]) share(key K, batch []*waiting[Q, R]) []*waiting[Q, R] 
 		return batch // each finds out for itself, by its own id
 	}
 	if len(got.apart) > 0 {
-		if len(got.apart) > len(batch)/2 {
-			return batch // another call would help few, and delay all
-		}
 		var others []*waiting[Q, R]
 		for i, w := range batch {
 			if slices.Contains(got.apart, i+1) {
@@ -267,6 +268,9 @@ func (g *groups[K, Q, R]) share(key K, batch []*waiting[Q, R]) []*waiting[Q, R] 
 			} else {
 				others = append(others, w)
 			}
+		}
+		if len(others) <= fewLeft && len(others) < len(got.apart) {
+			return others
 		}
 		g.send(key, others)
 		return nil

@@ -305,31 +305,29 @@ func TestHoldApartGoesAtOnce(t *testing.T) {
 	})
 }
 
-// If most holds of a batch are apart, another call for the rest would save little, and all would wait for it.
+// If most of a batch is apart and few holds are left, another call for them would save little. Many share one, and so does a half.
 func TestFewHoldsAreNotSentAgain(t *testing.T) {
-	for name, c := range map[string]struct {
-		apart         []int
-		calls, placed int // for batches; by them
-	}{
-		"some of them apart": {[]int{1, 2}, 2, 3},
-		"most of them apart": {[]int{1, 2, 4}, 1, 0},
+	for name, c := range map[string]struct{ apart, left, placed int }{
+		"few left":          {100, fewLeft, 0},
+		"many left":         {100, fewLeft + 1, fewLeft + 1},
+		"half of them left": {fewLeft, fewLeft, fewLeft},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inCrowd(t, func(l *slowLedger, crowd *crowd) {
-				calls, placed := 0, 0
-				crowd.groups.together = func(key holdKey, holds []checkout.HoldRequest) (shared[checkout.Receipt], error) {
-					if calls++; len(holds) == 5 {
-						return shared[checkout.Receipt]{apart: c.apart}, nil
-					}
-					placed += len(holds)
-					return l.placeHolds(key, holds)
+		inCrowd(t, func(l *slowLedger, crowd *crowd) {
+			crowd.groups.together = func(key holdKey, holds []checkout.HoldRequest) (shared[checkout.Receipt], error) {
+				if len(holds) == c.apart+c.left {
+					return shared[checkout.Receipt]{apart: upto(c.apart)}, nil
 				}
-				crowd.send(nil, upto(6)...)
-				crowd.wg.Wait()
-				if calls != c.calls || placed != c.placed || len(l.placed) != 6 {
-					t.Errorf("%d calls placed %d holds of %d, expected %d, %d and 6", calls, placed, len(l.placed), c.calls, c.placed)
-				}
-			})
+				return l.placeHolds(key, holds)
+			}
+			crowd.send(nil, upto(1+c.apart+c.left)...)
+			crowd.wg.Wait()
+			placed := 0
+			for _, batch := range l.batches {
+				placed += len(batch)
+			}
+			if placed != c.placed || len(l.placed) != 1+c.apart+c.left {
+				t.Errorf("%s: a batch placed %d, expected %d; %d holds are placed in all", name, placed, c.placed, len(l.placed))
+			}
 		})
 	}
 }
