@@ -193,11 +193,7 @@ func TestSoldOutRefusalsSpareTheDatabase(t *testing.T) {
 		}
 	}
 	calls := func() float64 { return s.Metric(t, "flashsale_ledger_calls_total", "") }
-	late := func() float64 { // lookups that timed out in the cache: the gate then lets the hold pass; and entries that were not written in time
-		return s.Metric(t, "flashsale_cache_lookups_total", "failure") + s.Metric(t, "flashsale_cache_lookups_total", "skipped") +
-			s.Metric(t, "flashsale_cache_writes_lost_total", "")
-	}
-	before, lateBefore, start := calls(), late(), time.Now()
+	before, lateBefore, start := calls(), lateInCache(t, s), time.Now()
 	var refused atomic.Int64
 	var wg sync.WaitGroup
 	for shopper := range 16 {
@@ -216,7 +212,7 @@ func TestSoldOutRefusalsSpareTheDatabase(t *testing.T) {
 	}
 	wg.Wait()
 	seconds := time.Since(start).Seconds()
-	spent, missed := calls()-before, late()-lateBefore
+	spent, missed := calls()-before, lateInCache(t, s)-lateBefore
 	t.Logf("%d refusals, %.2f ledger calls per second, the cache was late %v times", refused.Load(), spent/seconds, missed)
 	// About one call per entry's lifetime. A failed lookup costs one read more, and with a key another one. So does a lost entry.
 	if limit := 8 + 2*seconds + 3*missed; spent > limit {
@@ -232,11 +228,8 @@ func TestUnknownProductsSpareTheDatabase(t *testing.T) {
 	t.Parallel()
 	s := shoptest.Open(t, 20, shoptest.Options{})
 	calls := func() float64 { return s.Metric(t, "flashsale_ledger_calls_total", "") }
-	late := func() float64 {
-		return s.Metric(t, "flashsale_cache_lookups_total", "failure") + s.Metric(t, "flashsale_cache_lookups_total", "skipped")
-	}
 	s.Do(t, http.MethodGet, "/v1/products/unknown", "", nil) // which connects to the cache
-	before, lateBefore, start := calls(), late(), time.Now()
+	before, lateBefore, start := calls(), lateInCache(t, s), time.Now()
 	var asked atomic.Int64
 	var wg sync.WaitGroup
 	for range 16 {
@@ -257,11 +250,18 @@ func TestUnknownProductsSpareTheDatabase(t *testing.T) {
 	}
 	wg.Wait()
 	seconds := time.Since(start).Seconds()
-	spent, missed := calls()-before, late()-lateBefore
+	spent, missed := calls()-before, lateInCache(t, s)-lateBefore
 	t.Logf("%d rounds, %.2f ledger calls per second, the cache was late %v times", asked.Load(), spent/seconds, missed)
 	if limit := 4 + 2*seconds + 3*missed; spent > limit { // the sweep makes none, since nothing is due
 		t.Errorf("%d rounds cost %v ledger calls, expected at most %.0f", asked.Load(), spent, limit)
 	}
+}
+
+// lateInCache counts lookups that timed out in the cache, which then cost the ledger reads, and entries that were not written in time.
+func lateInCache(t *testing.T, s *shoptest.Shop) float64 {
+	t.Helper()
+	return s.Metric(t, "flashsale_cache_lookups_total", "failure") + s.Metric(t, "flashsale_cache_lookups_total", "skipped") +
+		s.Metric(t, "flashsale_cache_writes_lost_total", "")
 }
 
 // delay is a proxy that delays every response.
