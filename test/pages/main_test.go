@@ -49,7 +49,9 @@ func startBrowser(t *testing.T) context.Context {
 			return
 		}
 		// The tests run as root in CI, where Chromium has no sandbox. Its pages are the project's own.
-		options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WSURLReadTimeout(patience))
+		options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WSURLReadTimeout(patience),
+			// Otherwise Chromium drops a press that comes before it has painted the page, as it may on a busy machine.
+			chromedp.Flag("allow-pre-commit-input", true), chromedp.Flag("disable-features", "Translate,PaintHolding"))
 		allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 		ctx, stop := chromedp.NewContext(allocator)
 		browser.ctx, browser.err = ctx, chromedp.Do(ctx)
@@ -191,10 +193,12 @@ func (p *page) tab(to string) {
 	p.t.Fatalf("Tab does not reach %s, it stays at %s", to, p.focused())
 }
 
-// describe logs what the page shows.
+// describe logs what the page shows, and its last requests: they tell a press that the page did not get from a response that did not come.
 func (p *page) describe() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), 5*time.Second)
 	defer cancel()
-	text, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText`))
-	p.t.Logf("the page shows:\n%s", text)
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText + '\n\n' + document.visibilityState + ' after ' + Math.round(performance.now()) + ' ms, requests that ended:\n' +
+		performance.getEntriesByType('resource').filter(r => !r.name.includes('/v1/products')).slice(-10)
+			.map(r => Math.round(r.startTime) + ' to ' + Math.round(r.responseEnd) + ' ms: ' + r.responseStatus + ' ' + r.name).join('\n')`))
+	p.t.Logf("the page shows (%v):\n%s", err, text)
 }
