@@ -140,7 +140,7 @@ func (r paymentsResult) shared(batch []delivery) (s shared[result]) {
 		switch {
 		case r.outcome == "applied":
 			order := &checkout.Order{ID: *e.Subject, ProductID: batch[i].product, Amount: e.Amount, Status: checkout.OrderPaid}
-			s.responses = append(s.responses, result{outcome: string(checkout.PaymentApplied), order: order, product: r.product})
+			s.responses = append(s.responses, &result{outcome: string(checkout.PaymentApplied), order: order, product: r.product})
 		case r.outcome == "apart" && !slices.Contains(r.usual, i+1):
 			s.apart = append(s.apart, i+1)
 		}

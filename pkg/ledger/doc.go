@@ -6,7 +6,7 @@
 // order: payment_events, holds, orders, products last.
 //
 // Holds of a hot product share calls (groups.go): those that arrive while a call for it is under way are placed by the next
-// one, place_holds. place_hold keeps the promises; place_holds is a faster way to its usual outcome. Payments do the same with
+// one, place_holds. place_hold keeps the promises; place_holds is a faster way to its usual outcomes. Payments do the same with
 // apply_event and apply_payments.
 //
 // Go does the rest. It retries a call where that is harmless (call.go), classifies error numbers (errors.go), and scans

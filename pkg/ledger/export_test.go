@@ -20,9 +20,14 @@ func (l *Ledger) PlaceTogether(ctx context.Context, requests []checkout.HoldRequ
 	key, _ := keyOfHold(requests[0])
 	all := make([]Placed, len(requests))
 	for i, r := range sendTogether(newHoldGroups(l), key, requests) {
-		if all[i].Receipt, all[i].Shared = r.response, r.shared; !r.shared {
-			all[i].Receipt, all[i].Err = l.placeHold(ctx, requests[i])
+		got, err := r.response, error(nil)
+		if all[i].Shared = r.shared; !r.shared {
+			got, err = l.placeHold(ctx, requests[i])
 		}
+		if err == nil {
+			all[i].Receipt, err = holdReceipt(got)
+		}
+		all[i].Err = err
 	}
 	return all
 }

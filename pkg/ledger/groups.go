@@ -31,7 +31,7 @@ type sharing[K comparable, Q, R any] struct {
 
 // shared is the result of a call for a batch.
 type shared[R any] struct {
-	responses []R   // to the first ones of the batch; the others need a call of their own
+	responses []*R  // to each request; nil, or none at all: it needs a call of its own
 	apart     []int // positions from 1 on, of requests that keep the others from sharing a call
 }
 
@@ -275,8 +275,16 @@ func (g *groups[K, Q, R]) share(key K, batch []*waiting[Q, R]) []*waiting[Q, R] 
 		g.send(key, others)
 		return nil
 	}
-	for i, response := range got.responses {
-		batch[i].response <- response
+	if len(got.responses) == 0 {
+		return batch
 	}
-	return batch[len(got.responses):]
+	var left []*waiting[Q, R]
+	for i, response := range got.responses {
+		if response == nil {
+			left = append(left, batch[i])
+		} else {
+			batch[i].response <- *response
+		}
+	}
+	return left
 }

@@ -43,7 +43,7 @@ func (l *slowLedger) call() {
 	time.Sleep(takes)
 }
 
-func (l *slowLedger) placeHold(_ context.Context, r checkout.HoldRequest) (checkout.Receipt, error) {
+func (l *slowLedger) placeHold(_ context.Context, r checkout.HoldRequest) (result, error) {
 	l.mu.Lock()
 	l.alone = append(l.alone, int(r.Qty))
 	l.mu.Unlock()
@@ -51,10 +51,10 @@ func (l *slowLedger) placeHold(_ context.Context, r checkout.HoldRequest) (check
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.placed[r.ID] = true
-	return checkout.Receipt{Hold: &checkout.Hold{ID: r.ID}}, nil
+	return result{hold: &checkout.Hold{ID: r.ID}}, nil
 }
 
-func (l *slowLedger) placeHolds(_ holdKey, holds []checkout.HoldRequest) (shared[checkout.Receipt], error) {
+func (l *slowLedger) placeHolds(_ holdKey, holds []checkout.HoldRequest) (shared[result], error) {
 	var numbers []int
 	for _, h := range holds {
 		numbers = append(numbers, int(h.Qty))
@@ -66,19 +66,19 @@ func (l *slowLedger) placeHolds(_ holdKey, holds []checkout.HoldRequest) (shared
 	l.mu.Unlock()
 	l.call()
 	if l.refuse != nil {
-		return shared[checkout.Receipt]{}, l.refuse
+		return shared[result]{}, l.refuse
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, h := range holds {
 		if l.placed[h.ID] {
-			return shared[checkout.Receipt]{}, nil
+			return shared[result]{}, nil
 		}
 	}
-	var all shared[checkout.Receipt]
+	var all shared[result]
 	for _, h := range holds {
 		l.placed[h.ID] = true
-		all.responses = append(all.responses, checkout.Receipt{Hold: &checkout.Hold{ID: h.ID}})
+		all.responses = append(all.responses, &result{hold: &checkout.Hold{ID: h.ID}})
 	}
 	return all, nil
 }
@@ -100,9 +100,9 @@ func (c *crowd) send(change func(*checkout.HoldRequest), numbers ...int) {
 		}
 		c.wg.Go(func() {
 			start := time.Now()
-			receipt, err := c.groups.do(context.Background(), r)
-			if err != nil || receipt.Hold.ID != r.ID {
-				c.t.Errorf("hold %d got %+v (%v), expected a receipt of its own", n, receipt, err)
+			got, err := c.groups.do(context.Background(), r)
+			if err != nil || got.hold.ID != r.ID {
+				c.t.Errorf("hold %d got %+v (%v), expected a result of its own", n, got, err)
 			}
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -290,9 +290,9 @@ func TestHoldThatIsCutAtOnceWaitsNoLonger(t *testing.T) {
 // A hold that cannot share its batch does not wait for the call of the others.
 func TestHoldApartGoesAtOnce(t *testing.T) {
 	inCrowd(t, func(l *slowLedger, c *crowd) {
-		c.groups.together = func(key holdKey, holds []checkout.HoldRequest) (shared[checkout.Receipt], error) {
+		c.groups.together = func(key holdKey, holds []checkout.HoldRequest) (shared[result], error) {
 			if holds[0].Qty == 2 {
-				return shared[checkout.Receipt]{apart: []int{1}}, nil
+				return shared[result]{apart: []int{1}}, nil
 			}
 			time.Sleep(time.Second)
 			return l.placeHolds(key, holds)
@@ -313,9 +313,9 @@ func TestFewHoldsAreNotSentAgain(t *testing.T) {
 		"half of them left": {fewLeft, fewLeft, fewLeft},
 	} {
 		inCrowd(t, func(l *slowLedger, crowd *crowd) {
-			crowd.groups.together = func(key holdKey, holds []checkout.HoldRequest) (shared[checkout.Receipt], error) {
+			crowd.groups.together = func(key holdKey, holds []checkout.HoldRequest) (shared[result], error) {
 				if len(holds) == c.apart+c.left {
-					return shared[checkout.Receipt]{apart: upto(c.apart)}, nil
+					return shared[result]{apart: upto(c.apart)}, nil
 				}
 				return l.placeHolds(key, holds)
 			}

@@ -23,12 +23,12 @@ type holdKey struct {
 	ttl               time.Duration
 }
 
-type holdGroups = groups[holdKey, checkout.HoldRequest, checkout.Receipt]
+type holdGroups = groups[holdKey, checkout.HoldRequest, result]
 
 // newHoldGroups shares the calls of holds. A batch never has two holds of the same key, or of the same shopper where there is a
 // limit.
 func newHoldGroups(l *Ledger) *holdGroups {
-	return newGroups(sharing[holdKey, checkout.HoldRequest, checkout.Receipt]{
+	return newGroups(sharing[holdKey, checkout.HoldRequest, result]{
 		alone: l.placeHold, together: l.placeHolds, keyOf: keyOfHold, rowBytes: maxRowBytes,
 		exclusive: func(key holdKey, r *checkout.HoldRequest) bool { return r.Key != nil || key.perShopper > 0 },
 		conflict: func(key holdKey, a, b *checkout.HoldRequest) bool {
@@ -50,7 +50,7 @@ func keyOfHold(r checkout.HoldRequest) (key holdKey, ok bool) {
 }
 
 // placeHolds places the holds of a group: routines/place_holds.sql.
-func (l *Ledger) placeHolds(key holdKey, holds []checkout.HoldRequest) (shared[checkout.Receipt], error) {
+func (l *Ledger) placeHolds(key holdKey, holds []checkout.HoldRequest) (shared[result], error) {
 	var perShopper any
 	if key.perShopper > 0 {
 		perShopper = key.perShopper
@@ -70,13 +70,34 @@ func (l *Ledger) placeHolds(key holdKey, holds []checkout.HoldRequest) (shared[c
 	r, err := callFor(context.Background(), l, scanHoldsResult, "place_holds", key.product, key.ttl.Microseconds(), key.price, key.currency, perShopper,
 		len(holds), units, maxQty, facts, keys, shoppers, string(rows))
 	if err != nil {
-		return shared[checkout.Receipt]{}, err
+		return shared[result]{}, err
 	}
-	receipts := r.receipts(holds)
-	for _, receipt := range receipts {
-		l.remember(receipt.Hold)
+	return shared[result]{l.holdResults(r, holds), r.apart}, nil
+}
+
+// holdResults are the results of the holds that were placed, and of those that the stock refuses. place_hold would refuse these in
+// the same way, but each at the price of a call.
+func (l *Ledger) holdResults(r holdsResult, holds []checkout.HoldRequest) []*result {
+	if r.outcome != "placed" && r.outcome != "partly" {
+		return nil
 	}
-	return shared[checkout.Receipt]{receipts, r.apart}, nil
+	results := make([]*result, len(holds))
+	for i, h := range holds {
+		if i < r.placed {
+			results[i] = &result{outcome: "placed", product: r.product, hold: &checkout.Hold{
+				ID: h.ID, Shopper: h.Shopper, ProductID: h.ProductID, Qty: h.Qty, Status: checkout.HoldActive, CreatedAt: r.created, ExpiresAt: r.expires,
+			}}
+			l.remember(results[i].hold)
+			continue
+		}
+		if r.product == nil || r.due {
+			continue
+		}
+		if refusal := r.product.Refuses(h.Qty); refusal != nil && refusal.Code == checkout.CodeSoldOut {
+			results[i] = &result{outcome: "sold_out", product: r.product}
+		}
+	}
+	return results
 }
 
 // holdRows writes holds as p_holds, and sums up their digests.
@@ -185,6 +206,7 @@ type holdsResult struct {
 	outcome          string
 	placed           int   // the first ones of the batch
 	apart            []int // positions from 1 on, of holds that keep the others from being placed
+	due              bool  // with partly: units of holds and orders can be reclaimed
 	created, expires time.Time
 	product          *checkout.Product
 }
@@ -192,18 +214,6 @@ type holdsResult struct {
 func (r holdsResult) outcomeName() string { return r.outcome }
 
 func (r holdsResult) productState() *checkout.Product { return r.product }
-
-// receipts are those of the holds that were placed.
-func (r holdsResult) receipts(requests []checkout.HoldRequest) []checkout.Receipt {
-	receipts := make([]checkout.Receipt, r.placed)
-	for i, h := range requests[:r.placed] {
-		receipts[i].Product = r.product
-		receipts[i].Hold = &checkout.Hold{
-			ID: h.ID, Shopper: h.Shopper, ProductID: h.ProductID, Qty: h.Qty, Status: checkout.HoldActive, CreatedAt: r.created, ExpiresAt: r.expires,
-		}
-	}
-	return receipts
-}
 
 func scanHoldsResult(rows *sql.Rows) (r holdsResult, err error) {
 	names, err := rows.Columns()
@@ -220,6 +230,8 @@ func scanHoldsResult(rows *sql.Rows) (r holdsResult, err error) {
 			return &r.placed
 		case "holds_apart":
 			return &apart
+		case "units_due":
+			return &r.due
 		case "hold_created_at":
 			return &r.created
 		case "hold_expires_at":
@@ -227,7 +239,7 @@ func scanHoldsResult(rows *sql.Rows) (r holdsResult, err error) {
 		}
 		return product.column(name)
 	}
-	if err = scanByName(rows, names, productRowColumns+5, column); err == nil && apart.Valid {
+	if err = scanByName(rows, names, productRowColumns+6, column); err == nil && apart.Valid {
 		err = json.Unmarshal([]byte(apart.String), &r.apart)
 	}
 	if err != nil {

@@ -29,11 +29,14 @@ func requests(n int, product string, change func(i int, r *checkout.HoldRequest)
 	return all
 }
 
-// outcomes names what became of each hold of a batch: "shared", "alone", "replayed" or a refusal's code.
+// outcomes names what became of each hold of a batch: "shared", "alone", "replayed", a refusal's code, or refused if the batch's call
+// refused it as sold out.
 func outcomes(placed []ledger.Placed) []string {
 	var names []string
 	for _, p := range placed {
 		switch {
+		case p.Shared && checkout.CodeOf(p.Err) == checkout.CodeSoldOut:
+			names = append(names, "refused")
 		case p.Err != nil:
 			names = append(names, string(checkout.CodeOf(p.Err)))
 		case p.Receipt.Repeated:
@@ -70,23 +73,23 @@ func TestBatchOfHolds(t *testing.T) {
 		"keys":       {request: func(i int, r *checkout.HoldRequest) { r.Key = &checkout.IdempotencyKey{byte(i), 9} }, want: times(8, "shared")},
 		"quantities": {request: qty(func(i int) int64 { return int64(1 + i%3) }), want: times(8, "shared")},
 		"shoppers":   {request: func(i int, r *checkout.HoldRequest) { r.Shopper = shopper(i % 2) }, want: times(8, "shared")},
-		"some fit":   {product: checkout.ProductChange{Stock: &three}, want: append(times(3, "shared"), times(5, "sold_out")...)},
+		"some fit":   {product: checkout.ProductChange{Stock: &three}, want: append(times(3, "shared"), times(5, "refused")...)},
 		"some fit, with keys": { // the last ones have the least keys
-			product: checkout.ProductChange{Stock: &three}, want: append(times(3, "shared"), times(5, "sold_out")...),
+			product: checkout.ProductChange{Stock: &three}, want: append(times(3, "shared"), times(5, "refused")...),
 			request: func(i int, r *checkout.HoldRequest) { r.Key = &checkout.IdempotencyKey{byte(9 - i), 8} },
 		},
 		"some fit, a few with keys": {
-			product: checkout.ProductChange{Stock: &three}, want: append(times(3, "shared"), times(5, "sold_out")...),
+			product: checkout.ProductChange{Stock: &three}, want: append(times(3, "shared"), times(5, "refused")...),
 			request: func(i int, r *checkout.HoldRequest) {
 				if i%2 == 0 {
 					r.Key = &checkout.IdempotencyKey{byte(9 - i), 7}
 				}
 			},
 		},
-		"none fits": {product: checkout.ProductChange{Stock: &three}, request: qty(func(int) int64 { return 4 }), want: times(8, "sold_out")},
+		"none fits": {product: checkout.ProductChange{Stock: &three}, request: qty(func(int) int64 { return 4 }), want: times(8, "refused")},
 		"a later fits": {
 			product: checkout.ProductChange{Stock: &three}, request: qty(func(i int) int64 { return []int64{1, 3, 1, 3, 1, 1, 1, 1}[i] }),
-			want: []string{"shared", "sold_out", "alone", "sold_out", "alone", "sold_out", "sold_out", "sold_out"},
+			want: []string{"shared", "refused", "alone", "refused", "alone", "sold_out", "sold_out", "sold_out"},
 		},
 		"price":           {product: checkout.ProductChange{Price: &checkout.Money{Amount: 5000, Currency: "USD"}}, want: times(8, "alone")},
 		"currency":        {product: checkout.ProductChange{Price: &checkout.Money{Amount: 4999, Currency: "EUR"}}, want: times(8, "alone")},
@@ -127,6 +130,35 @@ func TestBatchOfHolds(t *testing.T) {
 		}
 	}
 	env.MustAudit(t)
+}
+
+// A batch that does not fit refuses nobody while units of overdue holds or orders can be reclaimed: place_hold reclaims them.
+func TestBatchLeavesOverdueUnitsToPlaceHold(t *testing.T) {
+	t.Parallel()
+	env := ledgertest.New(t)
+	for name, order := range map[string]bool{"hold": false, "order": true} {
+		env.MustPut(t, name, 3)
+		held := request(name)
+		held.Qty = 2
+		if _, err := env.PlaceHold(t.Context(), held); err != nil {
+			t.Fatal(err)
+		}
+		if order {
+			if _, err := env.CreateOrder(t.Context(), checkout.Caller{}, held.ID, checkout.OrderTerms{Window: ttl}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		placed := env.PlaceTogether(t.Context(), requests(3, name, nil))
+		if got, want := outcomes(placed), []string{"shared", "refused", "refused"}; !slices.Equal(got, want) {
+			t.Errorf("%s, not due: the holds are %v, expected %v", name, got, want)
+		}
+		exec(t, env.Admin, "UPDATE holds SET created_at = created_at - INTERVAL 10 MINUTE, expires_at = expires_at - INTERVAL 10 MINUTE WHERE id = ?", held.ID[:])
+		exec(t, env.Admin, "UPDATE orders SET pay_by = UTC_TIMESTAMP(6) - INTERVAL 1 MINUTE WHERE id = ?", held.ID[:])
+		placed = env.PlaceTogether(t.Context(), requests(3, name, nil))
+		if got, want := outcomes(placed), []string{"alone", "alone", "sold_out"}; !slices.Equal(got, want) {
+			t.Errorf("%s, due: the holds are %v, expected %v", name, got, want)
+		}
+	}
 }
 
 // A used key, a blocked shopper or a repeated one does not keep the others of a batch from sharing the call.

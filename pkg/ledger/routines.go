@@ -13,14 +13,19 @@ import (
 
 // PlaceHold reserves units, in a batch with other holds of the product if it is hot: see groups.
 func (l *Ledger) PlaceHold(ctx context.Context, req checkout.HoldRequest) (checkout.Receipt, error) {
-	if l.holds == nil {
-		return l.placeHold(ctx, req)
+	place := l.placeHold
+	if l.holds != nil {
+		place = l.holds.do
 	}
-	return l.holds.do(ctx, req)
+	r, err := place(ctx, req)
+	if err != nil {
+		return checkout.Receipt{}, err
+	}
+	return holdReceipt(r)
 }
 
 // placeHold reserves units by a call of its own: routines/place_hold.sql.
-func (l *Ledger) placeHold(ctx context.Context, req checkout.HoldRequest) (checkout.Receipt, error) {
+func (l *Ledger) placeHold(ctx context.Context, req checkout.HoldRequest) (r result, err error) {
 	var key []byte
 	if req.Key != nil {
 		key = req.Key[:]
@@ -32,17 +37,20 @@ func (l *Ledger) placeHold(ctx context.Context, req checkout.HoldRequest) (check
 			perShopper = *req.MaxPerShopper
 		}
 	}
-	var r result
 	overtaken := func() bool { // the reason to refuse it has gone
 		return r.outcome == "overtaken" || r.outcome == "shopper_limit" && r.product.MaxPerShopper == nil
 	}
 	for tries := 0; tries == 0 || overtaken() && tries <= maxRetries; tries++ {
-		var err error
 		if r, err = l.call(ctx, "place_hold", req.ID[:], req.ProductID, req.Qty, req.TTL.Microseconds(), key, price, currency,
 			shopperArg(req.Shopper), perShopper); err != nil {
-			return checkout.Receipt{}, err
+			return result{}, err
 		}
 	}
+	return r, nil
+}
+
+// holdReceipt is what a result of place_hold means to its caller.
+func holdReceipt(r result) (checkout.Receipt, error) {
 	switch r.outcome {
 	case "placed", "replayed":
 		if r.hold == nil { // deleted with its key in this moment: it had ended long ago

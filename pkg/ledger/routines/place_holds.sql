@@ -1,5 +1,5 @@
 -- place_holds reserves units of one product for many callers: one transaction, one COMMIT. It is only a faster way to the usual
--- outcome of place_hold, and every hold that it leaves out goes through place_hold with the same id.
+-- outcomes of place_hold, placed and sold out. Every hold that it leaves undecided goes through place_hold with the same id.
 --
 -- p_holds is a JSON array of [id, qty, facts, key, shopper, arrival]: hexadecimal ids, place_hold's v_facts, a key and a shopper or
 -- null, and the position in the order of arrival, from 1 on. Those at the end may be missing. Holds with keys are in the order of
@@ -11,9 +11,9 @@
 -- for one UPDATE and the COMMIT. That is place_hold's order, so that batches, single calls and sweeps do not deadlock. Two batches that
 -- repeat each other's keys do not either.
 --
--- Outcomes: placed (all of them), partly (the first holds_placed of them; the others do not fit), apart (none; the arrivals in
--- holds_apart need place_hold: the key is used, or the shopper is blocked or had units of a limited product), single (none: the
--- price, the limit, the window, a position that a concurrent call took, or nothing fits).
+-- Outcomes: placed (all of them), partly (the first holds_placed of them, or none; the others do not fit, and units_due tells whether
+-- overdue units could make room), apart (none; the arrivals in holds_apart need place_hold: the key is used, or the shopper is blocked
+-- or had units of a limited product), single (none: the price, the limit, the window, or a position that a concurrent call took).
 CREATE PROCEDURE place_holds(
   p_product_id  VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin,
   p_ttl_us      BIGINT,
@@ -35,7 +35,7 @@ BEGIN
   DECLARE v_placed INT DEFAULT 0;
   DECLARE v_available BIGINT;
   DECLARE v_apart TEXT;
-  DECLARE v_duplicate, v_ended BOOLEAN DEFAULT FALSE;
+  DECLARE v_duplicate, v_ended, v_due BOOLEAN DEFAULT FALSE;
   DECLARE v_known BOOLEAN DEFAULT TRUE;
   DECLARE EXIT HANDLER FOR SQLEXCEPTION
   BEGIN
@@ -120,16 +120,21 @@ BEGIN
       END IF;
       IF v_ended THEN
         ROLLBACK;
-        SET v_placed = 0;
+        SET v_placed = 0, v_available = NULL;
       ELSE
         COMMIT;
       END IF;
     END IF;
   END IF;
 
+  IF v_available IS NOT NULL THEN -- before the product is read: what is reclaimed in between shows there
+    SELECT EXISTS (SELECT 1 FROM holds WHERE product_id = p_product_id AND status = 'active' AND expires_at <= UTC_TIMESTAMP(6))
+        OR EXISTS (SELECT 1 FROM orders WHERE product_id = p_product_id AND status = 'pending_payment' AND pay_by <= UTC_TIMESTAMP(6))
+      INTO v_due;
+  END IF;
   SELECT
-    CASE WHEN v_apart IS NOT NULL THEN 'apart' WHEN v_placed = 0 THEN 'single' WHEN v_placed < p_count THEN 'partly' ELSE 'placed' END AS outcome,
-    v_placed AS holds_placed, v_apart AS holds_apart, v_now AS hold_created_at, v_now + INTERVAL p_ttl_us MICROSECOND AS hold_expires_at,
+    CASE WHEN v_apart IS NOT NULL THEN 'apart' WHEN v_placed = p_count THEN 'placed' WHEN v_available IS NOT NULL THEN 'partly' ELSE 'single' END AS outcome,
+    v_placed AS holds_placed, v_apart AS holds_apart, v_due AS units_due, v_now AS hold_created_at, v_now + INTERVAL p_ttl_us MICROSECOND AS hold_expires_at,
     UTC_TIMESTAMP(6) AS as_of, id AS product_id, name AS product_name, price_amount AS product_price, currency AS product_currency,
     stock AS product_stock, reserved_stock AS product_reserved_stock, sold_stock AS product_sold_stock,
     keyed_holds AS product_keyed_holds, version AS product_version, max_qty_per_hold AS product_max_qty,
