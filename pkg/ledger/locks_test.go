@@ -131,7 +131,19 @@ func TestLockedRowDelaysNobodyElse(t *testing.T) {
 		}},
 		{"the audit", func(c *crowd) error { _, err := c.Audit(context.Background()); return err }},
 	}
-	ofProduct := []call{{"a hold of its product, of what else is due", place("locked")}, {"a sweep of its product", sweep("locked")}}
+	batch := func(c *crowd) error { // one of the two may not fit
+		for _, placed := range c.PlaceTogether(context.Background(), requests(2, "locked", nil)) {
+			if placed.Err != nil && checkout.CodeOf(placed.Err) != checkout.CodeSoldOut {
+				return placed.Err
+			}
+		}
+		calls := checkout.LedgerCalls.Name + "/place_holds/"
+		if c.Counts.Of(calls+"placed")+c.Counts.Of(calls+"partly") != 1 {
+			return errors.New("the shared call failed, and its holds went alone")
+		}
+		return nil
+	}
+	ofProduct := []call{{"a hold of its product, of what else is due", place("locked")}, {"a batch of its holds", batch}, {"a sweep of its product", sweep("locked")}}
 	for name, tc := range map[string]struct {
 		lock  func(*testing.T, *crowd) func()
 		calls []call
