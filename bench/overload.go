@@ -11,10 +11,10 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// The arrivals of the experiment overload, as shares of what the server can do.
+// overloads are the arrival rates, as multiples of the rate of 64 callers in a closed loop.
 var overloads = []float64{0.5, 1, 2}
 
-func overloadCase(share float64) string { return fmt.Sprintf("%g × what the server can do", share) }
+func overloadCase(share float64) string { return fmt.Sprintf("%g × the closed loop's rate", share) }
 
 // runOverload sends holds of one product at a fixed rate, whatever the server does. Times count from when a request was due.
 func runOverload(ctx context.Context, t *trial) error {
@@ -42,7 +42,7 @@ func runOverload(ctx context.Context, t *trial) error {
 	})
 }
 
-// maxOpen limits the requests at a time. A shopper who finds that many before him is not counted as sent.
+// maxOpen limits the open requests. At the limit a request counts as not sent.
 const maxOpen = 4096
 
 // overload measures one rate of arrivals.

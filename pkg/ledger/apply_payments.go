@@ -63,14 +63,14 @@ func plain(id string) bool {
 // maxIDBytes is the longest id of a provider.
 const maxIDBytes = 255
 
-// deliver applies an event, in a batch with other payments of the product if it is hot: see groups.
+// deliver applies an event. While a call for its product is under way, the event shares the next one: see groups.
 func (l *Ledger) deliver(ctx context.Context, e checkout.PaymentEvent, window time.Duration) (result, error) {
 	d := delivery{event: e, window: window}
 	if l.payments == nil || e.Kind != checkout.PaymentSucceeded || e.Subject == nil {
 		return l.applyEvent(ctx, d)
 	}
 	d.product, _ = l.lanes.products.Get(*e.Subject)
-	if d.product == "" && l.lanes.of[routes["apply_event"].lane].waiting.Load() > 0 { // its lane would look it up
+	if d.product == "" && l.lanes.of[routes["apply_event"].lane].calls.Load() > 0 { // apply_event would look it up, too
 		d.product = l.productOfHold(ctx, *e.Subject)
 	}
 	return l.payments.do(ctx, d)

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// groups makes calls for requests Q that arrive together: those of one key K that arrive while a call of theirs is under way
-// share the next one. No request waits for company: one that finds no call under way goes alone. A shared call only speeds up
-// the usual outcome. Requests that it leaves out go alone, each with its own id. R is the response to one request.
+// groups makes one call for several requests Q that arrive together. Requests of one key K that arrive while a call for K is under way
+// share the next call. A request never waits for others to arrive: if no call is under way, it goes alone at once. A shared call
+// handles only the usual outcomes; every other request goes alone, with its own id. R is the response to one request.
 type groups[K comparable, Q, R any] struct {
 	sharing[K, Q, R]
 
@@ -57,9 +57,9 @@ const (
 	maxBatchBytes = 15 << 10
 )
 
-// A call is late after lateFactor times the usual duration, within these limits. Then the next batch starts beside it. Requests of
-// a batch that is late for another aloneAfter go alone: its connection may be frozen. A batch that waits for a lock has
-// failed by then. Before, its requests would only take connections to wait for the rows that it has locked.
+// A call is late after lateFactor times the usual duration, within these limits. The next batch then starts beside it. After another
+// aloneAfter, the late batch's requests go alone, because its connection may be frozen. They do not go sooner: until its lock wait
+// has failed, they would take connections and wait for the rows that it has locked.
 const (
 	lateFactor = 4
 	minLate    = 20 * time.Millisecond
@@ -67,8 +67,8 @@ const (
 	aloneAfter = lockWait + 500*time.Millisecond
 )
 
-// fewLeft is how many requests of a batch go alone, too, if most of it is apart: another call may fail again, and would delay them
-// more than it saves. So few find places in their lane at once.
+// fewLeft is how many requests go alone when most of their batch is apart. A second shared call could fail again, and would cost them
+// more than it saves. A lane has room for this many of one product (perProduct).
 const fewLeft = 8
 
 func newGroups[K comparable, Q, R any](s sharing[K, Q, R]) *groups[K, Q, R] {

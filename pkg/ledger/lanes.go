@@ -15,7 +15,7 @@ import (
 
 // Calls share the connections in lanes: a queue of holds delays no order, a queue of orders no payment, and no row that is locked
 // for long takes the connections of other products. A lane is first in, first out, and limits how many of its connections one
-// product may use. The sizes are figures of docs/decisions.md, "Calls share the connections in lanes".
+// product may use. docs/decisions.md, "Calls share the connections in lanes", has the reason for 8 of 12.
 var (
 	holdLane  = laneSize{connections: 12, perProduct: 8}
 	orderLane = laneSize{connections: 12, perProduct: 8}
@@ -64,7 +64,7 @@ var routes = map[string]route{
 	"snapshot":       {&readLane, none, none, none},
 }
 
-// unknownProduct stands for the products that nobody knows. Together they may use as much of a lane as one product.
+// unknownProduct stands for all products that the process does not know. Together they may use as much of a lane as one product.
 const unknownProduct = "?"
 
 // maxConns is the size of the connection pool: one connection for each place in a lane.
@@ -97,9 +97,9 @@ func newLanes() *lanes {
 }
 
 type lane struct {
-	size    laneSize
-	slots   *semaphore.Weighted
-	waiting atomic.Int64 // calls that wait or run
+	size  laneSize
+	slots *semaphore.Weighted
+	calls atomic.Int64 // waiting or running
 
 	mu       sync.Mutex
 	products map[string]*share
@@ -115,23 +115,23 @@ type share struct {
 func (l *lane) enter(ctx context.Context, product string) (leave func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, acquireTimeout)
 	defer cancel()
-	l.waiting.Add(1)
+	l.calls.Add(1)
 	leaveProduct := func() {}
 	if product != "" {
 		s := l.share(product)
 		if err := s.slots.Acquire(ctx, 1); err != nil {
 			l.drop(product)
-			l.waiting.Add(-1)
+			l.calls.Add(-1)
 			return nil, fmt.Errorf("waiting in the queue of product %s for a connection: %w", product, err)
 		}
 		leaveProduct = func() { s.slots.Release(1); l.drop(product) }
 	}
 	if err := l.slots.Acquire(ctx, 1); err != nil {
 		leaveProduct()
-		l.waiting.Add(-1)
+		l.calls.Add(-1)
 		return nil, fmt.Errorf("waiting in the queue for a connection: %w", err)
 	}
-	return func() { l.slots.Release(1); leaveProduct(); l.waiting.Add(-1) }, nil
+	return func() { l.slots.Release(1); leaveProduct(); l.calls.Add(-1) }, nil
 }
 
 func (l *lane) share(product string) *share {
@@ -166,7 +166,7 @@ func (l *Ledger) enter(ctx context.Context, routine string, args []any) (leave f
 	switch {
 	case way.product != none:
 		product, _ = args[way.product].(string)
-	case way.hold == none && way.payment == none, lane.waiting.Load() == 0: // alone, it delays no other product
+	case way.hold == none && way.payment == none, lane.calls.Load() == 0: // alone, it delays no other product
 	default:
 		product = l.productOf(ctx, way, args)
 	}

@@ -47,8 +47,8 @@ func TestLaneIsFirstInFirstOut(t *testing.T) {
 		if !slices.Equal(served, want) {
 			t.Errorf("callers were served in the order %v, expected the order of arrival", served)
 		}
-		if len(l.products) > 0 || l.waiting.Load() != 0 {
-			t.Errorf("the empty lane still knows %d products and %d calls", len(l.products), l.waiting.Load())
+		if len(l.products) > 0 || l.calls.Load() != 0 {
+			t.Errorf("the empty lane still knows %d products and %d calls", len(l.products), l.calls.Load())
 		}
 	})
 }

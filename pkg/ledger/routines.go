@@ -11,7 +11,7 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// PlaceHold reserves units, in a batch with other holds of the product if it is hot: see groups.
+// PlaceHold reserves units. While a call for the product is under way, the hold shares the next one: see groups.
 func (l *Ledger) PlaceHold(ctx context.Context, req checkout.HoldRequest) (checkout.Receipt, error) {
 	place := l.placeHold
 	if l.holds != nil {

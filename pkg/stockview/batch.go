@@ -6,15 +6,15 @@ import (
 )
 
 // batcher lets concurrent callers of a product share one call of the cache, to which each brings items of type I. In a rush
-// thousands of requests read the same entry at once, and a call for each took a third of the server's CPU; with batches
-// `flashsale run` refuses 30,000 holds per second on two cores. Writes of one entry are the same: the latest one is enough.
+// thousands of requests read the same entry at once, and a call for each took a third of the server's CPU. Of the writes of one
+// entry, the latest is enough.
 //
 // The first caller of an idle product calls at once, alone. Callers that arrive during that call form the next batch: they
 // wait for its end, and then the first of them calls for all. Unlike singleflight, no caller gets the result of a call that
 // began before it asked. A batched result is therefore as fresh as that of a call of its own. One call per product is in
 // flight at a time. A function in Lambda that serves one request at a time never waits here.
 type batcher[I, R any] struct {
-	// triesAgain makes a batch call even if the call before it failed. Writes need that, or the batch's keys are lost. A read
+	// triesAgain makes a batch call even if the call before it failed. Writes need that: each has keys of its own. A read
 	// can fail with the one before it: the ledger has the same state.
 	triesAgain bool
 

@@ -17,7 +17,7 @@ import (
 	"flashsale/internal/shoptest"
 )
 
-// rush lets 40 shoppers place and repeat holds until the product is sold out and trouble has returned. It checks that
+// rush lets 40 shoppers place and repeat holds until the product is sold out and the function trouble has returned. It checks that
 // no promise is broken meanwhile. trouble calls serve(n) to wait until n more requests have their response, so the sale
 // continues whatever state the cache is in. rush returns the median time of a request.
 func rush(t *testing.T, s *shoptest.Shop, trouble func(serve func(n int))) (median time.Duration) {

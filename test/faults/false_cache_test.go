@@ -28,7 +28,7 @@ func newFalseCache(t *testing.T) falseCache {
 
 func entryOf(s *shoptest.Shop) string { return cacheKey(s, "entry") }
 
-// lie writes an entry that is newer than the true one, and wrong. withEnd: it expires as any entry does.
+// lie writes a false entry with a newer version than the true one. withEnd gives it the usual lifetime.
 func (c falseCache) lie(t *testing.T, s *shoptest.Shop, about func(*checkout.Product), withEnd bool) {
 	t.Helper()
 	p := s.Stock(t)
@@ -100,7 +100,7 @@ func TestCacheWithFalsePrice(t *testing.T) {
 	}
 }
 
-// What cannot be read counts as a miss.
+// An unreadable entry counts as a cache miss.
 func TestCacheWithGarbage(t *testing.T) {
 	t.Parallel()
 	cache := newFalseCache(t)

@@ -178,7 +178,7 @@ func killConnections(t testing.TB, s *shoptest.Shop) int {
 	return len(ids)
 }
 
-// A request gets its response in time even if it waits for a lock longer than its function may run.
+// A request that waits for a lock gets its response before its function's time is over.
 func TestFunctionRespondsBeforeItsDeadline(t *testing.T) {
 	t.Parallel()
 	o := shoptest.WithDefaults(t, shoptest.Options{})

@@ -50,7 +50,7 @@ func startBrowser(t *testing.T) context.Context {
 		}
 		// The tests run as root in CI, where Chromium has no sandbox. Its pages are the project's own.
 		options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WSURLReadTimeout(patience),
-			// Otherwise Chromium drops a press that comes before it has painted the page, as it may on a busy machine.
+			// Otherwise Chromium drops a press before the first paint, which may be late on a busy machine.
 			chromedp.Flag("allow-pre-commit-input", true), chromedp.Flag("disable-features", "Translate,PaintHolding"))
 		allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 		ctx, stop := chromedp.NewContext(allocator)
@@ -193,7 +193,7 @@ func (p *page) tab(to string) {
 	p.t.Fatalf("Tab does not reach %s, it stays at %s", to, p.focused())
 }
 
-// describe logs what the page shows, and its last requests: they tell a press that the page did not get from a response that did not come.
+// describe logs what the page shows and its last requests, so that a lost press and a missing response look different.
 func (p *page) describe() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), 5*time.Second)
 	defer cancel()

@@ -2,7 +2,7 @@
 -- the order follow its payments (settle_order). Both happen in one transaction with the event's result. So a
 -- delivery of a settled event is a duplicate, and a delivery of one that waits tries again.
 --
--- Without p_type it applies a stored event again. An event that a release before 00003 settled becomes a payment in this
+-- Without p_type it applies a stored event again. An event that a release before migration 00003 settled becomes a payment in this
 -- way: its order follows once its last such event is applied, and takes no units.
 --
 -- Locks, in order: the event, the hold and its order, the payment and its refunds, the order's payments, the product.
@@ -65,7 +65,7 @@ BEGIN
         INTO p_kind, p_subject_id, p_payment_id, p_refund_id, p_amount, p_currency, v_result, v_replay
         FROM payment_events WHERE provider = p_provider AND event_id = p_event_id FOR UPDATE;
     END IF;
-    -- Which payment, and which order? A refund may name its payment only, or its order only.
+    -- Find the payment and the order: a refund may name only one of them.
     SET v_order_id = p_subject_id;
     IF v_stored = 'event_id_reused' THEN
       SET v_outcome = 'event_id_reused';
@@ -114,7 +114,7 @@ BEGIN
         SET v_outcome = 'unmatched';
       ELSE
         SET v_exact = p_amount = v_order_amount AND p_currency = v_order_currency;
-        -- A new payment settles an order whose units are reserved. Of a late one settle_order finds out. The update of a known one only locks it.
+        -- A new payment settles an order whose units are reserved. settle_order decides about a late one. The update of a known one only locks it.
         SET v_first = v_exact AND (v_order = 'pending_payment' OR (v_order IS NULL AND v_hold = 'active'));
         INSERT INTO payments (provider, payment_id, order_id, settles, currency, received, exact, created_at, updated_at)
         VALUES (p_provider, p_payment_id, v_order_id, IF(v_first, v_order_id, NULL), p_currency, p_amount, v_exact, v_now, v_now)

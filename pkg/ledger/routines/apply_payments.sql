@@ -7,7 +7,7 @@
 --
 -- Locks, in order: the new events' rows by the bytes of their ids, the holds and their orders (SKIP LOCKED: a row that another call has
 -- locked delays only its own event), the new payments' rows by the bytes of their ids, then the product's row, last, for one UPDATE and
--- the COMMIT. That is apply_event's order, so that batches, single calls and sweeps do not deadlock. One case remains: two calls that
+-- the COMMIT. That is apply_event's order, so that batches, single calls and sweeps do not deadlock, with one exception: two calls that
 -- wait for an event of a batch that rolls back get gap locks where its row was, and one of them has to retry.
 --
 -- Outcomes: applied (all of them), apart (none; only the positions in events_usual can share a call), single (none: a
@@ -45,7 +45,7 @@ BEGIN
   IF v_outcome IS NULL THEN
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
     START TRANSACTION;
-    -- ON DUPLICATE KEY takes an exclusive lock at once, as in apply_event. A row that was there counts twice.
+    -- ON DUPLICATE KEY takes an exclusive lock at once, as in apply_event. ROW_COUNT counts a row that was there already as 2.
     INSERT INTO payment_events (provider, event_id, type, kind, subject_id, payment_id, refund_id, amount, currency,
                                 payload_digest, result, occurred_at, received_at, settled_at, retry_at)
     SELECT p_provider, j.event_id, p_type, 'succeeded', UNHEX(j.subject), j.payment_id, '', j.amount, p_currency,

@@ -52,7 +52,7 @@ BEGIN
       WHERE h.id IS NOT NULL OR b.shopper IS NOT NULL OR s.shopper IS NOT NULL;
   END IF;
 
-  -- A limit that came after the first holds refuses every batch, so this saves the writes. The UPDATE below decides.
+  -- If a limit was set after the first holds, no batch can pass. This read saves the writes; the UPDATE below decides.
   IF p_per_shopper IS NOT NULL THEN
     SELECT shoppers_known INTO v_known FROM products WHERE id = p_product_id;
   END IF;
@@ -86,7 +86,7 @@ BEGIN
       IF ROW_COUNT() = 1 THEN
         SET v_placed = p_count;
       ELSE
-        -- Short of stock, or something else. The first ones that fit stay, decided under the product's lock.
+        -- The stock is short, or another condition failed. The first ones that fit stay, decided under the product's lock.
         SELECT stock - reserved_stock - sold_stock INTO v_available FROM products
         WHERE id = p_product_id
           AND price_amount = p_price AND currency = p_currency AND max_qty_per_hold >= p_max_qty
@@ -109,7 +109,7 @@ BEGIN
           WHERE id = p_product_id;
         END IF;
       END IF;
-      -- As in place_hold: the holds are granted now, after the wait for the lock, and a new shopper's row stays.
+      -- As in place_hold: a hold starts now, after the wait for the lock. A new shopper's row stays.
       IF v_placed > 0 AND UTC_TIMESTAMP(6) > v_now + INTERVAL 10000 MICROSECOND THEN
         SET v_now = UTC_TIMESTAMP(6);
         SELECT COALESCE(sale_ends_at <= v_now, FALSE) INTO v_ended FROM products WHERE id = p_product_id;
@@ -127,7 +127,7 @@ BEGIN
     END IF;
   END IF;
 
-  IF v_available IS NOT NULL THEN -- before the product is read: what is reclaimed in between shows there
+  IF v_available IS NOT NULL THEN -- before the product is read, so that units reclaimed in between show in its row
     SELECT EXISTS (SELECT 1 FROM holds WHERE product_id = p_product_id AND status = 'active' AND expires_at <= UTC_TIMESTAMP(6))
         OR EXISTS (SELECT 1 FROM orders WHERE product_id = p_product_id AND status = 'pending_payment' AND pay_by <= UTC_TIMESTAMP(6))
       INTO v_due;
