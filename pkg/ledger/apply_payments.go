@@ -33,7 +33,6 @@ type paymentGroups = groups[eventKey, delivery, result]
 func newPaymentGroups(l *Ledger) *paymentGroups {
 	return newGroups(sharing[eventKey, delivery, result]{
 		alone: l.applyEvent, together: l.applyPayments, keyOf: keyOfPayment, rowBytes: maxPaymentBytes,
-		exclusive: func(eventKey, *delivery) bool { return true },
 		conflict: func(_ eventKey, a, b *delivery) bool {
 			return *a.event.Subject == *b.event.Subject || a.event.PaymentID == b.event.PaymentID || a.event.EventID == b.event.EventID
 		},
@@ -73,7 +72,15 @@ func (l *Ledger) deliver(ctx context.Context, e checkout.PaymentEvent, window ti
 	if d.product == "" && l.lanes.of[routes["apply_event"].lane].calls.Load() > 0 { // apply_event would look it up, too
 		d.product = l.productOfHold(ctx, *e.Subject)
 	}
-	return l.payments.do(ctx, d)
+	payment := e.Provider + " " + e.PaymentID
+	if l.known.has(payment) { // delivered again, or another event of this payment: a batch would leave it out
+		return l.applyEvent(ctx, d)
+	}
+	r, err := l.payments.do(ctx, d)
+	if err == nil {
+		l.known.add(payment)
+	}
+	return r, err
 }
 
 // applyEvent applies an event by a call of its own: routines/apply_event.sql.
@@ -82,14 +89,14 @@ func (l *Ledger) applyEvent(ctx context.Context, d delivery) (result, error) {
 }
 
 // applyPayments applies the payments of a group: routines/apply_payments.sql.
-func (l *Ledger) applyPayments(key eventKey, batch []delivery) (shared[result], error) {
+func (l *Ledger) applyPayments(ctx context.Context, key eventKey, batch []delivery) (shared[result], error) {
 	rows := make([]byte, 0, maxBatchBytes)
 	for i := range batch {
 		rows = append(rows, "[,"[min(i, 1)])
 		rows = appendPayment(rows, &batch[i].event)
 	}
 	rows = append(rows, ']')
-	r, err := callFor(context.Background(), l, scanPaymentsResult, "apply_payments", key.product, key.provider, key.kind, key.currency,
+	r, err := callFor(ctx, l, scanPaymentsResult, "apply_payments", key.product, key.provider, key.kind, key.currency,
 		key.window.Microseconds(), len(batch), string(rows))
 	if err != nil {
 		return shared[result]{}, err

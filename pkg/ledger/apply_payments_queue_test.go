@@ -36,7 +36,7 @@ func batchesOf(t *testing.T, all []delivery) (batches []string, alone int, longe
 			time.Sleep(time.Millisecond)
 			return result{}, nil
 		}
-		g.together = func(_ eventKey, batch []delivery) (s shared[result], _ error) {
+		g.together = func(_ context.Context, _ eventKey, batch []delivery) (s shared[result], _ error) {
 			var ids []string
 			var rows []byte
 			for i := range batch {

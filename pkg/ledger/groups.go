@@ -20,13 +20,12 @@ type groups[K comparable, Q, R any] struct {
 
 // sharing says which requests share a call, and makes the calls.
 type sharing[K comparable, Q, R any] struct {
-	alone    func(context.Context, Q) (R, error) // a call for one request
-	together func(K, []Q) (shared[R], error)     // a call for a batch
+	alone    func(context.Context, Q) (R, error)              // a call for one request
+	together func(context.Context, K, []Q) (shared[R], error) // a call for a batch
 
-	keyOf     func(Q) (key K, ok bool)  // requests of one key share calls; not ok: it goes alone
-	exclusive func(K, *Q) bool          // whether it may conflict with another
-	conflict  func(key K, a, b *Q) bool // whether two must not share a batch
-	rowBytes  func(Q) (own, each int)   // at least the size of its part of the statement, and what it adds to each part
+	keyOf    func(Q) (key K, ok bool)  // requests of one key share calls; not ok: it goes alone
+	conflict func(key K, a, b *Q) bool // whether two must not share a batch
+	rowBytes func(Q) (own, each int)   // at least the size of its part of the statement, and what it adds to each part
 }
 
 // shared is the result of a call for a batch.
@@ -107,11 +106,9 @@ func (g *groups[K, Q, R]) join(key K, r Q) (*leader, *waiting[Q, R]) {
 		return q.leader, nil
 	}
 	w := &waiting[Q, R]{r, make(chan R, 1)}
-	if g.exclusive(key, &w.request) { // not &r, which would cost every lone request an allocation
-		mates := q.waiting[max(0, len(q.waiting)-maxBatch+1):] // those further ahead are in an earlier batch
-		if slices.ContainsFunc(mates, func(mate *waiting[Q, R]) bool { return g.conflict(key, &mate.request, &w.request) }) {
-			return nil, nil
-		}
+	mates := q.waiting[max(0, len(q.waiting)-maxBatch+1):] // those further ahead are in an earlier batch
+	if slices.ContainsFunc(mates, func(mate *waiting[Q, R]) bool { return g.conflict(key, &mate.request, &w.request) }) {
+		return nil, nil
 	}
 	q.waiting = append(q.waiting, w)
 	return nil, w
@@ -256,7 +253,9 @@ func (g *groups[K, Q, R]) share(key K, batch []*waiting[Q, R]) []*waiting[Q, R] 
 	for i, w := range batch {
 		requests[i] = w.request
 	}
-	got, err := g.together(key, requests)
+	ctx, cancel := context.WithTimeout(context.Background(), aloneAfter) // then they go alone: a later try could place what was refused
+	defer cancel()
+	got, err := g.together(ctx, key, requests)
 	if err != nil {
 		return batch // each finds out for itself, by its own id
 	}

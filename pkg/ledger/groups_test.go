@@ -54,7 +54,7 @@ func (l *slowLedger) placeHold(_ context.Context, r checkout.HoldRequest) (resul
 	return result{hold: &checkout.Hold{ID: r.ID}}, nil
 }
 
-func (l *slowLedger) placeHolds(_ holdKey, holds []checkout.HoldRequest) (shared[result], error) {
+func (l *slowLedger) placeHolds(_ context.Context, _ holdKey, holds []checkout.HoldRequest) (shared[result], error) {
 	var numbers []int
 	for _, h := range holds {
 		numbers = append(numbers, int(h.Qty))
@@ -223,6 +223,17 @@ func TestConflictingHoldsShareNoBatch(t *testing.T) {
 }
 
 // Holds with one key can both wait if they are too far apart to share a batch.
+// A hold that the limit per shopper refuses alone would spoil the batch of the others.
+func TestHoldOverTheLimitSharesNoBatch(t *testing.T) {
+	limit := int64(2)
+	for qty, want := range map[int64]bool{2: true, 3: false} {
+		r := checkout.HoldRequest{Shopper: checkout.Shopper{1}, Qty: qty, Price: &checkout.Money{}, MaxPerShopper: &limit}
+		if _, ok := keyOfHold(r); ok != want {
+			t.Errorf("a hold of %d units where %d are allowed may share a batch: %t, expected %t", qty, limit, ok, want)
+		}
+	}
+}
+
 func TestConflictsAreLookedForInOneBatch(t *testing.T) {
 	inCrowd(t, func(l *slowLedger, c *crowd) {
 		c.send(func(r *checkout.HoldRequest) { r.Key = &checkout.IdempotencyKey{byte((r.Qty - 2) % maxBatch), 1} }, upto(2+maxBatch)...)
@@ -290,12 +301,12 @@ func TestHoldThatIsCutAtOnceWaitsNoLonger(t *testing.T) {
 // A hold that cannot share its batch does not wait for the call of the others.
 func TestHoldApartGoesAtOnce(t *testing.T) {
 	inCrowd(t, func(l *slowLedger, c *crowd) {
-		c.groups.together = func(key holdKey, holds []checkout.HoldRequest) (shared[result], error) {
+		c.groups.together = func(ctx context.Context, key holdKey, holds []checkout.HoldRequest) (shared[result], error) {
 			if holds[0].Qty == 2 {
 				return shared[result]{apart: []int{1}}, nil
 			}
 			time.Sleep(time.Second)
-			return l.placeHolds(key, holds)
+			return l.placeHolds(ctx, key, holds)
 		}
 		c.send(nil, upto(5)...)
 		c.wg.Wait()
@@ -313,11 +324,11 @@ func TestFewHoldsAreNotSentAgain(t *testing.T) {
 		"half of them left": {fewLeft, fewLeft, fewLeft},
 	} {
 		inCrowd(t, func(l *slowLedger, crowd *crowd) {
-			crowd.groups.together = func(key holdKey, holds []checkout.HoldRequest) (shared[result], error) {
+			crowd.groups.together = func(ctx context.Context, key holdKey, holds []checkout.HoldRequest) (shared[result], error) {
 				if len(holds) == c.apart+c.left {
 					return shared[result]{apart: upto(c.apart)}, nil
 				}
-				return l.placeHolds(key, holds)
+				return l.placeHolds(ctx, key, holds)
 			}
 			crowd.send(nil, upto(1+c.apart+c.left)...)
 			crowd.wg.Wait()

@@ -91,9 +91,13 @@ func newLanes() *lanes {
 	}
 	l := &lanes{of: map[*laneSize]*lane{}, products: products}
 	for _, size := range laneSizes {
-		l.of[size] = &lane{size: *size, slots: semaphore.NewWeighted(size.connections), products: map[string]*share{}}
+		l.of[size] = newLane(*size)
 	}
 	return l
+}
+
+func newLane(size laneSize) *lane {
+	return &lane{size: size, slots: semaphore.NewWeighted(size.connections), products: map[string]*share{}}
 }
 
 type lane struct {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -33,6 +34,8 @@ type Ledger struct {
 	lanes        *lanes         // how calls share the connections of db; nil: freely
 	holds        *holdGroups    // how holds share calls; nil: they do not
 	payments     *paymentGroups // how payments share calls; nil: they do not
+	known        known          // requests that go alone; empty if nothing shares calls
+	turns        *lane          // of holds that exclude each other; nil: the database makes them wait
 	rec          checkout.Recorder
 	routinesSeen atomic.Pointer[time.Time] // when an audit found all of them
 
@@ -74,6 +77,7 @@ func open(cfg *mysql.Config, rec checkout.Recorder) (*Ledger, error) {
 	}
 	l := New(db, rec)
 	l.lanes, l.holds, l.payments = newLanes(), newHoldGroups(l), newPaymentGroups(l)
+	l.known, l.turns = newKnown(), newLane(laneSize{connections: math.MaxInt64, perProduct: 1})
 	l.audits = audits
 	l.environment = environment(cfg)
 	return l, nil

@@ -26,20 +26,19 @@ type holdKey struct {
 type holdGroups = groups[holdKey, checkout.HoldRequest, result]
 
 // newHoldGroups shares the calls of holds. A batch never has two holds of the same key, or of the same shopper where there is a
-// limit.
+// limit: their later one would be left out.
 func newHoldGroups(l *Ledger) *holdGroups {
 	return newGroups(sharing[holdKey, checkout.HoldRequest, result]{
 		alone: l.placeHold, together: l.placeHolds, keyOf: keyOfHold, rowBytes: maxRowBytes,
-		exclusive: func(key holdKey, r *checkout.HoldRequest) bool { return r.Key != nil || key.perShopper > 0 },
 		conflict: func(key holdKey, a, b *checkout.HoldRequest) bool {
 			return key.perShopper > 0 && a.Shopper == b.Shopper || a.Key != nil && b.Key != nil && *a.Key == *b.Key
 		},
 	})
 }
 
-// keyOfHold returns the group of a hold. A hold has none if its caller saw no price, or would be refused for missing sign-in.
+// keyOfHold returns the group of a hold. A hold has none if its caller saw no price, or if the limit per shopper refuses it alone.
 func keyOfHold(r checkout.HoldRequest) (key holdKey, ok bool) {
-	if r.Price == nil || r.MaxPerShopper != nil && (r.Shopper.Anonymous() || *r.MaxPerShopper < 1) {
+	if r.Price == nil || r.MaxPerShopper != nil && (r.Shopper.Anonymous() || r.Qty > *r.MaxPerShopper) {
 		return holdKey{}, false
 	}
 	key = holdKey{product: r.ProductID, currency: r.Price.Currency, price: r.Price.Amount, ttl: r.TTL}
@@ -50,7 +49,7 @@ func keyOfHold(r checkout.HoldRequest) (key holdKey, ok bool) {
 }
 
 // placeHolds places the holds of a group: routines/place_holds.sql.
-func (l *Ledger) placeHolds(key holdKey, holds []checkout.HoldRequest) (shared[result], error) {
+func (l *Ledger) placeHolds(ctx context.Context, key holdKey, holds []checkout.HoldRequest) (shared[result], error) {
 	var perShopper any
 	if key.perShopper > 0 {
 		perShopper = key.perShopper
@@ -67,7 +66,7 @@ func (l *Ledger) placeHolds(key holdKey, holds []checkout.HoldRequest) (shared[r
 		}
 	}
 	rows, facts := holdRows(holds)
-	r, err := callFor(context.Background(), l, scanHoldsResult, "place_holds", key.product, key.ttl.Microseconds(), key.price, key.currency, perShopper,
+	r, err := callFor(ctx, l, scanHoldsResult, "place_holds", key.product, key.ttl.Microseconds(), key.price, key.currency, perShopper,
 		len(holds), units, maxQty, facts, keys, shoppers, string(rows))
 	if err != nil {
 		return shared[result]{}, err
@@ -75,8 +74,7 @@ func (l *Ledger) placeHolds(key holdKey, holds []checkout.HoldRequest) (shared[r
 	return shared[result]{l.holdResults(r, holds), r.apart}, nil
 }
 
-// holdResults are the results of the holds that were placed, and of those that the stock refuses. place_hold would refuse these in
-// the same way, but each at the price of a call.
+// holdResults are the results of the holds that were placed, and of those that the stock refuses.
 func (l *Ledger) holdResults(r holdsResult, holds []checkout.HoldRequest) []*result {
 	if r.outcome != "placed" && r.outcome != "partly" {
 		return nil
@@ -90,7 +88,7 @@ func (l *Ledger) holdResults(r holdsResult, holds []checkout.HoldRequest) []*res
 			l.remember(results[i].hold)
 			continue
 		}
-		if r.product == nil || r.due {
+		if r.product == nil || r.undecided {
 			continue
 		}
 		if refusal := r.product.Refuses(h.Qty); refusal != nil && refusal.Code == checkout.CodeSoldOut {
@@ -206,7 +204,7 @@ type holdsResult struct {
 	outcome          string
 	placed           int   // the first ones of the batch
 	apart            []int // positions from 1 on, of holds that keep the others from being placed
-	due              bool  // with partly: units of holds and orders can be reclaimed
+	undecided        bool  // with partly: the others need a call of their own
 	created, expires time.Time
 	product          *checkout.Product
 }
@@ -230,8 +228,8 @@ func scanHoldsResult(rows *sql.Rows) (r holdsResult, err error) {
 			return &r.placed
 		case "holds_apart":
 			return &apart
-		case "units_due":
-			return &r.due
+		case "undecided":
+			return &r.undecided
 		case "hold_created_at":
 			return &r.created
 		case "hold_expires_at":

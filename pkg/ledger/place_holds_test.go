@@ -159,6 +159,7 @@ func TestBatchLeavesOverdueUnitsToPlaceHold(t *testing.T) {
 			t.Errorf("%s, due: the holds are %v, expected %v", name, got, want)
 		}
 	}
+	env.MustAudit(t)
 }
 
 // A used key, a blocked shopper or a repeated one does not keep the others of a batch from sharing the call.

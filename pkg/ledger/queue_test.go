@@ -8,21 +8,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"flashsale/pkg/checkout"
 )
 
 // These tests are inside the package because they need lanes without a database.
 
-func newLane(connections, perProduct int64) *lane {
-	size := laneSize{connections: connections, perProduct: perProduct}
-	return &lane{size: size, slots: semaphore.NewWeighted(connections), products: map[string]*share{}}
-}
-
 func TestLaneIsFirstInFirstOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLane(1, 1)
+		l := newLane(laneSize{1, 1})
 		leave, err := l.enter(t.Context(), "hot")
 		if err != nil {
 			t.Fatal(err)
@@ -56,7 +49,7 @@ func TestLaneIsFirstInFirstOut(t *testing.T) {
 // Calls of one product that wait for its row leave connections to others.
 func TestProductGetsItsShareOfALane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLane(3, 2)
+		l := newLane(laneSize{3, 2})
 		var entered atomic.Int64
 		for range 10 {
 			go func() {

@@ -14,18 +14,28 @@ import (
 // PlaceHold reserves units. While a call for the product is under way, the hold shares the next one: see groups.
 func (l *Ledger) PlaceHold(ctx context.Context, req checkout.HoldRequest) (checkout.Receipt, error) {
 	place := l.placeHold
-	if l.holds != nil {
+	if l.holds != nil && !l.known.has(exclusive(req)) { // a batch would leave it out
 		place = l.holds.do
 	}
 	r, err := place(ctx, req)
 	if err != nil {
 		return checkout.Receipt{}, err
 	}
+	if r.hold != nil || req.MaxPerShopper != nil { // a refused shopper's row stays, too
+		l.known.add(exclusive(req))
+	}
 	return holdReceipt(r)
 }
 
 // placeHold reserves units by a call of its own: routines/place_hold.sql.
 func (l *Ledger) placeHold(ctx context.Context, req checkout.HoldRequest) (r result, err error) {
+	if one := exclusive(req); l.turns != nil && one != "" {
+		leave, err := l.turns.enter(ctx, one)
+		if err != nil {
+			return result{}, checkout.Busy(err)
+		}
+		defer leave()
+	}
 	var key []byte
 	if req.Key != nil {
 		key = req.Key[:]

@@ -8,6 +8,7 @@ import (
 
 	"flashsale/internal/ledgertest"
 	"flashsale/pkg/checkout"
+	"flashsale/pkg/ledger"
 )
 
 // A shopper's first hold is refused while a second one waits for the shopper's row. The row stays, and the second call may wait
@@ -19,24 +20,24 @@ func TestRefusedFirstHoldDelaysNoOtherShopper(t *testing.T) {
 	if _, _, err := s.PutProduct(t.Context(), checkout.ProductChange{ID: "q", MaxPerShopper: &checkout.Limit{Units: &s.limit}}); err != nil {
 		t.Fatal(err)
 	}
-	place := func(product string, who checkout.Shopper, price int64, key *checkout.IdempotencyKey) error {
-		_, err := s.PlaceHold(context.Background(), checkout.HoldRequest{
+	place := func(l *ledger.Ledger, product string, who checkout.Shopper, price int64, key *checkout.IdempotencyKey) error {
+		_, err := l.PlaceHold(context.Background(), checkout.HoldRequest{
 			ID: ledgertest.NewID(), Shopper: who, ProductID: product, Qty: 1, TTL: ttl, Key: key, Price: &checkout.Money{Amount: price, Currency: "USD"}, MaxPerShopper: &s.limit,
 		})
 		return err
 	}
 	me, key, other := shopper(1), checkout.IdempotencyKey{1}, ledgertest.NewID()
-	if err := place("q", shopper(2), 4999, &checkout.IdempotencyKey{}); err != nil { // so that holds without a key are not next to the key
+	if err := place(s.Ledger, "q", shopper(2), 4999, &checkout.IdempotencyKey{}); err != nil { // so that holds without a key are not next to the key
 		t.Fatal(err)
 	}
 	sameKey, product := begin(t, s.Env), begin(t, s.Env)
 	exec(t, sameKey, `INSERT INTO holds (id, product_id, qty, unit_price, currency, status, idempotency_key, created_at, expires_at, facts)
 		VALUES (?, 'q', 1, 4999, 'USD', 'active', ?, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) + INTERVAL 1 HOUR, 0)`, other[:], key[:])
 	exec(t, product, "SELECT id FROM products WHERE id = ? FOR UPDATE", s.product)
-	placed := make(chan error, 2)
-	go func() { placed <- place(s.product, me, 4998, nil) }() // with a stale price, so its UPDATE of the product will fail
+	placed, second := make(chan error, 2), secondProcess(t, s.Env)
+	go func() { placed <- place(s.Ledger, s.product, me, 4998, nil) }() // with a stale price, so its UPDATE of the product will fail
 	waitForLockWaits(t, s.Env, 1)
-	go func() { placed <- place(s.product, me, 4999, &key) }() // for the shopper's row, then for the key
+	go func() { placed <- place(second, s.product, me, 4999, &key) }() // of another process; for the shopper's row, then for the key
 	waitForLockWaits(t, s.Env, 2)
 	behind := begin(t, s.Env)
 	if err := product.Rollback(); err != nil {
@@ -45,7 +46,7 @@ func TestRefusedFirstHoldDelaysNoOtherShopper(t *testing.T) {
 	exec(t, behind, "SELECT id FROM products WHERE id = ? FOR UPDATE", s.product) // behind the first call
 	waitForLockWaits(t, s.Env, 2)
 	for n := range 6 {
-		if err := place("q", shopper(5000+n), 4999, nil); err != nil {
+		if err := place(s.Ledger, "q", shopper(5000+n), 4999, nil); err != nil {
 			t.Errorf("another shopper's hold of another product gave %v", err)
 		}
 	}

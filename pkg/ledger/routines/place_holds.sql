@@ -11,9 +11,10 @@
 -- for one UPDATE and the COMMIT. That is place_hold's order, so that batches, single calls and sweeps do not deadlock. Two batches that
 -- repeat each other's keys do not either.
 --
--- Outcomes: placed (all of them), partly (the first holds_placed of them, or none; the others do not fit, and units_due tells whether
--- overdue units could make room), apart (none; the arrivals in holds_apart need place_hold: the key is used, or the shopper is blocked
--- or had units of a limited product), single (none: the price, the limit, the window, or a position that a concurrent call took).
+-- Outcomes: placed (all of them), partly (the first holds_placed of them, or none; the others do not fit. undecided tells whether they
+-- still need place_hold: overdue units could make room, or one of their keys was used meanwhile), apart (none; the arrivals in
+-- holds_apart need place_hold: the key is used, or the shopper is blocked or had units of a limited product), single (none: the price,
+-- the limit, the window, or a position that a concurrent call took).
 CREATE PROCEDURE place_holds(
   p_product_id  VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin,
   p_ttl_us      BIGINT,
@@ -132,9 +133,18 @@ BEGIN
         OR EXISTS (SELECT 1 FROM orders WHERE product_id = p_product_id AND status = 'pending_payment' AND pay_by <= UTC_TIMESTAMP(6))
       INTO v_due;
   END IF;
+  -- A call that waited for a key of this batch may have placed its hold after the COMMIT, and taken the units. The keys and the product are
+  -- of one snapshot.
   SELECT
     CASE WHEN v_apart IS NOT NULL THEN 'apart' WHEN v_placed = p_count THEN 'placed' WHEN v_available IS NOT NULL THEN 'partly' ELSE 'single' END AS outcome,
-    v_placed AS holds_placed, v_apart AS holds_apart, v_due AS units_due, v_now AS hold_created_at, v_now + INTERVAL p_ttl_us MICROSECOND AS hold_expires_at,
+    v_placed AS holds_placed, v_apart AS holds_apart, 
+    v_due OR v_available IS NOT NULL AND (
+      SELECT COUNT(*)
+      FROM JSON_TABLE(p_holds, '$[*]' COLUMNS (position FOR ORDINALITY, k CHAR(64) PATH '$[3]', arrival INT PATH '$[5]')) AS j
+      STRAIGHT_JOIN holds h FORCE INDEX (holds_idempotency_key) ON h.idempotency_key = UNHEX(j.k)
+      WHERE COALESCE(j.arrival, j.position) > v_placed
+    ) > 0 AS undecided,
+    v_now AS hold_created_at, v_now + INTERVAL p_ttl_us MICROSECOND AS hold_expires_at,
     UTC_TIMESTAMP(6) AS as_of, id AS product_id, name AS product_name, price_amount AS product_price, currency AS product_currency,
     stock AS product_stock, reserved_stock AS product_reserved_stock, sold_stock AS product_sold_stock,
     keyed_holds AS product_keyed_holds, version AS product_version, max_qty_per_hold AS product_max_qty,
