@@ -40,6 +40,7 @@ type Shop struct {
 	OldSigner     *payments.Standard // signs with the previous secret, which is still accepted
 	RetiredSigner *payments.Standard // signs with a secret that is no longer accepted
 	Stripe        *payments.Stripe
+	HoldTTL       time.Duration
 	Stop          func()
 
 	issuer   *signin.Development
@@ -59,6 +60,7 @@ type Options struct {
 	Live          bool          // the operator's page, at /live/ of the local server
 	Real          bool          // a real shop without accounts: /shop/ has neither a sandbox nor a sign-in, and no token is read; only the local server
 	Functions     bool          // the Lambda functions behind a gateway, instead of the local server
+	Two           bool          // two local servers, whose requests alternate
 	Managed       bool          // a function's process serves several requests at once, as on Lambda Managed Instances
 }
 
@@ -116,9 +118,12 @@ func Open(t *testing.T, stock int64, o Options) *Shop {
 	t.Helper()
 	o = WithDefaults(t, o)
 	s := New(t, stock, o)
-	if o.Functions {
+	switch {
+	case o.Functions:
 		s.deploy(t, o)
-	} else {
+	case o.Two:
+		s.serveTwice(t, o)
+	default:
 		s.serve(t, o)
 	}
 	t.Cleanup(s.Stop)
@@ -129,7 +134,7 @@ func Open(t *testing.T, stock int64, o Options) *Shop {
 func New(t testing.TB, stock int64, o Options) *Shop {
 	t.Helper()
 	s := &Shop{
-		Env: ledgertest.On(t, o.DSN), ProductID: "p-" + uuid.NewString(),
+		Env: ledgertest.On(t, o.DSN), ProductID: "p-" + uuid.NewString(), HoldTTL: o.HoldTTL,
 		Client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 512}, Timeout: 30 * time.Second},
 	}
 	s.MustPut(t, s.ProductID, stock)

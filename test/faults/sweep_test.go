@@ -21,7 +21,7 @@ func TestBadRowDoesNotStopTheSweep(t *testing.T) {
 	for i := range 20 {
 		for _, product := range []string{s.ProductID, "another"} {
 			id := ledgertest.NewID()
-			if _, err := s.PlaceHold(ctx, checkout.HoldRequest{ID: id, ProductID: product, Qty: 1, TTL: s.App.Service.HoldTTL}); err != nil {
+			if _, err := s.PlaceHold(ctx, checkout.HoldRequest{ID: id, ProductID: product, Qty: 1, TTL: s.HoldTTL}); err != nil {
 				t.Fatal(err)
 			}
 			if i == 0 && product == s.ProductID {
