@@ -1,6 +1,8 @@
 package shoptest
 
 import (
+	"io"
+	"log"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -20,6 +22,7 @@ func (s *Shop) serveTwice(t testing.TB, o Options) {
 	proxy := httptest.NewServer(&httputil.ReverseProxy{
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(servers[requests.Add(1)%2]) },
 		Transport: s.Client.Transport,
+		ErrorLog:  log.New(io.Discard, "", 0), // of requests that a client gave up
 	})
 	s.URL = proxy.URL
 	stop := s.Stop

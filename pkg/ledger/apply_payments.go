@@ -68,13 +68,13 @@ func (l *Ledger) deliver(ctx context.Context, e checkout.PaymentEvent, window ti
 	if l.payments == nil || e.Kind != checkout.PaymentSucceeded || e.Subject == nil {
 		return l.applyEvent(ctx, d)
 	}
-	d.product, _ = l.lanes.products.Get(*e.Subject)
-	if d.product == "" && l.lanes.of[routes["apply_event"].lane].calls.Load() > 0 { // apply_event would look it up, too
-		d.product = l.productOfHold(ctx, *e.Subject)
-	}
 	payment := e.Provider + " " + e.PaymentID
 	if l.known.has(payment) { // delivered again, or another event of this payment: a batch would leave it out
 		return l.applyEvent(ctx, d)
+	}
+	d.product, _ = l.lanes.products.Get(*e.Subject)
+	if d.product == "" && l.lanes.of[routes["apply_event"].lane].calls.Load() > 0 { // apply_event would look it up, too
+		d.product = l.productOfHold(ctx, *e.Subject)
 	}
 	r, err := l.payments.do(ctx, d)
 	if err == nil {

@@ -13,11 +13,12 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// Calls share the connections in lanes: a queue of holds delays no order, a queue of orders no payment, and no row that is locked
+// Calls share the connections in lanes: a queue of holds delays no batch and no order, a queue of orders no payment, and no row that is locked
 // for long takes the connections of other products. A lane is first in, first out, and limits how many of its connections one
 // product may use. docs/decisions.md, "Calls share the connections in lanes", has the reason for 8 of 12.
 var (
 	holdLane  = laneSize{connections: 12, perProduct: 8}
+	batchLane = laneSize{connections: 12, perProduct: 4} // one batch of a product at a time, and others beside one that is late
 	orderLane = laneSize{connections: 12, perProduct: 8}
 	payLane   = laneSize{connections: 12, perProduct: 8}
 	sweepLane = laneSize{connections: 4, perProduct: 2}
@@ -26,7 +27,7 @@ var (
 	readLane  = laneSize{connections: 6, perProduct: 6} // reads lock nothing, so no row stops them
 )
 
-var laneSizes = []*laneSize{&holdLane, &orderLane, &payLane, &sweepLane, &eventLane, &retryLane, &readLane}
+var laneSizes = []*laneSize{&holdLane, &batchLane, &orderLane, &payLane, &sweepLane, &eventLane, &retryLane, &readLane}
 
 type laneSize struct{ connections, perProduct int64 }
 
@@ -41,7 +42,7 @@ const none = -1
 
 var routes = map[string]route{
 	"place_hold":     {&holdLane, 1, none, none},
-	"place_holds":    {&holdLane, 0, none, none},
+	"place_holds":    {&batchLane, 0, none, none},
 	"release_hold":   {&holdLane, none, 0, none},
 	"create_order":   {&orderLane, none, 0, none},
 	"block_shopper":  {&orderLane, none, none, none},

@@ -106,6 +106,24 @@ func TestOrdersDelayNoPayment(t *testing.T) {
 	})
 }
 
+// However many holds of a product wait for a call of their own, its next batch has a place.
+func TestHoldsAloneDelayNoBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &Ledger{lanes: newLanes(), rec: checkout.NoRecorder{}}
+		for range holdLane.perProduct {
+			if _, err := l.enter(t.Context(), "place_hold", []any{nil, "hot"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		start := time.Now()
+		leave, err := l.enter(t.Context(), "place_holds", []any{"hot"})
+		if waited := time.Since(start); err != nil || waited > 0 {
+			t.Fatalf("a batch waited %s for a place (%v)", waited, err)
+		}
+		leave()
+	})
+}
+
 // Every routine that a program calls has a lane.
 func TestEveryCalledRoutineHasALane(t *testing.T) {
 	for _, routine := range rightsOf[RoleApp].routines {

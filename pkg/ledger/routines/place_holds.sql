@@ -137,7 +137,7 @@ BEGIN
   -- of one snapshot.
   SELECT
     CASE WHEN v_apart IS NOT NULL THEN 'apart' WHEN v_placed = p_count THEN 'placed' WHEN v_available IS NOT NULL THEN 'partly' ELSE 'single' END AS outcome,
-    v_placed AS holds_placed, v_apart AS holds_apart, 
+    v_placed AS holds_placed, v_apart AS holds_apart,
     v_due OR v_available IS NOT NULL AND (
       SELECT COUNT(*)
       FROM JSON_TABLE(p_holds, '$[*]' COLUMNS (position FOR ORDINALITY, k CHAR(64) PATH '$[3]', arrival INT PATH '$[5]')) AS j
