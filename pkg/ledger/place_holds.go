@@ -88,7 +88,7 @@ func (l *Ledger) holdResults(r holdsResult, holds []checkout.HoldRequest) []*res
 			l.remember(results[i].hold)
 			continue
 		}
-		if r.product == nil || r.undecided {
+		if r.product == nil || !r.left.Valid || h.Qty <= r.left.Int64 {
 			continue
 		}
 		if refusal := r.product.Refuses(h.Qty); refusal != nil && refusal.Code == checkout.CodeSoldOut {
@@ -202,9 +202,9 @@ func maxRowBytes(h checkout.HoldRequest) (own, each int) {
 // holdsResult is the row of place_holds.
 type holdsResult struct {
 	outcome          string
-	placed           int   // the first ones of the batch
-	apart            []int // positions from 1 on, of holds that keep the others from being placed
-	undecided        bool  // with partly: the others need a call of their own
+	placed           int           // the first ones of the batch
+	apart            []int         // positions from 1 on, of holds that keep the others from being placed
+	left             sql.NullInt64 // with partly: units for the others; not valid: they need calls of their own
 	created, expires time.Time
 	product          *checkout.Product
 }
@@ -228,8 +228,8 @@ func scanHoldsResult(rows *sql.Rows) (r holdsResult, err error) {
 			return &r.placed
 		case "holds_apart":
 			return &apart
-		case "undecided":
-			return &r.undecided
+		case "units_left":
+			return &r.left
 		case "hold_created_at":
 			return &r.created
 		case "hold_expires_at":

@@ -11,8 +11,8 @@
 -- for one UPDATE and the COMMIT. That is place_hold's order, so that batches, single calls and sweeps do not deadlock. Two batches that
 -- repeat each other's keys do not either.
 --
--- Outcomes: placed (all of them), partly (the first holds_placed of them, or none; the others do not fit. undecided tells whether they
--- still need place_hold: overdue units could make room, or one of their keys was used meanwhile), apart (none; the arrivals in
+-- Outcomes: placed (all of them), partly (the first holds_placed of them, or none; the others did not fit, and units_left is what is
+-- left for them. It is NULL if they need place_hold: overdue units could make room, or one of their keys was used meanwhile), apart (none; the arrivals in
 -- holds_apart need place_hold: the key is used, or the shopper is blocked or had units of a limited product), single (none: the price,
 -- the limit, the window, or a position that a concurrent call took).
 CREATE PROCEDURE place_holds(
@@ -34,7 +34,7 @@ SQL SECURITY DEFINER
 BEGIN
   DECLARE v_now DATETIME(6) DEFAULT UTC_TIMESTAMP(6);
   DECLARE v_placed INT DEFAULT 0;
-  DECLARE v_available BIGINT;
+  DECLARE v_available, v_left, v_used BIGINT;
   DECLARE v_apart TEXT;
   DECLARE v_duplicate, v_ended, v_due BOOLEAN DEFAULT FALSE;
   DECLARE v_known BOOLEAN DEFAULT TRUE;
@@ -128,23 +128,24 @@ BEGIN
     END IF;
   END IF;
 
-  IF v_available IS NOT NULL THEN -- before the product is read, so that units reclaimed in between show in its row
+  -- What is due is read before the units, so that those reclaimed in between count. The keys are read after them: a call that waited for a
+  -- key of this batch may have placed its hold since the COMMIT, and taken the units.
+  IF v_available IS NOT NULL AND v_placed < p_count THEN
     SELECT EXISTS (SELECT 1 FROM holds WHERE product_id = p_product_id AND status = 'active' AND expires_at <= UTC_TIMESTAMP(6))
         OR EXISTS (SELECT 1 FROM orders WHERE product_id = p_product_id AND status = 'pending_payment' AND pay_by <= UTC_TIMESTAMP(6))
       INTO v_due;
-  END IF;
-  -- A call that waited for a key of this batch may have placed its hold after the COMMIT, and taken the units. The keys and the product are
-  -- of one snapshot.
-  SELECT
-    CASE WHEN v_apart IS NOT NULL THEN 'apart' WHEN v_placed = p_count THEN 'placed' WHEN v_available IS NOT NULL THEN 'partly' ELSE 'single' END AS outcome,
-    v_placed AS holds_placed, v_apart AS holds_apart,
-    v_due OR v_available IS NOT NULL AND (
-      SELECT COUNT(*)
+    SELECT stock - reserved_stock - sold_stock INTO v_left FROM products WHERE id = p_product_id;
+    SELECT COUNT(*) INTO v_used
       FROM JSON_TABLE(p_holds, '$[*]' COLUMNS (position FOR ORDINALITY, k CHAR(64) PATH '$[3]', arrival INT PATH '$[5]')) AS j
       STRAIGHT_JOIN holds h FORCE INDEX (holds_idempotency_key) ON h.idempotency_key = UNHEX(j.k)
-      WHERE COALESCE(j.arrival, j.position) > v_placed
-    ) > 0 AS undecided,
-    v_now AS hold_created_at, v_now + INTERVAL p_ttl_us MICROSECOND AS hold_expires_at,
+      WHERE COALESCE(j.arrival, j.position) > v_placed;
+    IF v_due OR v_used > 0 THEN
+      SET v_left = NULL;
+    END IF;
+  END IF;
+  SELECT
+    CASE WHEN v_apart IS NOT NULL THEN 'apart' WHEN v_placed = p_count THEN 'placed' WHEN v_available IS NOT NULL THEN 'partly' ELSE 'single' END AS outcome,
+    v_placed AS holds_placed, v_apart AS holds_apart, v_left AS units_left, v_now AS hold_created_at, v_now + INTERVAL p_ttl_us MICROSECOND AS hold_expires_at,
     UTC_TIMESTAMP(6) AS as_of, id AS product_id, name AS product_name, price_amount AS product_price, currency AS product_currency,
     stock AS product_stock, reserved_stock AS product_reserved_stock, sold_stock AS product_sold_stock,
     keyed_holds AS product_keyed_holds, version AS product_version, max_qty_per_hold AS product_max_qty,
