@@ -274,15 +274,12 @@ func (g *groups[K, Q, R]) share(key K, batch []*waiting[Q, R]) []*waiting[Q, R] 
 		g.send(key, others)
 		return nil
 	}
-	if len(got.responses) == 0 {
-		return batch
-	}
 	var left []*waiting[Q, R]
-	for i, response := range got.responses {
-		if response == nil {
-			left = append(left, batch[i])
+	for i, w := range batch {
+		if i < len(got.responses) && got.responses[i] != nil {
+			w.response <- *got.responses[i]
 		} else {
-			batch[i].response <- *response
+			left = append(left, w)
 		}
 	}
 	return left

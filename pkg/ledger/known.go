@@ -6,8 +6,9 @@ import (
 	"flashsale/pkg/checkout"
 )
 
-// known remembers the latest keys, shoppers under a limit, and payments that a batch would leave out. They go alone, so that a client that
-// repeats a request does not make each batch of the others run twice. What another process has seen is learned from its result.
+// known remembers the latest keys, shoppers under a limit, and payments that a batch would leave out. Their next requests go alone, so
+// that a client that repeats a request does not make each batch of the others run twice. A process learns of those of another one
+// when it gets their result.
 type known struct{ latest *lru.Cache[string, struct{}] }
 
 func newKnown() known {
@@ -26,8 +27,8 @@ func (k known) add(one string) {
 	}
 }
 
-// exclusive names what a hold locks beside the product: its shopper where there is a limit, or else its key. Of such holds one at a time
-// is placed, and none shares a batch with another. It is empty for a hold that locks neither.
+// exclusive names the row that a hold locks beside the product: its shopper's where there is a limit, or else its key's. A process places
+// such holds one at a time. It is empty for a hold that locks neither.
 func exclusive(r checkout.HoldRequest) string {
 	switch {
 	case r.MaxPerShopper != nil && !r.Shopper.Anonymous():

@@ -59,6 +59,19 @@ func (c *crowd) mustPlace(t *testing.T, product string, id checkout.ID) {
 	}
 }
 
+// placeBatch places two holds of the locked product in one call. One of them may not fit.
+func (c *crowd) placeBatch() error {
+	for _, placed := range c.PlaceTogether(context.Background(), requests(2, "locked", nil)) {
+		if placed.Err != nil && checkout.CodeOf(placed.Err) != checkout.CodeSoldOut {
+			return placed.Err
+		}
+	}
+	if calls(c.Env, "place_holds/placed")+calls(c.Env, "place_holds/partly") != 1 {
+		return errors.New("the shared call failed, and its holds went alone")
+	}
+	return nil
+}
+
 // lock changes one row and does not commit until unlock, which takes the change back. The change is of an indexed column: so
 // the index entries are locked too, as they are in a routine.
 func (c *crowd) lock(t *testing.T, change string, args ...any) (unlock func()) {
@@ -131,19 +144,7 @@ func TestLockedRowDelaysNobodyElse(t *testing.T) {
 		}},
 		{"the audit", func(c *crowd) error { _, err := c.Audit(context.Background()); return err }},
 	}
-	batch := func(c *crowd) error { // one of the two may not fit
-		for _, placed := range c.PlaceTogether(context.Background(), requests(2, "locked", nil)) {
-			if placed.Err != nil && checkout.CodeOf(placed.Err) != checkout.CodeSoldOut {
-				return placed.Err
-			}
-		}
-		calls := checkout.LedgerCalls.Name + "/place_holds/"
-		if c.Counts.Of(calls+"placed")+c.Counts.Of(calls+"partly") != 1 {
-			return errors.New("the shared call failed, and its holds went alone")
-		}
-		return nil
-	}
-	ofProduct := []call{{"a hold of its product, of what else is due", place("locked")}, {"a batch of its holds", batch}, {"a sweep of its product", sweep("locked")}}
+	ofProduct := []call{{"a hold of its product, of what else is due", place("locked")}, {"a batch of its holds", (*crowd).placeBatch}, {"a sweep of its product", sweep("locked")}}
 	for name, tc := range map[string]struct {
 		lock  func(*testing.T, *crowd) func()
 		calls []call

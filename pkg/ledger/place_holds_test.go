@@ -203,7 +203,7 @@ func TestBatchOfADeletedProduct(t *testing.T) {
 	if got, want := outcomes(placed), times(3, "product_not_found"); !slices.Equal(got, want) {
 		t.Errorf("the holds are %v, expected %v", got, want)
 	}
-	if n := env.Counts.Of(checkout.LedgerCalls.Name + "/place_holds/single"); n != 1 {
+	if n := calls(env, "place_holds/single"); n != 1 {
 		t.Errorf("%v calls had the outcome single, expected 1", n)
 	}
 }

@@ -11,10 +11,10 @@
 -- for one UPDATE and the COMMIT. That is place_hold's order, so that batches, single calls and sweeps do not deadlock. Two batches that
 -- repeat each other's keys do not either.
 --
--- Outcomes: placed (all of them), partly (the first holds_placed of them, or none; the others did not fit, and units_left is what is
--- left for them. It is NULL if they need place_hold: overdue units could make room, or one of their keys was used meanwhile), apart (none; the arrivals in
--- holds_apart need place_hold: the key is used, or the shopper is blocked or had units of a limited product), single (none: the price,
--- the limit, the window, or a position that a concurrent call took).
+-- Outcomes: placed (all of them), partly (the first holds_placed of them, or none; the others did not fit, and units_left is left for
+-- them. It is NULL if they need place_hold: overdue units could make room, or one of their keys was used meanwhile), apart (none; the
+-- arrivals in holds_apart need place_hold: the key is used, or the shopper is blocked or had units of a limited product), single (none:
+-- the price, the limit, the window, or a position that a concurrent call took).
 CREATE PROCEDURE place_holds(
   p_product_id  VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin,
   p_ttl_us      BIGINT,
@@ -128,8 +128,8 @@ BEGIN
     END IF;
   END IF;
 
-  -- What is due is read before the units, so that those reclaimed in between count. The keys are read after them: a call that waited for a
-  -- key of this batch may have placed its hold since the COMMIT, and taken the units.
+  -- The order matters. Due holds come before the units, so that units reclaimed in between count. The keys come after them: a call that
+  -- waited for a key of this batch may have placed its hold since the COMMIT, and taken the units.
   IF v_available IS NOT NULL AND v_placed < p_count THEN
     SELECT EXISTS (SELECT 1 FROM holds WHERE product_id = p_product_id AND status = 'active' AND expires_at <= UTC_TIMESTAMP(6))
         OR EXISTS (SELECT 1 FROM orders WHERE product_id = p_product_id AND status = 'pending_payment' AND pay_by <= UTC_TIMESTAMP(6))
